@@ -1,0 +1,143 @@
+"""The seams between the product and cards, as protocols: readers, a connection, a driver. No APDU in `CardDriver`,
+so that PKCS#11 fits it as well as PIV.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from renewagent.model import CardIdentity, CertificateHead, Slot
+from renewagent.pin import Pin
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderState:
+    """What a reader holds. `events` counts insertions and removals, so that a quick swap is seen as a change."""
+
+    present: bool
+    events: int = 0
+    atr: bytes = b""
+
+
+class Transaction(Protocol):
+    """Exclusive use of the card for a short while."""
+
+    def reset_at_end(self) -> None:
+        """End with SCARD_RESET_CARD instead of leaving the card as it is; the connection reconnects by itself."""
+
+
+class CardConnection(Protocol):
+    """A shared connection to one inserted card. Methods raise `ReaderError` (CardRemoved, CardBusy, ...)."""
+
+    @property
+    def reader(self) -> str:
+        """The reader's full name."""
+
+    @property
+    def atr(self) -> bytes:
+        """The card's answer to reset."""
+
+    def transmit(self, command: bytes) -> bytes:
+        """One raw exchange: data plus status word. Reconnects after a reset by another program and says so by raising
+        `CardReset` (see `card.pcsc`), since selection and login are gone."""
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Waits at most 10 s for other programs, then raises CardBusy. Never hold one over network or PIN entry."""
+
+    def close(self) -> None:
+        """Leave the card as it is."""
+
+
+class Readers(Protocol):
+    """A place where readers are: PC/SC, or virtual ones behind the same protocol."""
+
+    def connect(self, reader: str) -> CardConnection:
+        """Raises NoReader or NoCard."""
+
+    def states(self) -> Mapping[str, ReaderState]:
+        """Every reader and what it holds now."""
+
+    def wait(self, known: Mapping[str, ReaderState], timeout: float) -> Mapping[str, ReaderState]:
+        """Sleep until something differs from `known`, the timeout (seconds) passes or `cancel` is called; return the
+        states then. Raises PcscUnavailable when the service goes away."""
+
+    def cancel(self) -> None:
+        """End a `wait` in another thread, at once."""
+
+    def close(self) -> None:
+        """Let go of the service."""
+
+
+class KeyType(Enum):
+    """Keys that cards generate."""
+
+    RSA2048 = "rsa2048"
+    RSA3072 = "rsa3072"
+    P256 = "p256"
+    P384 = "p384"
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What was probed of one card, never assumed. `staging` holds the free slots for way B, none if it cannot be."""
+
+    model: str
+    rekey_in_place: bool = True
+    second_key: bool = False
+    staging: tuple[Slot, ...] = ()
+    attestation: bool = False
+    extensions: Mapping[str, str] = field(default_factory=dict)
+
+
+class SigningSession(Protocol):
+    """One short transaction in which the PIN is presented as each key's policy asks."""
+
+    def sign(self, slot: Slot, data: bytes, hash_name: str) -> bytes:
+        """Hash `data` ("sha256", "sha384", "sha512") and sign it with the key in `slot`: PKCS#1 v1.5 for RSA, a DER
+        ECDSA-Sig-Value for EC. Raises WrongPin, LastPinTry, PinBlocked, CardRefused."""
+
+
+class AdminSession(Protocol):
+    """One short transaction with the card's administration rights."""
+
+    def generate(self, slot: Slot, key_type: KeyType) -> bytes:
+        """Make a new key in `slot`, *replacing* any old one; the public key as DER SubjectPublicKeyInfo."""
+
+    def store(self, slot: Slot, certificate: bytes | None) -> None:
+        """Write the certificate (DER) of `slot`, or clear it with None. Does not read back."""
+
+
+class CardDriver(Protocol):
+    """How to speak to one inserted card of one family. Every session first checks that it is still the same card."""
+
+    def identity(self) -> CardIdentity:
+        """Which card this is; read once, then remembered."""
+
+    def slots(self) -> Sequence[Slot]:
+        """Slots to look for a signing certificate in, the likeliest first."""
+
+    def head(self, slot: Slot) -> CertificateHead | None:
+        """Serial, issuer and dates, in as few exchanges as can be; None for an empty slot; raises CardDataError."""
+
+    def certificate(self, slot: Slot) -> bytes | None:
+        """The whole certificate (DER, unpacked); None for an empty slot; raises CardDataError."""
+
+    def capabilities(self) -> Capabilities:
+        """Probed once, then remembered."""
+
+    def signing(self, pin: Pin) -> AbstractContextManager[SigningSession]:
+        """A transaction for signatures; the card is logged out when it ends. Refuses (LastPinTry) at one try left."""
+
+    def administration(self, pin: Pin | None = None) -> AbstractContextManager[AdminSession]:
+        """A transaction for writing; the card is reset when it ends. `pin` serves a PIN-protected management key."""
+
+
+class TellsTries(Protocol):
+    """A driver that can tell the PIN tries left without spending one."""
+
+    def pin_tries(self) -> int | None:
+        """Tries left, 0 when blocked, None where the card does not say."""

@@ -1,0 +1,287 @@
+"""Every error that renewagent raises.
+
+Each carries words for a person: the message says what happened, `.advice` says in one sentence what to do next,
+`.retry` says whether trying again can help, and `.code` is stable, for the help desk and for scripts. Third-party
+exceptions become one of these at the edge that met them (``raise ... from``). No error exits the process.
+
+RenewAgentError
+├── ConfigurationError            a setting, file or option is missing or wrong (exit status 2)
+├── JournalError                  our own record cannot be written or read
+├── AgentError                    another agent runs, or none does
+├── ClockError                    this computer's clock is too far off to renew safely
+├── PersonStopped                 the person cancelled, or did not answer
+├── ReaderError                   between us and the card
+│   ├── PcscUnavailable           no PC/SC service
+│   ├── NoReader                  no (such) reader
+│   ├── NoCard                    reader is empty
+│   ├── CardRemoved               the card went away in the middle
+│   └── CardBusy                  another program is using the card
+├── CardError                     the card answered, and the answer is no
+│   ├── UnsupportedCard           no driver knows this card, or it lacks what is needed
+│   ├── CardRefused               any other status word (`.sw`)
+│   ├── CardDataError             the card's data makes no sense (a lying length, a broken certificate)
+│   ├── DifferentCard             another card than the one we were working on
+│   ├── WrongPin                  refused; `.tries_left` remain
+│   ├── LastPinTry                one try is left, and we will not spend it
+│   ├── PinBlocked                no tries left
+│   └── ManagementKeyRefused      the card does not accept our management key
+├── CampaignError                 a campaign document that we do not accept
+├── RaError                       the Registration Authority
+│   ├── RaUnreachable             no connection, a time-out, or not CMP at all
+│   ├── RaRefused                 an error or rejection (`.fail_info`, `.status_text`)
+│   ├── RaWaiting                 "come back later" (`.check_after` seconds)
+│   └── RaMisbehaved              an answer that must not be believed; nothing was installed
+└── RenewalImpossible             no safe way to renew this card here: see your RA
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Retry(Enum):
+    """Whether trying again can help."""
+
+    NOW = "now"
+    LATER = "later"
+    NEVER = "never"
+
+
+class RenewAgentError(Exception):
+    """Base of all our errors. `message` says what happened, in plain words; `advice` what to do next."""
+
+    code: str = "RA-GENERAL"
+    retry: Retry = Retry.LATER
+    advice: str = "Try again. If it happens again, contact your help desk."
+
+    def __init__(self, message: str, *, advice: str | None = None) -> None:
+        super().__init__(message)
+        if advice is not None:
+            self.advice = advice
+
+    @property
+    def message(self) -> str:
+        """What happened, one sentence or two."""
+        return str(self.args[0])
+
+
+class ConfigurationError(RenewAgentError):
+    """A setting, file or option is missing or wrong."""
+
+    code = "RA-CONFIGURATION"
+    retry = Retry.NEVER
+    advice = "Ask your IT support to check renewagent's configuration."
+
+
+class JournalError(RenewAgentError):
+    """Our own record cannot be written or read."""
+
+    code = "RA-JOURNAL"
+    advice = "Free some disk space, then try again. Nothing was changed on the smartcard."
+
+
+class AgentError(RenewAgentError):
+    """The agent is already running, or is not running at all."""
+
+    code = "RA-AGENT"
+
+
+class ClockError(RenewAgentError):
+    """This computer's clock and the RA's differ by more than five minutes."""
+
+    code = "RA-CLOCK"
+    advice = "Ask your IT support to set this computer's clock, then try again."
+
+
+class PersonStopped(RenewAgentError):
+    """The person cancelled, or did not answer in time."""
+
+    code = "RA-STOPPED"
+    retry = Retry.NOW
+    advice = "Start again when you are ready."
+
+
+class ReaderError(RenewAgentError):
+    """Something between us and the card."""
+
+    code = "RA-READER"
+
+
+class PcscUnavailable(ReaderError):
+    """No PC/SC service answers."""
+
+    code = "RA-PCSC"
+    advice = "Check that the smartcard service (pcscd) is installed and running, or ask your IT support."
+
+
+class NoReader(ReaderError):
+    """No reader at all, or none of the name given."""
+
+    code = "RA-NO-READER"
+    advice = "Plug in a smartcard reader, then try again."
+
+
+class NoCard(ReaderError):
+    """The reader is empty."""
+
+    code = "RA-NO-CARD"
+    retry = Retry.NOW
+    advice = "Insert your smartcard, then try again."
+
+
+class CardRemoved(ReaderError):
+    """The card went away while we were working with it."""
+
+    code = "RA-CARD-REMOVED"
+    retry = Retry.NOW
+    advice = "Put the smartcard back in, then try again."
+
+
+class CardBusy(ReaderError):
+    """Another program holds the card."""
+
+    code = "RA-CARD-BUSY"
+    advice = "Close other programs that use the smartcard, or wait a moment, then try again."
+
+
+class CardError(RenewAgentError):
+    """The card answered, and the answer is no."""
+
+    code = "RA-CARD"
+    advice = "Take the smartcard out, put it back in and try again."
+
+
+class UnsupportedCard(CardError):
+    """No driver knows this card, or the card lacks what is needed."""
+
+    code = "RA-CARD-UNSUPPORTED"
+    retry = Retry.NEVER
+    advice = "Check that this is the smartcard you sign prescriptions with."
+
+
+class CardRefused(CardError):
+    """The card refused a command with status word `sw`."""
+
+    code = "RA-CARD-REFUSED"
+
+    def __init__(self, message: str, sw: int, *, advice: str | None = None) -> None:
+        super().__init__(message, advice=advice)
+        self.sw = sw
+
+
+class CardDataError(CardError):
+    """What the card holds makes no sense: a lying length, a broken container, a certificate that does not parse."""
+
+    code = "RA-CARD-DATA"
+    retry = Retry.NEVER
+    advice = "Contact your Registration Authority: the smartcard may need to be repaired or replaced."
+
+
+class DifferentCard(CardError):
+    """Another card than the one we were working on."""
+
+    code = "RA-CARD-DIFFERENT"
+    retry = Retry.NOW
+
+
+class WrongPin(CardError):
+    """The card refused the PIN; `tries_left` remain."""
+
+    code = "RA-PIN-WRONG"
+    retry = Retry.NOW
+
+    def __init__(self, message: str, tries_left: int, *, advice: str | None = None) -> None:
+        super().__init__(message, advice=advice)
+        self.tries_left = tries_left
+
+
+class LastPinTry(CardError):
+    """One try is left, and we will not spend it."""
+
+    code = "RA-PIN-LAST-TRY"
+    retry = Retry.NEVER
+    advice = "Stop here and unlock your smartcard first. Your Registration Authority can help."
+
+
+class PinBlocked(CardError):
+    """No tries are left."""
+
+    code = "RA-PIN-BLOCKED"
+    retry = Retry.NEVER
+    advice = "Your smartcard is locked. Ask your Registration Authority to unlock it."
+
+
+class ManagementKeyRefused(CardError):
+    """The card does not accept the management key that we were given."""
+
+    code = "RA-CARD-ADMIN"
+    retry = Retry.NEVER
+    advice = "Ask your IT support to check the smartcard management key in renewagent's configuration."
+
+
+class CampaignError(RenewAgentError):
+    """A campaign document that we do not accept."""
+
+    code = "RA-CAMPAIGN"
+    retry = Retry.NEVER
+    advice = "Ask your Registration Authority for a correctly signed campaign."
+
+
+class RaError(RenewAgentError):
+    """The Registration Authority, or the way to it."""
+
+    code = "RA-AUTHORITY"
+
+
+class RaUnreachable(RaError):
+    """No connection, a time-out, or an answer that is not CMP at all."""
+
+    code = "RA-UNREACHABLE"
+    advice = "Check the network connection, then try again."
+
+
+class RaRefused(RaError):
+    """An error message or a rejection; `fail_info` holds RFC 9810 names such as "badPOP"."""
+
+    code = "RA-REFUSED"
+    retry = Retry.NEVER
+    advice = "Contact your Registration Authority."
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        fail_info: frozenset[str] = frozenset(),
+        status_text: str = "",
+        advice: str | None = None,
+    ) -> None:
+        super().__init__(message, advice=advice)
+        self.fail_info = fail_info
+        self.status_text = status_text
+
+
+class RaWaiting(RaError):
+    """The RA says "come back later": ask again after `check_after` seconds."""
+
+    code = "RA-WAITING"
+    advice = "You do not need to do anything. You will be told when the Registration Authority is ready."
+
+    def __init__(self, message: str, check_after: int, *, advice: str | None = None) -> None:
+        super().__init__(message, advice=advice)
+        self.check_after = check_after
+
+
+class RaMisbehaved(RaError):
+    """An answer that must not be believed (protection, nonce, key, subject or chain does not fit)."""
+
+    code = "RA-MISBEHAVED"
+    retry = Retry.NEVER
+    advice = "Nothing was installed. Contact your Registration Authority."
+
+
+class RenewalImpossible(RenewAgentError):
+    """There is no safe way to renew this card here."""
+
+    code = "RA-IMPOSSIBLE"
+    retry = Retry.NEVER
+    advice = "Contact your Registration Authority: they can renew it in person."
