@@ -1,0 +1,88 @@
+"""Our own information types, control and key purpose, under a UUID-derived arc (X.667: 2.25.<uuid>).
+
+They travel as the infoValue of genm and genp messages (RFC 9810 5.3.19) and as a CRMF control (RFC 4211 6). An RA that
+does not know them answers with an empty genp, unsupportedOIDs or an error, which we take as "knows no tickets".
+"""
+
+from __future__ import annotations
+
+from cryptography.hazmat import asn1
+from cryptography.x509 import ObjectIdentifier
+
+ARC = "2.25.121167259750945964798349809467425150670"
+
+TICKET_REQUEST = ObjectIdentifier(f"{ARC}.1")
+"""genm: `TicketRequest`. Answered by TICKET."""
+TICKET_FETCH = ObjectIdentifier(f"{ARC}.2")
+"""genm: `TicketFetch`. Answered by TICKET, or by an empty genp where the card has no ticket."""
+TICKET_ARM = ObjectIdentifier(f"{ARC}.3")
+"""genm: `TicketArm`, "GENERATE has been done". Answered by TICKET."""
+TICKET = ObjectIdentifier(f"{ARC}.4")
+"""genp: `TicketAnswer`."""
+RECEIPT = ObjectIdentifier(f"{ARC}.5")
+"""genm: `ReceiptDelivery`. Answered by RECEIPT_ANSWER."""
+RECEIPT_ANSWER = ObjectIdentifier(f"{ARC}.6")
+"""genp: `ReceiptAnswer`."""
+TICKET_CONTROL = ObjectIdentifier(f"{ARC}.7")
+"""CRMF control in a `cr`: the ticket as a UTF8String."""
+CAMPAIGN_SIGNER = ObjectIdentifier(f"{ARC}.8")
+"""Extended key usage of a campaign signer's certificate."""
+
+
+@asn1.sequence
+class TicketRequest:
+    """`statement`: CMS SignedData over a "renewagent ticket v1" statement, by the old signing key (`signed` true), or
+    the bare statement where that key no longer signs. `campaign`: the signed campaign document, empty for none."""
+
+    statement: bytes
+    signed: bool
+    campaign: bytes
+
+
+@asn1.sequence
+class TicketFetch:
+    """`card`: `str(CardIdentity)`. The RA finds the holder by the 9A certificate that protects the genm."""
+
+    card: str
+
+
+@asn1.sequence
+class TicketArm:
+    """`public_key`: DER SubjectPublicKeyInfo of the key just generated."""
+
+    ticket: str
+    public_key: bytes
+
+
+@asn1.sequence
+class TicketAnswer:
+    """`state`: a `statements.TicketState`. `old`: SHA-256 of the certificate to be replaced. `campaign`: "id/version" or
+    "-". `public_key`: the key that is armed or certified, empty for none. `certificate`: the DER issued under the
+    ticket and not revoked, empty for none. `transaction`: that issuance's transactionID, `nonce`: the senderNonce of
+    its issuing response (for the receipt); both empty for none."""
+
+    ticket: str
+    state: str
+    expires: asn1.GeneralizedTime
+    old: str
+    campaign: str
+    public_key: bytes
+    certificate: bytes
+    transaction: bytes
+    nonce: bytes
+
+
+@asn1.sequence
+class ReceiptDelivery:
+    """`receipt`: CMS SignedData over a "renewagent receipt v1" statement, by the new signing key."""
+
+    receipt: bytes
+
+
+@asn1.sequence
+class ReceiptAnswer:
+    """`receipt`: SHA-256 of the receipt as delivered. `revoked`: SHA-256 (hex) of the certificate that the RA revoked."""
+
+    receipt: bytes
+    at: asn1.GeneralizedTime
+    revoked: str
