@@ -56,8 +56,8 @@ class TicketArm:
 
 @asn1.sequence
 class TicketAnswer:
-    """`state`: a `statements.TicketState`. `old`: SHA-256 of the certificate to be replaced. `campaign`: "id/version" or
-    "-". `public_key`: the key that is armed or certified, empty for none. `certificate`: the DER issued under the
+    """`state`: a `statements.TicketState`. `old`: SHA-256 of the certificate to replace. `campaign`: "id/version", "-".
+    `public_key`: the key that is armed or certified, empty for none. `certificate`: the DER issued under the
     ticket and not revoked, empty for none. `transaction`: that issuance's transactionID, `nonce`: the senderNonce of
     its issuing response (for the receipt); both empty for none."""
 
@@ -81,7 +81,7 @@ class ReceiptDelivery:
 
 @asn1.sequence
 class ReceiptAnswer:
-    """`receipt`: SHA-256 of the receipt as delivered. `revoked`: SHA-256 (hex) of the certificate that the RA revoked."""
+    """`receipt`: SHA-256 of the receipt as delivered. `revoked`: SHA-256 (hex) of the certificate now revoked."""
 
     receipt: bytes
     at: asn1.GeneralizedTime
