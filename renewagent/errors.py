@@ -15,6 +15,7 @@ RenewAgentError
 │   ├── NoReader                  no (such) reader
 │   ├── NoCard                    reader is empty
 │   ├── CardRemoved               the card went away in the middle
+│   ├── CardReset                 another program reset the card: selection and login are gone
 │   └── CardBusy                  another program is using the card
 ├── CardError                     the card answered, and the answer is no
 │   ├── UnsupportedCard           no driver knows this card, or it lacks what is needed
@@ -135,6 +136,14 @@ class CardRemoved(ReaderError):
     code = "RA-CARD-REMOVED"
     retry = Retry.NOW
     advice = "Put the smartcard back in, then try again."
+
+
+class CardReset(ReaderError):
+    """Another program reset the card: what was selected and who was logged in is gone. The connection is usable."""
+
+    code = "RA-CARD-RESET"
+    retry = Retry.NOW
+    advice = "Close other programs that use the smartcard, then try again."
 
 
 class CardBusy(ReaderError):
