@@ -1,8 +1,134 @@
-"""The `renewagent` command: argument parsing only, one module per audience."""
+"""The `renewagent` command: argument parsing only, one module per audience.
+
+Each module of `_AUDIENCES` has `register(subparsers)`, which adds its commands and sets `run` (a function that takes
+the parsed arguments and returns the exit status) as a default of each. It imports what a command needs when the command
+is called, so that `renewagent --help` stays quick and the resident agent stays small. `--json` and `--debug` are added
+to every command here. A command answers through `renewagent.cli.answer`; errors are told, and turned into the exit
+status (0 done, 1 did not succeed, 2 wrong usage or configuration), in `main`, once for all of them.
+"""
 
 from __future__ import annotations
 
+import argparse
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
-def main() -> int:
-    """Entry point; replaced as commands arrive."""
-    return 0
+from renewagent import __version__
+from renewagent.cli import mishaps
+from renewagent.cli.answer import report, say
+from renewagent.errors import ConfigurationError, RenewAgentError
+
+_AUDIENCES = ("demo", "prescriber", "campaign", "virtual_card", "mock_ra")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises instead of exiting, and takes no abbreviations: scripts depend on the full names."""
+
+    def __init__(self, **settings: object) -> None:
+        super().__init__(**{"allow_abbrev": False, **settings})  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        raise mishaps.UsageError(message, usage=self.format_usage().rstrip(), program=self.prog)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line. Parsed arguments carry `run`, `json` and `debug`."""
+    parser: argparse.ArgumentParser = _Parser(
+        prog="renewagent", description="Finds badly issued signing certificates on smartcards and renews them safely."
+    )
+    parser.add_argument("--version", action="version", version=f"renewagent {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for audience in _AUDIENCES:
+        if importlib.util.find_spec(f"renewagent.cli.{audience}") is None:  # TEMPORARY while the parts arrive
+            continue
+        importlib.import_module(f"renewagent.cli.{audience}").register(subparsers)
+    _add_shared_options(parser)
+    parser.set_defaults(json=False, debug=False)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status. Prints no traceback unless `--debug` is given."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    try:
+        status = _answer(words)
+    except OSError:  # there is nowhere left to tell it
+        status = 1
+    return status if _flushed() else 1
+
+
+def _run(words: Sequence[str]) -> int:
+    try:
+        arguments = build_parser().parse_args(words)
+        status: int = arguments.run(arguments)
+    except SystemExit as done:  # --help and --version
+        status = done.code if isinstance(done.code, int) else 0
+    sys.stdout.flush()
+    return status
+
+
+def _answer(words: Sequence[str]) -> int:
+    try:
+        return _run(words)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        return 1
+    except (Exception, KeyboardInterrupt) as problem:
+        error = _in_our_words(problem)
+        if "--debug" in words:
+            _show_traceback(problem)
+    if isinstance(error, mishaps.UsageError):
+        say(error.usage)
+    report(error, as_json="--json" in words)
+    return 2 if isinstance(error, mishaps.UsageError | ConfigurationError) else 1
+
+
+def _flushed() -> bool:
+    """False if standard output cannot be written; the interpreter's own last flush is then kept from failing aloud."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        sink = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(sink, sys.stdout.fileno())
+        os.close(sink)
+        return False
+    return True
+
+
+def _in_our_words(problem: BaseException) -> RenewAgentError:
+    if isinstance(problem, RenewAgentError):
+        return problem
+    if isinstance(problem, KeyboardInterrupt):
+        return mishaps.stopped()
+    if isinstance(problem, OSError):
+        return mishaps.refused(problem)
+    from datetime import UTC, datetime
+
+    from platformdirs import user_state_path
+
+    return mishaps.unexpected(problem, now=datetime.now(UTC), folder=user_state_path("renewagent"))
+
+
+def _show_traceback(problem: BaseException) -> None:
+    import traceback
+
+    say("".join(traceback.format_exception(problem)).rstrip())
+
+
+def _add_shared_options(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` and all parsers below it --json and the hidden --debug, unless they have them."""
+    # Their defaults are the top parser's: a default here would overwrite what stood before the sub-command's name.
+    known = parser._option_string_actions
+    if "--json" not in known:
+        parser.add_argument(
+            "--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON document on standard output"
+        )
+    if "--debug" not in known:
+        parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for child in {id(p): p for p in action.choices.values()}.values():
+                _add_shared_options(child)
