@@ -1,0 +1,301 @@
+"""One renewal as a table. Everything about the order of steps lives here; nothing here touches a card or a network.
+
+The worker does the one action of the current state, journals what came of it as an `Event`, and calls `step` again;
+a renewal is thereby the replay of its events, on this workstation. On any other, or when in doubt, it enters RESUME:
+the card is looked at first, the RA second, the journal third, and what was found says where to go on.
+
+The order that never changes (design section 4): PREFLIGHT proves that everything that can fail beforehand does not;
+the RA's ticket stands, and is armed, before GENERATE; the certificate is stored and read back before TRY; the new key
+has signed (TRY) before CONFIRM; the receipt follows the confirmation, and only then does the RA revoke the old
+certificate. A state in POINT_OF_NO_RETURN or later is never left but forward.
+
+Way B (staging slot and MOVE KEY), way C (a second key by PKCS#11) and the pair of certificates take their rows when
+they come: B puts STAGE before CERTIFY and MOVE before CONFIRM, C generates under a new identifier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from types import MappingProxyType
+
+from renewagent.model import SigningCertificate
+from renewagent.rules import Campaign
+
+
+class Way(Enum):
+    """How the card gets its new certificate (design section 4)."""
+
+    A = "A"
+    B = "B"
+    C = "C"
+    D = "D"
+
+
+class State(Enum):
+    """Where a renewal stands; the value is what the journal and `status` say."""
+
+    PREFLIGHT = "preflight"
+    CONSENT = "consent"
+    TICKET = "ticket"
+    ARM = "arm"
+    GENERATE = "generate"
+    CERTIFY = "certify"
+    WAITING = "waiting"
+    POLL = "poll"
+    STORE = "store"
+    TRY = "try"
+    CONFIRM = "confirm"
+    REJECT = "reject"
+    RECEIPT = "receipt"
+    REMOVE = "remove"
+    RETURN = "return"
+    SIGN_IN = "sign-in"
+    RESUME = "resume"
+    DONE = "done"
+    STOPPED = "stopped"
+
+
+class Kind(Enum):
+    """What can happen. Each event's fields are noted here; all are text, bytes as hex."""
+
+    READY = "ready"
+    """way"""
+    AGREED = "agreed"
+    TICKET_GRANTED = "ticket-granted"
+    """ticket"""
+    NO_TICKETS = "no-tickets"
+    """The RA knows none, and the administrator's policy lets way D go on without."""
+    OLD_KEY_UNUSABLE = "old-key-unusable"
+    """The key on the card does not fit its certificate, and the campaign allows for that."""
+    ARMED = "armed"
+    BEGUN = "begun"
+    """Written before an irreversible card command."""
+    GENERATED = "generated"
+    """public_key"""
+    ASKED = "asked"
+    """conversation: written before a certificate request leaves, so that its answer can be believed later."""
+    ISSUED = "issued"
+    """certificate, nonce, conversation"""
+    TOLD_TO_WAIT = "told-to-wait"
+    """check_after (seconds), conversation"""
+    READY_AT_RA = "ready-at-ra"
+    STORED = "stored"
+    TRIED = "tried"
+    """receipt, certconf, delivery: signed in one go, not yet sent"""
+    DID_NOT_SIGN = "did-not-sign"
+    CONFIRMED = "confirmed"
+    REJECTED = "rejected"
+    RECEIPTED = "receipted"
+    NO_RECEIPTS = "no-receipts"
+    REMOVED = "removed"
+    RETURNED = "returned"
+    SIGNED_IN = "signed-in"
+    STOPPED = "stopped"
+    """code, message: ended, and nothing on the card is half done"""
+    INTERRUPTED = "interrupted"
+    """code, message: to be resumed"""
+    RESUMED = "resumed"
+    """Work goes on after an interruption: look at the card first."""
+    FOUND_UNTOUCHED = "found-untouched"
+    """ticket: the old key still signs, and nothing was issued: go on from the ticket."""
+    FOUND_NO_KEY = "found-no-key"
+    """ticket: the card's key is neither the old one nor a known new one: generate again, under the same ticket."""
+    FOUND_NEW_KEY = "found-new-key"
+    """ticket, public_key"""
+    FOUND_ISSUED = "found-issued"
+    """certificate, nonce, conversation"""
+    FOUND_STORED = "found-stored"
+    """certificate, nonce, conversation"""
+    FOUND_CONFIRMED = "found-confirmed"
+    """certificate, nonce"""
+    FOUND_DONE = "found-done"
+    """Renewed and receipted; only the sign-in is left."""
+    FOUND_NOTHING = "found-nothing"
+    """Nothing is open: the card may be judged anew."""
+
+
+S, K = State, Kind
+
+AFTER_CONSENT: Mapping[Way, State] = MappingProxyType({Way.A: S.CERTIFY, Way.D: S.TICKET})
+"""The one place where the ways part; B and C (with `kur`) will go to STAGE and GENERATE."""
+
+TABLE: Mapping[State, Mapping[Kind, State]] = MappingProxyType(
+    {
+        # fmt: off
+        S.PREFLIGHT: {K.READY: S.CONSENT, K.STOPPED: S.STOPPED},
+        S.CONSENT: {K.AGREED: S.TICKET, K.STOPPED: S.STOPPED},  # AFTER_CONSENT says which way goes where
+        S.TICKET: {
+            K.TICKET_GRANTED: S.ARM,
+            K.OLD_KEY_UNUSABLE: S.TICKET,
+            K.NO_TICKETS: S.GENERATE,
+            K.STOPPED: S.STOPPED,
+        },
+        S.ARM: {K.ARMED: S.GENERATE, K.STOPPED: S.STOPPED},
+        S.GENERATE: {K.BEGUN: S.GENERATE, K.GENERATED: S.CERTIFY, K.STOPPED: S.STOPPED},
+        S.CERTIFY: {
+            K.ASKED: S.CERTIFY,
+            K.ISSUED: S.STORE,
+            K.TOLD_TO_WAIT: S.WAITING,
+            K.OLD_KEY_UNUSABLE: S.TICKET,
+            K.STOPPED: S.STOPPED,
+        },
+        S.WAITING: {K.READY_AT_RA: S.POLL},
+        S.POLL: {K.ISSUED: S.STORE, K.TOLD_TO_WAIT: S.WAITING},
+        S.STORE: {K.BEGUN: S.STORE, K.STORED: S.TRY},
+        S.TRY: {K.TRIED: S.CONFIRM, K.DID_NOT_SIGN: S.REJECT},
+        S.CONFIRM: {K.CONFIRMED: S.RECEIPT},
+        S.REJECT: {K.REJECTED: S.RESUME},
+        S.RECEIPT: {K.RECEIPTED: S.REMOVE, K.NO_RECEIPTS: S.REMOVE},
+        S.REMOVE: {K.REMOVED: S.RETURN},
+        S.RETURN: {K.RETURNED: S.SIGN_IN},
+        S.SIGN_IN: {K.SIGNED_IN: S.DONE},
+        S.RESUME: {
+            K.FOUND_UNTOUCHED: S.ARM,
+            K.FOUND_NO_KEY: S.ARM,
+            K.FOUND_NEW_KEY: S.CERTIFY,
+            K.FOUND_ISSUED: S.STORE,
+            K.FOUND_STORED: S.TRY,
+            K.FOUND_CONFIRMED: S.TRY,
+            K.FOUND_DONE: S.REMOVE,
+            K.FOUND_NOTHING: S.STOPPED,
+        },
+        # fmt: on
+    }
+)
+"""state -> event -> next state. INTERRUPTED changes nothing; RESUMED leads to RESUME from every state in LOOK_FIRST."""
+
+FINAL = frozenset({S.DONE, S.STOPPED})
+LOOK_FIRST = frozenset(
+    {S.TICKET, S.ARM, S.GENERATE, S.CERTIFY, S.POLL, S.STORE, S.TRY, S.CONFIRM, S.REJECT, S.RECEIPT, S.RESUME}
+)
+"""After an interruption in one of these the card is looked at before anything else is done."""
+
+MAX_GENERATED = 3
+"""A card whose new keys do not sign is given up to the RA after so many (`Renewal.exhausted`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened. `fields` are text only, so that the journal holds them as they are."""
+
+    kind: Kind
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """One renewal as its events left it. `facts` gathers the fields of the events, the latest of each name."""
+
+    id: str
+    card: str
+    campaign: str
+    state: State = State.PREFLIGHT
+    way: Way | None = None
+    old_key_usable: bool = True
+    begun: bool = False
+    generated: int = 0
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def over(self) -> bool:
+        """Nothing more will happen to it."""
+        return self.state in FINAL
+
+    @property
+    def unsafe_to_leave(self) -> bool:
+        """The card may be unable to sign until this renewal goes on."""
+        return self.begun and self.way is not Way.A and self.state in LOOK_FIRST
+
+    @property
+    def exhausted(self) -> bool:
+        """As many keys were generated as make sense."""
+        return self.generated >= MAX_GENERATED
+
+
+class OutOfOrder(Exception):
+    """An event that the table does not foresee in this state: a fault of ours, never of the person."""
+
+
+def step(renewal: Renewal, event: Event) -> Renewal:
+    """The renewal after `event`; its state names the one action to do next. Raises OutOfOrder."""
+    state = _next_state(renewal, event)
+    way = Way(event.fields["way"]) if "way" in event.fields else renewal.way
+    unusable = event.kind is Kind.OLD_KEY_UNUSABLE
+    return replace(
+        renewal,
+        state=state,
+        way=Way.D if unusable else way,
+        old_key_usable=renewal.old_key_usable and not unusable,
+        begun=renewal.begun or event.kind is Kind.BEGUN,
+        generated=renewal.generated + (event.kind is Kind.GENERATED),
+        facts={**_kept(renewal, event), **event.fields},
+    )
+
+
+def replay(renewal: Renewal, events: Iterable[Event]) -> Renewal:
+    """`step` over all of them: what the journal means."""
+    for event in events:
+        renewal = step(renewal, event)
+    return renewal
+
+
+def _next_state(renewal: Renewal, event: Event) -> State:
+    if event.kind is Kind.INTERRUPTED and not renewal.over:
+        return renewal.state
+    if event.kind is Kind.RESUMED and not renewal.over:
+        return State.RESUME if renewal.state in LOOK_FIRST else renewal.state
+    if event.kind is Kind.AGREED and renewal.state is State.CONSENT and renewal.way in AFTER_CONSENT:
+        return AFTER_CONSENT[renewal.way]
+    if event.kind is Kind.STOPPED and renewal.begun:
+        raise OutOfOrder(f"{renewal.state.value}: a renewal that has begun to change the card cannot be stopped")
+    try:
+        return TABLE[renewal.state][event.kind]
+    except KeyError:
+        raise OutOfOrder(f"{event.kind.value} in state {renewal.state.value}") from None
+
+
+def _kept(renewal: Renewal, event: Event) -> Mapping[str, str]:
+    """A new key makes what was certified for the one before it worthless."""
+    if event.kind in (Kind.FOUND_NO_KEY, Kind.FOUND_UNTOUCHED, Kind.GENERATED, Kind.FOUND_NEW_KEY):
+        stale = {"certificate", "nonce", "conversation", "public_key", "receipt", "certconf", "delivery"}
+        return {name: value for name, value in renewal.facts.items() if name not in stale}
+    return renewal.facts
+
+
+def choose_way(campaign: Campaign, *, old_key_usable: bool, can_rekey: bool, tickets: bool) -> Way | None:
+    """The first way that serves, or None: then only the RA can help.
+
+    `tickets`: the RA grants them, or the administrator lets way D go without. Ways B and C come before D when they
+    arrive. Way A needs the old key, since it is the new one.
+    """
+    if campaign.rekey != "required" and old_key_usable:
+        return Way.A
+    if campaign.rekey != "forbidden" and can_rekey and tickets:
+        return Way.D
+    return None
+
+
+def can_protect(certificate: SigningCertificate) -> bool:
+    """Whether this certificate's key may protect CMP messages: digitalSignature, or no keyUsage (RFC 9483 3.2, 3.5)."""
+    return certificate.key_usage is None or "digitalSignature" in certificate.key_usage
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram; docs/renewal.md carries it and a test keeps the two the same."""
+    lines = ["stateDiagram-v2", "    [*] --> preflight"]
+    for state, row in TABLE.items():
+        for kind, target in row.items():
+            if state is not State.CONSENT or kind is not Kind.AGREED:
+                lines.append(f"    {_node(state)} --> {_node(target)}: {kind.value}")
+    lines += [
+        f"    {_node(State.CONSENT)} --> {_node(state)}: agreed (way {way.value})"
+        for way, state in AFTER_CONSENT.items()
+    ]
+    lines += [f"    {_node(state)} --> [*]" for state in sorted(FINAL, key=lambda state: state.value)]
+    return "\n".join(lines) + "\n"
+
+
+def _node(state: State) -> str:
+    return state.value.replace("-", "_")
