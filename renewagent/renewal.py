@@ -121,49 +121,29 @@ S, K = State, Kind
 AFTER_CONSENT: Mapping[Way, State] = MappingProxyType({Way.A: S.CERTIFY, Way.D: S.TICKET})
 """The one place where the ways part; B and C (with `kur`) will go to STAGE and GENERATE."""
 
-TABLE: Mapping[State, Mapping[Kind, State]] = MappingProxyType(
-    {
-        # fmt: off
-        S.PREFLIGHT: {K.READY: S.CONSENT, K.STOPPED: S.STOPPED},
-        S.CONSENT: {K.AGREED: S.TICKET, K.STOPPED: S.STOPPED},  # AFTER_CONSENT says which way goes where
-        S.TICKET: {
-            K.TICKET_GRANTED: S.ARM,
-            K.OLD_KEY_UNUSABLE: S.TICKET,
-            K.NO_TICKETS: S.GENERATE,
-            K.STOPPED: S.STOPPED,
-        },
-        S.ARM: {K.ARMED: S.GENERATE, K.STOPPED: S.STOPPED},
-        S.GENERATE: {K.BEGUN: S.GENERATE, K.GENERATED: S.CERTIFY, K.STOPPED: S.STOPPED},
-        S.CERTIFY: {
-            K.ASKED: S.CERTIFY,
-            K.ISSUED: S.STORE,
-            K.TOLD_TO_WAIT: S.WAITING,
-            K.OLD_KEY_UNUSABLE: S.TICKET,
-            K.STOPPED: S.STOPPED,
-        },
-        S.WAITING: {K.READY_AT_RA: S.POLL},
-        S.POLL: {K.ISSUED: S.STORE, K.TOLD_TO_WAIT: S.WAITING},
-        S.STORE: {K.BEGUN: S.STORE, K.STORED: S.TRY},
-        S.TRY: {K.TRIED: S.CONFIRM, K.DID_NOT_SIGN: S.REJECT},
-        S.CONFIRM: {K.CONFIRMED: S.RECEIPT},
-        S.REJECT: {K.REJECTED: S.RESUME},
-        S.RECEIPT: {K.RECEIPTED: S.REMOVE, K.NO_RECEIPTS: S.REMOVE},
-        S.REMOVE: {K.REMOVED: S.RETURN},
-        S.RETURN: {K.RETURNED: S.SIGN_IN},
-        S.SIGN_IN: {K.SIGNED_IN: S.DONE},
-        S.RESUME: {
-            K.FOUND_UNTOUCHED: S.ARM,
-            K.FOUND_NO_KEY: S.ARM,
-            K.FOUND_NEW_KEY: S.CERTIFY,
-            K.FOUND_ISSUED: S.STORE,
-            K.FOUND_STORED: S.TRY,
-            K.FOUND_CONFIRMED: S.TRY,
-            K.FOUND_DONE: S.REMOVE,
-            K.FOUND_NOTHING: S.STOPPED,
-        },
-        # fmt: on
-    }
-)
+# fmt: off
+TABLE: Mapping[State, Mapping[Kind, State]] = MappingProxyType({
+    S.PREFLIGHT: {K.READY: S.CONSENT, K.STOPPED: S.STOPPED},
+    S.CONSENT:   {K.AGREED: S.TICKET, K.STOPPED: S.STOPPED},  # AFTER_CONSENT says which way goes where
+    S.TICKET:    {K.TICKET_GRANTED: S.ARM, K.OLD_KEY_UNUSABLE: S.TICKET, K.NO_TICKETS: S.GENERATE, K.STOPPED: S.STOPPED},
+    S.ARM:       {K.ARMED: S.GENERATE, K.STOPPED: S.STOPPED},
+    S.GENERATE:  {K.BEGUN: S.GENERATE, K.GENERATED: S.CERTIFY, K.STOPPED: S.STOPPED},
+    S.CERTIFY:   {K.ASKED: S.CERTIFY, K.ISSUED: S.STORE, K.TOLD_TO_WAIT: S.WAITING, K.OLD_KEY_UNUSABLE: S.TICKET,
+                  K.STOPPED: S.STOPPED},
+    S.WAITING:   {K.READY_AT_RA: S.POLL},
+    S.POLL:      {K.ISSUED: S.STORE, K.TOLD_TO_WAIT: S.WAITING},
+    S.STORE:     {K.BEGUN: S.STORE, K.STORED: S.TRY},
+    S.TRY:       {K.TRIED: S.CONFIRM, K.DID_NOT_SIGN: S.REJECT},
+    S.CONFIRM:   {K.CONFIRMED: S.RECEIPT},
+    S.REJECT:    {K.REJECTED: S.RESUME},
+    S.RECEIPT:   {K.RECEIPTED: S.REMOVE, K.NO_RECEIPTS: S.REMOVE},
+    S.REMOVE:    {K.REMOVED: S.RETURN},
+    S.RETURN:    {K.RETURNED: S.SIGN_IN},
+    S.SIGN_IN:   {K.SIGNED_IN: S.DONE},
+    S.RESUME:    {K.FOUND_UNTOUCHED: S.ARM, K.FOUND_NO_KEY: S.ARM, K.FOUND_NEW_KEY: S.CERTIFY, K.FOUND_ISSUED: S.STORE,
+                  K.FOUND_STORED: S.TRY, K.FOUND_CONFIRMED: S.TRY, K.FOUND_DONE: S.REMOVE, K.FOUND_NOTHING: S.STOPPED},
+})
+# fmt: on
 """state -> event -> next state. INTERRUPTED changes nothing; RESUMED leads to RESUME from every state in LOOK_FIRST."""
 
 FINAL = frozenset({S.DONE, S.STOPPED})
@@ -246,7 +226,7 @@ def _next_state(renewal: Renewal, event: Event) -> State:
         return renewal.state
     if event.kind is Kind.RESUMED and not renewal.over:
         return State.RESUME if renewal.state in LOOK_FIRST else renewal.state
-    if event.kind is Kind.AGREED and renewal.state is State.CONSENT and renewal.way in AFTER_CONSENT:
+    if event.kind is Kind.AGREED and renewal.state is State.CONSENT and renewal.way is not None:
         return AFTER_CONSENT[renewal.way]
     if event.kind is Kind.STOPPED and renewal.begun:
         raise OutOfOrder(f"{renewal.state.value}: a renewal that has begun to change the card cannot be stopped")
