@@ -125,7 +125,8 @@ AFTER_CONSENT: Mapping[Way, State] = MappingProxyType({Way.A: S.CERTIFY, Way.D: 
 TABLE: Mapping[State, Mapping[Kind, State]] = MappingProxyType({
     S.PREFLIGHT: {K.READY: S.CONSENT, K.STOPPED: S.STOPPED},
     S.CONSENT:   {K.AGREED: S.TICKET, K.STOPPED: S.STOPPED},  # AFTER_CONSENT says which way goes where
-    S.TICKET:    {K.TICKET_GRANTED: S.ARM, K.OLD_KEY_UNUSABLE: S.TICKET, K.NO_TICKETS: S.GENERATE, K.STOPPED: S.STOPPED},
+    S.TICKET:    {K.TICKET_GRANTED: S.ARM, K.OLD_KEY_UNUSABLE: S.TICKET, K.NO_TICKETS: S.GENERATE,
+                  K.STOPPED: S.STOPPED},
     S.ARM:       {K.ARMED: S.GENERATE, K.STOPPED: S.STOPPED},
     S.GENERATE:  {K.BEGUN: S.GENERATE, K.GENERATED: S.CERTIFY, K.STOPPED: S.STOPPED},
     S.CERTIFY:   {K.ASKED: S.CERTIFY, K.ISSUED: S.STORE, K.TOLD_TO_WAIT: S.WAITING, K.OLD_KEY_UNUSABLE: S.TICKET,
@@ -208,7 +209,7 @@ def step(renewal: Renewal, event: Event) -> Renewal:
         state=state,
         way=Way.D if unusable else way,
         old_key_usable=renewal.old_key_usable and not unusable,
-        begun=renewal.begun or event.kind is Kind.BEGUN,
+        begun=event.kind is Kind.BEGUN or (renewal.begun and event.kind is not Kind.FOUND_UNTOUCHED),
         generated=renewal.generated + (event.kind is Kind.GENERATED),
         facts={**_kept(renewal, event), **event.fields},
     )
