@@ -1,0 +1,238 @@
+"""How a renewal speaks with a person: the `Prompter` protocol, and a channel that carries it across two processes.
+
+The renewing child holds one end of a socket pair (`ChannelPrompter`), whoever has the person's terminal or screen holds
+the other (`serve_channel`). The channel is JSON, one object per line, but for a passcode: its octets follow a line that
+tells their number and go from the socket into a bytearray, so that they never pass through a JSON string. The
+agent hands the child its end and never reads it. No drawing, no wording and no card in here.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict
+from enum import Enum
+from typing import Any, Protocol
+
+from renewagent.agent.words import Message
+from renewagent.errors import AgentError, PersonStopped
+from renewagent.model import CardIdentity
+from renewagent.pin import Pin
+
+MAX_LINE = 65536
+MAX_PIN = 64
+SEND_LIMIT = 5.0
+"""Seconds after which a terminal that does not read (stopped by Ctrl-Z, say) counts as gone."""
+
+
+class CardAct(Enum):
+    """What the person is asked to do with a card."""
+
+    REMOVE = "remove"
+    INSERT = "insert"
+
+
+class Prompter(Protocol):
+    """A person, as the renewal sees one. The asking methods raise `PersonStopped`; the telling ones never fail."""
+
+    def tell(self, message: Message) -> None:
+        """Show a message; no answer is awaited."""
+
+    def progress(self, step: int, of: int, text: str, seconds_left: float | None = None) -> None:
+        """Show how far we are: "Step 2 of 4: making the new key"."""
+
+    def confirm(self, message: Message) -> bool:
+        """Ask; True for the first of the message's actions."""
+
+    def ask_pin(self, card: CardIdentity, tries_left: int | None, message: Message) -> Pin:
+        """Ask for the passcode of `card`; `message` says what for. The caller wipes the Pin."""
+
+    def card_wanted(self, act: CardAct, reader: str, card: CardIdentity | None, message: Message) -> None:
+        """Ask the person to remove or insert `card`; the caller watches the reader and does not wait here."""
+
+    def stopped(self) -> bool:
+        """True once the person cancelled or went away: asked now and then during long waits."""
+
+
+class ChannelPrompter:
+    """The child's end. Once the other end is gone, telling is silent and asking raises `PersonStopped`."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._gone = False
+
+    @classmethod
+    def from_fd(cls, fd: int) -> ChannelPrompter:
+        """Take over an inherited descriptor (`--channel-fd N`)."""
+        return cls(socket.socket(fileno=fd))
+
+    def tell(self, message: Message) -> None:
+        """See `Prompter`."""
+        self._say({"say": "tell", "message": asdict(message)})
+
+    def progress(self, step: int, of: int, text: str, seconds_left: float | None = None) -> None:
+        """See `Prompter`."""
+        self._say({"say": "progress", "step": step, "of": of, "text": text, "seconds_left": seconds_left})
+
+    def confirm(self, message: Message) -> bool:
+        """See `Prompter`."""
+        return self._ask({"say": "confirm", "message": asdict(message)}).get("yes") is True
+
+    def ask_pin(self, card: CardIdentity, tries_left: int | None, message: Message) -> Pin:
+        """See `Prompter`. The octets go from the socket into the Pin's own buffer."""
+        asked = {"say": "pin", "card": asdict(card), "tries_left": tries_left, "message": asdict(message)}
+        length = self._ask(asked).get("pin_octets")
+        if not isinstance(length, int) or not 0 < length <= MAX_PIN:
+            raise PersonStopped("No passcode was typed.")
+        octets = bytearray(length)
+        try:
+            self._receive_into(octets)
+            return Pin(octets)
+        finally:
+            octets[:] = bytes(length)
+
+    def card_wanted(self, act: CardAct, reader: str, card: CardIdentity | None, message: Message) -> None:
+        """See `Prompter`."""
+        who = asdict(card) if card else None
+        self._say({"say": "card", "act": act.value, "reader": reader, "card": who, "message": asdict(message)})
+
+    def stopped(self) -> bool:
+        """See `Prompter`: true once the other end is closed."""
+        if self._gone:
+            return True
+        try:
+            self._gone = self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            self._gone = True
+        return self._gone
+
+    def result(self, document: Mapping[str, Any]) -> None:
+        """Hand the outcome over: `serve_channel` returns it."""
+        self._say({"say": "result", "result": dict(document)})
+
+    def close(self) -> None:
+        """End the conversation."""
+        self._gone = True
+        self._sock.close()
+
+    def _say(self, request: Mapping[str, Any]) -> None:
+        if self._gone:
+            return
+        try:
+            self._sock.settimeout(SEND_LIMIT)
+            self._sock.sendall(json.dumps(request).encode() + b"\n")
+        except OSError:
+            self._gone = True  # half a line may have left: nothing more can be said on this channel
+
+    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        self._say(request)
+        if self._gone:
+            raise PersonStopped("The window or terminal that asked for this was closed.")
+        answer = _read_line(self._sock)
+        if answer is None:
+            self._gone = True
+            raise PersonStopped("The window or terminal that asked for this was closed.")
+        if answer.get("stopped"):
+            raise PersonStopped("You stopped the renewal.")
+        return answer
+
+    def _receive_into(self, octets: bytearray) -> None:
+        view = memoryview(octets)
+        while view:
+            count = self._sock.recv_into(view)
+            if not count:
+                self._gone = True
+                raise PersonStopped("The window or terminal that asked for this was closed.")
+            view = view[count:]
+
+
+def serve_channel(sock: socket.socket, prompter: Prompter) -> dict[str, Any] | None:
+    """The person's end: answer with a local prompter until the child closes. Returns the child's last `result`.
+
+    Raises AgentError for something that is not our protocol; KeyboardInterrupt passes, and closing `sock` tells the
+    child.
+    """
+    result: dict[str, Any] | None = None
+    while (request := _read_line(sock)) is not None:
+        if request.get("say") == "result":
+            result = request["result"]
+            continue
+        try:
+            _serve_one(sock, prompter, request)
+        except (KeyError, TypeError, ValueError) as error:
+            raise AgentError("The renewal said something that this program does not understand.") from error
+        except BrokenPipeError:
+            break
+    return result
+
+
+def _serve_one(sock: socket.socket, prompter: Prompter, request: dict[str, Any]) -> None:
+    kind = request["say"]
+    if kind == "progress":
+        prompter.progress(request["step"], request["of"], request["text"], request["seconds_left"])
+        return
+    message = _message(request["message"])
+    if kind == "tell":
+        prompter.tell(message)
+    elif kind == "card":
+        prompter.card_wanted(CardAct(request["act"]), request["reader"], _card(request["card"]), message)
+    elif kind in ("confirm", "pin"):
+        _answer(sock, prompter, request, message)
+    else:
+        raise ValueError(kind)
+
+
+def _answer(sock: socket.socket, prompter: Prompter, request: dict[str, Any], message: Message) -> None:
+    try:
+        if request["say"] == "confirm":
+            _send(sock, {"yes": prompter.confirm(message)})
+            return
+        card = _card(request["card"])
+        if card is None:
+            raise ValueError("a passcode for no card")
+        with prompter.ask_pin(card, request["tries_left"], message) as pin:
+            if pin.wiped:  # nothing typed
+                raise PersonStopped("No passcode was typed.")
+            octets = pin.reveal()
+            _send(sock, {"pin_octets": len(octets)})
+            sock.sendall(octets)
+    except PersonStopped:
+        _send(sock, {"stopped": True})
+
+
+def _message(fields: dict[str, Any]) -> Message:
+    return Message(**{**fields, "actions": tuple(fields.get("actions", ()))})
+
+
+def _card(fields: dict[str, Any] | None) -> CardIdentity | None:
+    return CardIdentity(**fields) if fields else None
+
+
+def _send(sock: socket.socket, answer: Mapping[str, Any]) -> None:
+    sock.sendall(json.dumps(answer).encode() + b"\n")
+
+
+def _read_line(sock: socket.socket) -> dict[str, Any] | None:
+    """One JSON object, or None at the end. Octet by octet, so that no passcode is ever read ahead into a buffer."""
+    line = bytearray()
+    sock.settimeout(None)
+    while not line.endswith(b"\n"):
+        try:
+            octet = sock.recv(1)
+        except ConnectionResetError:
+            return None
+        if not octet:
+            return None
+        line += octet
+        if len(line) > MAX_LINE:
+            raise AgentError("The other program said more than can be understood.")
+    try:
+        document = json.loads(line)
+    except ValueError as error:
+        raise AgentError("The other program said something that is not understood.") from error
+    if not isinstance(document, dict):
+        raise AgentError("The other program said something that is not understood.")
+    return document

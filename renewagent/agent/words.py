@@ -1,0 +1,360 @@
+"""Every sentence that a person reads, as pure functions of data.
+
+"Passcode (PIN)" the first time, "passcode" afterwards; short active sentences that say what happened, what it means and
+what to do next; no blame. Dates are written in words without any locale. The contact is added wherever a message
+ends at a person. Nothing here prints, asks or decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from renewagent.errors import RenewAgentError
+from renewagent.model import CardIdentity, Finding, Verdict
+from renewagent.rules import Campaign, Contact
+
+_MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+_SAFETY = "Do not sign prescriptions with this smartcard until you renew it."
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a person is told. `actions` are button texts, the first meaning yes; `code` is for the small print.
+
+    `kind` is a stable name of the state, for scripts and tests; people never see it.
+    """
+
+    kind: str
+    title: str
+    body: str
+    advice: str = ""
+    code: str = ""
+    actions: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Everything as plain text, one paragraph per line."""
+        small = f"({self.code})" if self.code else ""
+        return "\n".join(part for part in (self.title, self.body, self.advice, small) if part)
+
+
+def date_in_words(when: datetime) -> str:
+    """`28 September 2020`."""
+    return f"{when.day} {_MONTHS[when.month - 1]} {when.year}"
+
+
+def time_in_words(when: datetime, now: datetime) -> str:
+    """`today at 09:12`, or `on 28 September 2020 at 09:12`; both in the zone that `when` carries."""
+    day = "today" if when.date() == now.astimezone(when.tzinfo).date() else f"on {date_in_words(when)}"
+    return f"{day} at {when.hour:02}:{when.minute:02}"
+
+
+def dates_in_words(first: datetime | None, end: datetime | None) -> str:
+    """Days of issue from `first` (included) to `end` (excluded): `between 28 and 30 September 2020`, and so on."""
+    last = end - timedelta(microseconds=1) if end else None
+    if first is None and last is None:
+        return ""
+    if first is None or last is None:
+        only = first or last
+        assert only is not None  # noqa: S101  for the type checker
+        return f"{'from' if first else 'until'} {date_in_words(only)}"
+    if first.date() == last.date():
+        return f"on {date_in_words(first)}"
+    if first.year != last.year:
+        return f"between {date_in_words(first)} and {date_in_words(last)}"
+    start = str(first.day) if first.month == last.month else f"{first.day} {_MONTHS[first.month - 1]}"
+    return f"between {start} and {date_in_words(last)}"
+
+
+def duration_in_words(seconds: float) -> str:
+    """`about 1 minute`, `a few seconds`."""
+    if seconds < 15:
+        return "a few seconds"
+    if seconds < 45:
+        return "about half a minute"
+    minutes = max(1, round(seconds / 60))
+    return f"about {minutes} minute{'s' if minutes > 1 else ''}"
+
+
+def contact_in_words(contact: Contact) -> str:
+    """`Contact: Registration Authority, 0300 ..., https://..., weekdays 9 to 5.`; empty if nothing is known."""
+    parts = [part for part in (contact.name, contact.phone, contact.url, contact.hours) if part]
+    return f"Contact: {', '.join(parts)}." if parts else ""
+
+
+def card_in_words(card: CardIdentity | None) -> str:
+    """`the smartcard ending 4821`."""
+    return f"the smartcard ending {card.ending}" if card else "the smartcard"
+
+
+def _tries(tries: int) -> str:
+    return f"{tries} {'try' if tries == 1 else 'tries'}"
+
+
+def _join(*sentences: str) -> str:
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+# --- what was found -------------------------------------------------------------------------------------------------
+
+
+def affected(campaign: Campaign, rule: str | None = None, *, by_hand: bool = True) -> Message:
+    """An affected card: what is wrong, and the remedy of the campaign. `by_hand`: name the command to type."""
+    reason = campaign.reason.get("en") or _reason_from_rule(campaign, rule)
+    if campaign.remedy == "replace-card":
+        return Message("replace-card", "Replace your smartcard", _join(reason, _NO_SIGNING), _see_ra(campaign.contact))
+    if campaign.remedy == "see-ra":
+        return Message(
+            "see-ra", "See your Registration Authority", _join(reason, _NO_SIGNING), _see_ra(campaign.contact)
+        )
+    deadline = f"Renew it by {date_in_words(campaign.deadline)}." if campaign.deadline else ""
+    body = _join(reason, _SAFETY, deadline, "It takes about 3 minutes.")
+    how = "Run: renewagent renew." if by_hand else ""
+    actions = ("Renew now", "Remind me in 1 hour")
+    return Message(
+        "affected", "Renew your smartcard", body, _join(how, contact_in_words(campaign.contact)), actions=actions
+    )
+
+
+_NO_SIGNING = "Do not sign prescriptions with this smartcard."
+
+
+def _reason_from_rule(campaign: Campaign, rule: str | None) -> str:
+    hit = next((r for r in campaign.rules if r.name == rule), None)
+    dates = dates_in_words(hit.issued_from, hit.issued_to) if hit else ""
+    return (
+        f"There is a problem with certificates issued {dates}." if dates else "There is a problem with its certificate."
+    )
+
+
+def _see_ra(contact: Contact) -> str:
+    return _join("Only your Registration Authority can do this, in person.", contact_in_words(contact))
+
+
+def not_affected(checked: datetime, now: datetime) -> Message:
+    """No pop-up for this one; it stands in `status`."""
+    return Message("not-affected", "This smartcard is OK", f"Checked {time_in_words(checked, now)}.")
+
+
+def part_way(contact: Contact) -> Message:
+    """A renewal of this card was begun, here or at another computer."""
+    body = "Renewal is not finished. You cannot sign prescriptions with this smartcard yet."
+    advice = _join("You can finish it on any computer. Run: renewagent renew.", contact_in_words(contact))
+    return Message("part-way", "Finish renewing your smartcard", body, advice, actions=("Continue", "Not now"))
+
+
+def no_certificate(contact: Contact) -> Message:
+    """A card without a signing certificate."""
+    body = "There is no signing certificate on this smartcard."
+    advice = _join("Check that this is the smartcard you sign prescriptions with.", contact_in_words(contact))
+    return Message("no-certificate", "This smartcard cannot sign", body, advice)
+
+
+def unreadable(reason: str, contact: Contact, code: str = "RA-CARD-DATA") -> Message:
+    """The card could not be read; `reason` says why in a full sentence."""
+    advice = _join("Take the smartcard out, put it back in and wait a few seconds.", contact_in_words(contact))
+    return Message("unreadable", "This smartcard cannot be read", reason, advice, code)
+
+
+def expired(not_after: datetime, contact: Contact) -> Message:
+    """The certificate has run out: nothing that can be done here."""
+    body = f"The certificate on this smartcard expired on {date_in_words(not_after)}."
+    advice = _join("Only your Registration Authority can renew it, in person.", contact_in_words(contact))
+    return Message("expired", "This smartcard has expired", body, advice)
+
+
+def for_finding(
+    finding: Finding, campaign: Campaign | None, checked: datetime, now: datetime, contact: Contact
+) -> Message:
+    """The message for a finding. `contact` is the configuration's, used where the campaign names none."""
+    whom = contact if campaign is None or not contact_in_words(campaign.contact) else campaign.contact
+    if finding.verdict is Verdict.AFFECTED and campaign is not None:
+        return affected(replace(campaign, contact=whom), finding.rule)
+    if finding.verdict is Verdict.PART_WAY:
+        return part_way(whom)
+    if finding.verdict is Verdict.NO_CERTIFICATE:
+        return no_certificate(whom)
+    if finding.verdict is Verdict.UNREADABLE:
+        return unreadable(finding.reason, whom)
+    if finding.head is not None and finding.head.not_after < now:
+        return expired(finding.head.not_after, whom)
+    return not_affected(checked, now)
+
+
+# --- while renewing -------------------------------------------------------------------------------------------------
+
+
+def before(card: CardIdentity | None, tries_left: int | None) -> Message:
+    """Asked once before a renewal starts."""
+    tries = f"You have {_tries(tries_left)} for your passcode." if tries_left is not None else ""
+    body = _join("Keep your smartcard in the reader.", "You will be asked for your passcode (PIN).", tries)
+    return Message("before", f"Renew {card_in_words(card)}", body, actions=("Start renewal", "Not now"))
+
+
+def pin_wanted(card: CardIdentity, tries_left: int | None) -> Message:
+    """Above the field for the passcode."""
+    tries = f"You have {_tries(tries_left)}." if tries_left is not None else ""
+    return Message("pin", "Passcode (PIN)", _join(f"Type the passcode (PIN) of {card_in_words(card)}.", tries))
+
+
+def wrong_pin(card: CardIdentity, tries_left: int) -> Message:
+    """The card refused what was typed; more than one try is left."""
+    body = f"Your passcode was wrong. You have {_tries(tries_left)} left."
+    return Message(
+        "wrong-pin", "Wrong passcode", body, f"Type the passcode of {card_in_words(card)} again.", "RA-PIN-WRONG"
+    )
+
+
+def pin_known_wrong(card: CardIdentity) -> Message:
+    """The person typed once more what the card has refused already: it is not sent again."""
+    body = "That is the passcode that did not work before. It was not tried again, and no try was used."
+    return Message(
+        "pin-known-wrong", "Wrong passcode", body, f"Type the passcode of {card_in_words(card)}.", "RA-PIN-WRONG"
+    )
+
+
+def one_try_left(contact: Contact, *, just_refused: bool = True) -> Message:
+    """We do not spend the last try."""
+    body = _join("Your passcode was wrong." if just_refused else "", "1 try left.")
+    advice = _join(
+        "Stop here and unlock your smartcard first. Your Registration Authority can help.", contact_in_words(contact)
+    )
+    return Message("one-try-left", "Stop here", body, advice, "RA-PIN-LAST-TRY")
+
+
+def blocked(contact: Contact) -> Message:
+    """No tries left."""
+    advice = _join("Ask your Registration Authority to unlock it.", contact_in_words(contact))
+    return Message(
+        "blocked", "Your smartcard is locked", "There are no tries left for its passcode.", advice, "RA-PIN-BLOCKED"
+    )
+
+
+def running(step: int, of: int, text: str, seconds_left: float | None) -> str:
+    """`Renewing. Keep the smartcard in. Step 2 of 4: making the new key. About 1 minute left.`"""
+    left = f"{_capital(duration_in_words(seconds_left))} left." if seconds_left is not None else ""
+    return _join("Renewing. Keep the smartcard in.", f"Step {step} of {of}: {text}.", left)
+
+
+def pulled_safe() -> Message:
+    """The card went away before anything was changed on it."""
+    body = "Renewal stopped because the smartcard was removed. Nothing changed. You can carry on using it as before."
+    advice = "Put it back in and run: renewagent renew."
+    return Message("pulled-safe", "Renewal stopped", body, advice, actions=("Try again", "Not now"))
+
+
+def pulled_unsafe(card: CardIdentity | None) -> Message:
+    """The card went away after its key was replaced: it must be finished."""
+    body = "Renewal is not finished. You cannot sign prescriptions with this smartcard yet."
+    advice = f"Put {card_in_words(card)} back in and continue. You can do this on any computer."
+    return Message("pulled-unsafe", "Renewal is not finished", body, advice, actions=("Continue",))
+
+
+def sign_in_again(card: CardIdentity | None, *, removal_ends_session: bool) -> Message:
+    """After pkiConf and receipt: the profile decides what removal is for (design section 4, "Sign in again")."""
+    if removal_ends_session:
+        body = "Your smartcard is renewed. Now remove it, put it back in and sign in again."
+        advice = "Save your work first: removing the smartcard ends your session."
+    else:
+        body = (
+            "Your smartcard is renewed. Now remove it and put it back in: your programs then use the new certificate."
+        )
+        advice = "Removing the smartcard does not sign you out. Sign in again when you are asked for your passcode."
+    return Message("sign-in-again", f"Remove {card_in_words(card)}", body, advice)
+
+
+def insert_again(card: CardIdentity | None) -> Message:
+    """The card is out; it is wanted back."""
+    return Message("insert-again", "Put your smartcard back in", f"Insert {card_in_words(card)} to sign in again.")
+
+
+def insert_card() -> Message:
+    """No card in any reader."""
+    return Message("insert", "Insert your smartcard", "Put the smartcard that you want to renew into the reader.")
+
+
+def done(card: CardIdentity | None) -> Message:
+    """The same card came back, its new certificate was read and it signed in."""
+    return Message("done", "Done", f"You can sign prescriptions with {card_in_words(card)}.")
+
+
+def done_not_signed_in(card: CardIdentity | None, contact: Contact) -> Message:
+    """Renewed, but nobody has signed in with it yet."""
+    body = f"{_capital(card_in_words(card))} is renewed, but you have not signed in with it yet."
+    advice = _join("Put it in and sign in again before you sign prescriptions.", contact_in_words(contact))
+    return Message("done-not-signed-in", "One step is left", body, advice)
+
+
+def more_cards(renewed: int, of: int, following: CardIdentity | None) -> Message:
+    """Several cards, one after the other."""
+    body = f"{renewed} of {of} smartcards renewed. Insert {card_in_words(following) if following else 'the next one'}."
+    return Message("more-cards", "Next smartcard", body)
+
+
+def wrong_card(seen: CardIdentity, wanted: CardIdentity) -> Message:
+    """Another card than the one we wait for."""
+    body = f"This is a different smartcard (ending {seen.ending}). Insert the one ending {wanted.ending}."
+    return Message("wrong-card", "This is a different smartcard", body, code="RA-CARD-DIFFERENT")
+
+
+# --- when something else is in the way --------------------------------------------------------------------------------
+
+
+def ra_needed(why: str, contact: Contact) -> Message:
+    """Nothing safe can be done here; `why` is a full sentence."""
+    return Message("ra-needed", "See your Registration Authority", why, _see_ra(contact), "RA-IMPOSSIBLE")
+
+
+def waiting(minutes: int, contact: Contact) -> Message:
+    """The RA says "come back later"."""
+    body = "The Registration Authority has your request and is looking at it. You do not need to do anything."
+    after = f"You will be told when it is ready. We ask again in {duration_in_words(minutes * 60)}."
+    return Message("waiting", "Waiting for the Registration Authority", _join(body, after), contact_in_words(contact))
+
+
+def clock(seconds_off: float) -> Message:
+    """This computer's clock is too far off to renew safely."""
+    side = "fast" if seconds_off > 0 else "slow"
+    body = (
+        f"This computer's clock is {duration_in_words(abs(seconds_off))} {side}. Nothing was changed on the smartcard."
+    )
+    return Message(
+        "clock", "This computer's clock is wrong", body, "Ask your IT support to set it, then try again.", "RA-CLOCK"
+    )
+
+
+def for_error(error: RenewAgentError, contact: Contact) -> Message:
+    """Any error of ours: its sentence, its advice, its code in the small print, and whom to ask."""
+    advice = _join(error.advice, contact_in_words(contact))
+    return Message("error", "That did not work", error.message, advice, error.code)
+
+
+def service_down() -> Message:
+    """Said once when the PC/SC service goes away; renewagent keeps trying."""
+    body = "The smartcard service of this computer is not running. renewagent will go on as soon as it is back."
+    return Message(
+        "service-down", "Smartcards cannot be checked now", body, "Tell your IT support if this lasts.", "RA-PCSC"
+    )
+
+
+def service_up() -> Message:
+    """Said once when it is back."""
+    return Message("service-up", "Smartcards are checked again", "The smartcard service is back.")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
