@@ -1,0 +1,248 @@
+"""PKIMessage and PKIHeader to bytes and back, strictly (DER, nothing may follow).
+
+Shared nodes (AlgorithmIdentifier, InfoTypeAndValue, PKIStatusInfo, GeneralName) have their codecs here too. Whatever
+bytes are given, reading raises ValueError and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Annotated
+
+from cryptography import x509
+from cryptography.hazmat import asn1
+
+from renewagent.cmp import der
+from renewagent.cmp.wire import FAIL_INFO, Algorithm, BodyType, Header, InfoValue, Message, StatusInfo
+
+_DIRECTORY_NAME = 0xA4  # GeneralName, [4] EXPLICIT since Name is a CHOICE (RFC 5280 4.2.1.6)
+_CONTEXT = 0xA0
+
+
+@asn1.sequence
+class _Header:
+    pvno: int
+    sender: asn1.TLV
+    recipient: asn1.TLV
+    message_time: Annotated[asn1.GeneralizedTime | None, asn1.Explicit(0)]
+    protection_alg: Annotated[list[asn1.TLV] | None, asn1.Explicit(1)]
+    sender_kid: Annotated[bytes | None, asn1.Explicit(2)]
+    recip_kid: Annotated[bytes | None, asn1.Explicit(3)]
+    transaction_id: Annotated[bytes | None, asn1.Explicit(4)]
+    sender_nonce: Annotated[bytes | None, asn1.Explicit(5)]
+    recip_nonce: Annotated[bytes | None, asn1.Explicit(6)]
+    free_text: Annotated[list[str] | None, asn1.Explicit(7)]
+    general_info: Annotated[list[list[asn1.TLV]] | None, asn1.Explicit(8)]
+
+
+@asn1.sequence
+class _Message:
+    header: asn1.TLV
+    body: asn1.TLV
+    protection: Annotated[asn1.BitString | None, asn1.Explicit(0)]
+    extra_certs: Annotated[list[asn1.TLV] | None, asn1.Explicit(1)]
+
+
+@asn1.sequence
+class _TypeAndValue:
+    oid: x509.ObjectIdentifier
+
+
+@asn1.sequence
+class Status:
+    """PKIStatusInfo as other declarative types embed it; `status_info` and `status_node` convert."""
+
+    status: int
+    text: list[str] | None
+    fail_info: asn1.BitString | None
+
+
+def decode_message(octets: bytes) -> Message:
+    """One PKIMessage. Raises ValueError."""
+    message = asn1.decode_der(_Message, octets)
+    tag = der.tag_of(message.body)
+    if not _CONTEXT <= tag <= _CONTEXT + max(BodyType):
+        raise ValueError("a PKIMessage whose body is of no known type")
+    der.node(bytes(message.body.data))  # exactly one element inside the explicit tag
+    return Message(
+        header=_header(message.header),
+        body_type=BodyType(tag - _CONTEXT),
+        raw_header=der.raw(message.header),
+        raw_body=der.raw(message.body),
+        protection=None if message.protection is None else whole_bits(message.protection),
+        extra_certs=tuple(read_certificate(c) for c in message.extra_certs or ()),
+    )
+
+
+def encode_message(raw_header: bytes, raw_body: bytes, protection: bytes | None, extra: Sequence[bytes] = ()) -> bytes:
+    """A PKIMessage around the very bytes that `protected_part` showed to the protection."""
+    message = _Message(
+        header=der.node(raw_header),
+        body=der.node(raw_body),
+        protection=None if protection is None else asn1.BitString(protection, 0),
+        extra_certs=[der.node(c) for c in extra] or None,
+    )
+    return asn1.encode_der(message)
+
+
+def protected_part(raw_header: bytes, raw_body: bytes) -> bytes:
+    """DER of ProtectedPart, what a signature or MAC covers (RFC 9810 5.1.3)."""
+    return der.sequence((raw_header, raw_body))
+
+
+def encode_body(kind: BodyType, content: bytes) -> bytes:
+    """PKIBody: `content` (a whole element, see `cmp.bodies`) in the explicit tag of its kind."""
+    return der.tlv(_CONTEXT + kind, content)
+
+
+def body_content(message: Message) -> bytes:
+    """The whole element inside the body's tag."""
+    return der.unwrap(message.raw_body, _CONTEXT + message.body_type)
+
+
+def encode_header(header: Header) -> bytes:
+    """PKIHeader."""
+    at = header.message_time
+    return asn1.encode_der(
+        _Header(
+            pvno=header.pvno,
+            sender=der.node(header.sender),
+            recipient=der.node(header.recipient),
+            message_time=None if at is None else asn1.GeneralizedTime(at.replace(microsecond=0)),
+            protection_alg=None if header.protection_alg is None else algorithm_nodes(header.protection_alg),
+            sender_kid=header.sender_kid,
+            recip_kid=header.recip_kid,
+            transaction_id=header.transaction_id,
+            sender_nonce=header.sender_nonce,
+            recip_nonce=header.recip_nonce,
+            free_text=list(header.free_text) or None,
+            general_info=[_type_and_value(i.oid, i.value) for i in header.general_info] or None,
+        )
+    )
+
+
+def _header(element: asn1.TLV) -> Header:
+    header = element.parse(_Header)
+    at = header.message_time
+    return Header(
+        sender=der.raw(header.sender),
+        recipient=der.raw(header.recipient),
+        pvno=header.pvno,
+        message_time=None if at is None else at.as_datetime(),
+        protection_alg=None if header.protection_alg is None else algorithm(header.protection_alg),
+        sender_kid=header.sender_kid,
+        recip_kid=header.recip_kid,
+        transaction_id=header.transaction_id,
+        sender_nonce=header.sender_nonce,
+        recip_nonce=header.recip_nonce,
+        free_text=tuple(header.free_text or ()),
+        general_info=info_values(header.general_info or ()),
+    )
+
+
+def directory(name: bytes | x509.Name) -> bytes:
+    """A Name (or its DER) as a GeneralName's directoryName."""
+    return der.tlv(_DIRECTORY_NAME, name if isinstance(name, bytes) else name.public_bytes())
+
+
+def directory_name(general_name: bytes) -> bytes | None:
+    """The DER of the Name in a GeneralName, None for one of another kind. Raises ValueError for a broken one."""
+    element = der.node(general_name)
+    if der.tag_of(element) != _DIRECTORY_NAME:
+        return None
+    name = bytes(element.data)
+    der.unwrap(name, der.SEQUENCE)
+    return name
+
+
+def read_certificate(element: asn1.TLV) -> bytes:
+    """DER of a CMPCertificate that is an X.509 certificate, unparsed. Raises ValueError for the attribute kind."""
+    if der.tag_of(element) != der.SEQUENCE:
+        raise ValueError("a certificate that is no X.509 certificate")
+    return der.raw(element)
+
+
+def whole_bits(bits: asn1.BitString) -> bytes:
+    """A BIT STRING that holds whole bytes. Raises ValueError for any other."""
+    if bits.padding_bits():
+        raise ValueError("a BIT STRING that does not end at a byte")
+    return bits.as_bytes()
+
+
+def algorithm(nodes: Sequence[asn1.TLV]) -> Algorithm:
+    """An AlgorithmIdentifier's elements, read."""
+    return Algorithm(*_oid_and_any(nodes))
+
+
+def algorithm_nodes(value: Algorithm) -> list[asn1.TLV]:
+    """The reverse."""
+    return _type_and_value(value.oid, value.parameters)
+
+
+def read_algorithm(octets: bytes) -> Algorithm:
+    """DER of an AlgorithmIdentifier, read."""
+    return algorithm(der.elements(der.unwrap(octets, der.SEQUENCE)))
+
+
+def encode_algorithm(value: Algorithm) -> bytes:
+    """DER of an AlgorithmIdentifier."""
+    return der.sequence((encode_oid(value.oid), value.parameters or b""))
+
+
+def info_values(items: Iterable[Sequence[asn1.TLV]]) -> tuple[InfoValue, ...]:
+    """InfoTypeAndValues, read."""
+    return tuple(InfoValue(*_oid_and_any(item)) for item in items)
+
+
+def encode_info_value(item: InfoValue) -> bytes:
+    """DER of one InfoTypeAndValue."""
+    return der.sequence((encode_oid(item.oid), item.value or b""))
+
+
+def encode_oid(oid: x509.ObjectIdentifier) -> bytes:
+    """DER of an OBJECT IDENTIFIER."""
+    return der.unwrap(asn1.encode_der(_TypeAndValue(oid=oid)), der.SEQUENCE)
+
+
+def _type_and_value(oid: x509.ObjectIdentifier, value: bytes | None) -> list[asn1.TLV]:
+    return der.elements(encode_oid(oid) + (value or b""))
+
+
+def _oid_and_any(nodes: Sequence[asn1.TLV]) -> tuple[x509.ObjectIdentifier, bytes | None]:
+    if not 1 <= len(nodes) <= 2:
+        raise ValueError("not a type with an optional value")
+    return nodes[0].parse(x509.ObjectIdentifier), der.raw(nodes[1]) if len(nodes) == 2 else None
+
+
+def status_info(node: Status) -> StatusInfo:
+    """PKIStatusInfo, read."""
+    return StatusInfo(node.status, tuple(node.text or ()), _fail_names(node.fail_info))
+
+
+def status_node(info: StatusInfo) -> Status:
+    """The reverse. Raises ValueError for a failure that RFC 9810 does not name."""
+    return Status(status=info.status, text=list(info.text) or None, fail_info=_fail_bits(info.fail_info))
+
+
+def _fail_names(bits: asn1.BitString | None) -> frozenset[str]:
+    if bits is None:
+        return frozenset()
+    octets = bits.as_bytes()
+    on = (i for i in range(len(octets) * 8) if octets[i // 8] & (0x80 >> i % 8))
+    return frozenset(FAIL_INFO[i] if i < len(FAIL_INFO) else f"bit {i}" for i in on)
+
+
+def _fail_bits(names: frozenset[str]) -> asn1.BitString | None:
+    if not names:
+        return None
+    numbers = [FAIL_INFO.index(name) for name in names]
+    octets = bytearray(max(numbers) // 8 + 1)
+    for number in numbers:
+        octets[number // 8] |= 0x80 >> number % 8
+    return asn1.BitString(bytes(octets), 7 - max(numbers) % 8)  # no trailing zero bits (X.690 11.2.2)
+
+
+def aware(value: asn1.UTCTime | asn1.GeneralizedTime | None) -> datetime | None:
+    """An optional Time as aware UTC."""
+    return None if value is None else value.as_datetime()

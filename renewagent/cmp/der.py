@@ -1,0 +1,96 @@
+"""The few DER moves that declarative types cannot make: whole elements as bytes, and bytes as an element.
+
+`cryptography.hazmat.asn1` parses DER strictly (minimal lengths, no trailing data), so an element put together again
+from its tag and contents is, byte for byte, the element that was received.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from cryptography.hazmat import asn1
+
+SEQUENCE = 0x30
+NULL = b"\x05\x00"
+
+
+@asn1.sequence
+class _One:
+    element: asn1.TLV
+
+
+@asn1.sequence
+class _Many:
+    elements: list[asn1.TLV]
+
+
+def tlv(tag: int, contents: bytes) -> bytes:
+    """One element with a single-byte tag."""
+    size = len(contents)
+    if size < 0x80:
+        return bytes((tag, size)) + contents
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(length))) + length + contents
+
+
+def sequence(parts: Iterable[bytes]) -> bytes:
+    """A SEQUENCE of whole elements."""
+    return tlv(SEQUENCE, b"".join(parts))
+
+
+def tag_of(element: asn1.TLV) -> int:
+    """The tag byte. Raises ValueError for a tag above 30, which nothing in CMP has."""
+    tag = element.tag_bytes
+    if len(tag) != 1:
+        raise ValueError("a tag that CMP does not know")
+    return tag[0]
+
+
+def raw(element: asn1.TLV) -> bytes:
+    """The whole element as it was received."""
+    return tlv(tag_of(element), bytes(element.data))
+
+
+def node(der: bytes) -> asn1.TLV:
+    """Exactly one element. Raises ValueError, also for anything that follows it."""
+    return asn1.decode_der(_One, tlv(SEQUENCE, der)).element
+
+
+def elements(contents: bytes) -> list[asn1.TLV]:
+    """Elements that stand one after the other. Raises ValueError."""
+    return asn1.decode_der(_Many, tlv(SEQUENCE, tlv(SEQUENCE, contents))).elements
+
+
+def unwrap(der: bytes, tag: int) -> bytes:
+    """The contents of exactly one element that must have this tag. Raises ValueError."""
+    element = node(der)
+    if tag_of(element) != tag:
+        raise ValueError(f"tag {tag_of(element):02x} where {tag:02x} belongs")
+    return bytes(element.data)
+
+
+def utf8_text(der: bytes) -> str:
+    """The text of one UTF8String. Raises ValueError."""
+    return unwrap(der, 0x0C).decode("utf-8")
+
+
+def utf8_string(text: str) -> bytes:
+    """A UTF8String."""
+    return tlv(0x0C, text.encode())
+
+
+@asn1.sequence
+class _Time:
+    at: asn1.GeneralizedTime
+
+
+def generalized_time(at: datetime) -> bytes:
+    """A GeneralizedTime in UTC, whole seconds (RFC 5280 4.1.2.5.2)."""
+    boxed = _Time(at=asn1.GeneralizedTime(at.replace(microsecond=0)))
+    return raw(asn1.decode_der(_One, asn1.encode_der(boxed)).element)
+
+
+def read_generalized_time(der: bytes) -> datetime:
+    """Aware UTC. Raises ValueError, also for a UTCTime."""
+    return asn1.decode_der(_Time, tlv(SEQUENCE, der)).at.as_datetime()
