@@ -1,4 +1,4 @@
-"""The channel between a renewal and a person: all of it crosses, a passcode as octets only, an absent person is noted."""
+"""The channel between a renewal and a person: all crosses, a passcode as octets only, an absent person is noted."""
 
 from __future__ import annotations
 
