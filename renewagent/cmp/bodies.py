@@ -1,7 +1,7 @@
 """What each PKIBody holds, to bytes and back.
 
-`read_*` takes a `Message` of the kind and raises ValueError; `write_*` gives a whole PKIBody (for `codec.encode_message`).
-Parse a body only after its message's protection was checked.
+`read_*` takes a `Message` of the kind and raises ValueError; `write_*` gives a whole PKIBody for
+`codec.encode_message`. Parse a body only after its message's protection was checked.
 """
 
 from __future__ import annotations
