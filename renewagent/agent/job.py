@@ -1,0 +1,156 @@
+"""What one renewal works with: the workplace (readers, RA, journal, person) and the job (this card, this campaign).
+
+Data and small accessors; the steps are in `steps`, `recovery` and `sign_in`, their order in `renewagent.renewal`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from renewagent import cms
+from renewagent.agent.journal import Journal
+from renewagent.agent.passcode import FittingSession, Passcode, PublicKey, RenewableCard
+from renewagent.agent.prompts import Prompter
+from renewagent.agent.ra_desk import Outgoing, RaDesk
+from renewagent.card.interface import CardConnection, KeyType, Readers, SigningSession
+from renewagent.card.key import card_key
+from renewagent.certificates import read_certificate
+from renewagent.cmp.client import Credential
+from renewagent.errors import PersonStopped, RenewalImpossible
+from renewagent.model import CardIdentity, SigningCertificate, Slot
+from renewagent.renewal import Renewal
+from renewagent.rules import Campaign, Contact
+from renewagent.statements import Purpose, Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """Everything outside the card in hand. `open_card` gives a driver for a connection."""
+
+    readers: Readers
+    open_card: Callable[[CardConnection], RenewableCard]
+    desk: RaDesk
+    journal: Journal
+    prompter: Prompter
+    contact: Contact
+    way_d_without_tickets: bool = False
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+        return self.desk.now()
+
+
+@dataclass(slots=True)
+class Job:
+    """One card being renewed. `old` is the certificate to replace; `campaign_document` the campaign as signed."""
+
+    place: Workplace
+    passcode: Passcode
+    reader: str
+    card: RenewableCard
+    identity: CardIdentity
+    slot: Slot
+    old: SigningCertificate
+    campaign: Campaign
+    campaign_document: bytes
+    renewal: Renewal
+    outbox: dict[str, Outgoing] = field(default_factory=dict)
+    """Messages that were signed together with an earlier one and wait for their turn: "arm", "certconf", "receipt"."""
+    receipt: bytes = b""
+    outcome: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def campaign_name(self) -> str:
+        """ "id/version", as statements carry it."""
+        return f"{self.campaign.id}/{self.campaign.version}"
+
+    def fact(self, name: str) -> bytes:
+        """A fact of the renewal that is bytes; empty where there is none."""
+        return bytes.fromhex(self.renewal.facts.get(name, ""))
+
+    @property
+    def old_sha256(self) -> str:
+        """SHA-256 of the certificate to replace: the RA's word where the card holds the new one already."""
+        return self.renewal.facts.get("old_sha256") or self.old.sha256
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, but end with PersonStopped soon after the person went away."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if self.place.prompter.stopped():
+                raise PersonStopped("You stopped waiting for the Registration Authority.")
+            time.sleep(min(left, 0.5))
+
+    def statement(self, purpose: Purpose, nonce: str, certificate: bytes, old_sha256: str = "-") -> Statement:
+        """A statement about `certificate` (DER), ready to encode."""
+        return Statement(
+            purpose=purpose,
+            origin=self.place.desk.sign_in_origin if purpose is Purpose.SIGN_IN else self.place.desk.origin,
+            card=str(self.identity),
+            certificate=sha256(certificate),
+            at=self.place.now().replace(microsecond=0),
+            nonce=nonce,
+            old=old_sha256,
+            campaign="-" if purpose is Purpose.SIGN_IN else self.campaign_name,
+        )
+
+    def authentication(self, session: SigningSession) -> Credential:
+        """The holder's authentication certificate (9A) and its key, to protect messages within `session`."""
+        slot, certificate = self.authentication_certificate()
+        return self.credential(session, slot, certificate)
+
+    def credential(self, session: SigningSession, slot: Slot, certificate: x509.Certificate) -> Credential:
+        """The key in `slot` for messages, each of its signatures verified under `certificate` before it is used."""
+        public_key = certificate.public_key()
+        return Credential(certificate, (), self.key(session, slot, public_key))
+
+    def key(self, session: SigningSession, slot: Slot, public_key: Any) -> Any:
+        """A private key object that asks the card; raises KeyDoesNotFit where a signature does not verify."""
+        return card_key(FittingSession(session, public_key), slot, public_key)
+
+    def sign_statement(self, session: SigningSession, slot: Slot, der: bytes, statement: Statement) -> bytes:
+        """CMS SignedData over a statement of ours, by the key of the certificate `der` in `slot`."""
+        certificate = x509.load_der_x509_certificate(der)
+        return cms.sign(statement.encode(), certificate, self.key(session, slot, certificate.public_key()))
+
+    def authentication_certificate(self) -> tuple[Slot, x509.Certificate]:
+        """The first other slot whose certificate may protect messages but not sign prescriptions."""
+        for slot in self.card.slots():
+            der = self.card.certificate(slot) if slot != self.slot else None
+            if der is None:
+                continue
+            found = read_certificate(der)
+            usage = found.key_usage or frozenset()
+            if "digitalSignature" in usage and "contentCommitment" not in usage:
+                return slot, x509.load_der_x509_certificate(der)
+        raise RenewalImpossible("This smartcard has no certificate to sign in with, so it cannot be renewed here.")
+
+
+def sha256(der: bytes) -> str:
+    """Lowercase hex."""
+    return hashlib.sha256(der).hexdigest()
+
+
+def new_key_type(old: SigningCertificate, campaign: Campaign, rule: str | None) -> KeyType:
+    """The old key's own type, or the next size up where the rule that hit calls the old size too small."""
+    floor = next((r.key_bits_below or 0 for r in campaign.rules if r.name == rule), 0)
+    if old.key_algorithm == "ec":
+        return KeyType.P384 if max(old.key_bits, floor) > 256 else KeyType.P256
+    return KeyType.RSA3072 if max(old.key_bits, floor) > 2048 else KeyType.RSA2048
+
+
+def public_key_of(spki: bytes) -> PublicKey:
+    """A DER SubjectPublicKeyInfo as a key object."""
+    key = load_der_public_key(spki)
+    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+        raise RenewalImpossible("The smartcard made a key of a kind that is not known here.")
+    return key

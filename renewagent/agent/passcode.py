@@ -1,0 +1,123 @@
+"""The passcode (PIN) while a renewal runs: asked for when a signature needs it, kept until dropped, never sent twice
+once refused.
+
+Lives in the short-lived child only. Nothing in here writes, logs or returns a PIN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+
+from renewagent.agent import words
+from renewagent.agent.prompts import Prompter
+from renewagent.card.interface import CardDriver, SigningSession, TellsTries
+from renewagent.errors import CardReset, WrongPin
+from renewagent.model import Slot
+from renewagent.pin import Pin, RefusedPins
+
+T = TypeVar("T")
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+HASHES: dict[str, type[hashes.HashAlgorithm]] = {
+    "sha256": hashes.SHA256,
+    "sha384": hashes.SHA384,
+    "sha512": hashes.SHA512,
+}
+RESETS = 3
+"""How often a session is begun again because another program reset the card under it."""
+
+
+class RenewableCard(CardDriver, TellsTries, Protocol):
+    """What a renewal needs of a driver."""
+
+
+class KeyDoesNotFit(Exception):
+    """A signature that the card made does not verify with the public key it was made for."""
+
+
+class Passcode:
+    """Asks the person for the PIN once, runs signing sessions with it, and asks again after a refusal."""
+
+    def __init__(self, prompter: Prompter) -> None:
+        self._prompter = prompter
+        self._refused = RefusedPins()
+        self._pin: Pin | None = None
+
+    def signing(self, card: RenewableCard, work: Callable[[SigningSession], T]) -> T:
+        """Run `work` in one signing session; it may run again after a refused PIN or a reset, so it sends nothing.
+
+        Raises LastPinTry, PinBlocked, PersonStopped, CardRemoved and the like.
+        """
+        resets = 0
+        while True:
+            try:
+                with card.signing(self.obtain(card)) as session:
+                    return work(session)
+            except WrongPin as error:
+                self._note_refusal(card, error.tries_left)
+            except CardReset:
+                resets += 1
+                if resets == RESETS:
+                    raise
+
+    def obtain(self, card: RenewableCard) -> Pin:
+        """The PIN in hand, or the one that the person types now."""
+        if self._pin is None or self._pin.wiped:
+            self._pin = self._ask(card)
+        return self._pin
+
+    def drop(self) -> None:
+        """Wipe the PIN; it will be asked for again."""
+        if self._pin is not None:
+            self._pin.wipe()
+            self._pin = None
+
+    def _ask(self, card: RenewableCard) -> Pin:
+        identity = card.identity()
+        while True:
+            tries = card.pin_tries()
+            pin = self._prompter.ask_pin(identity, tries, words.pin_wanted(identity, tries))
+            if not self._refused.holds(str(identity), pin):
+                return pin
+            pin.wipe()
+            self._prompter.tell(words.pin_known_wrong(identity))
+
+    def _note_refusal(self, card: RenewableCard, tries_left: int) -> None:
+        identity = card.identity()
+        if self._pin is not None:
+            self._refused.add(str(identity), self._pin)
+        self.drop()
+        if tries_left > 1:  # at one try left the next session refuses, and says so
+            self._prompter.tell(words.wrong_pin(identity, tries_left))
+
+
+class FittingSession:
+    """A signing session that believes no signature before it has verified it with the key's public half."""
+
+    def __init__(self, session: SigningSession, public_key: PublicKey) -> None:
+        self._session = session
+        self._public_key = public_key
+
+    def sign(self, slot: Slot, data: bytes, hash_name: str) -> bytes:
+        """See `SigningSession`; raises KeyDoesNotFit besides."""
+        signature = self._session.sign(slot, data, hash_name)
+        if not fits(self._public_key, signature, data, hash_name):
+            raise KeyDoesNotFit(f"the key in slot {slot} does not fit its certificate")
+        return signature
+
+
+def fits(public_key: PublicKey, signature: bytes, data: bytes, hash_name: str) -> bool:
+    """Whether `signature` (PKCS#1 v1.5 or DER ECDSA) over `data` verifies."""
+    algorithm = HASHES[hash_name]()
+    try:
+        if isinstance(public_key, rsa.RSAPublicKey):
+            public_key.verify(signature, data, padding.PKCS1v15(), algorithm)
+        else:
+            public_key.verify(signature, data, ec.ECDSA(algorithm))
+    except InvalidSignature:
+        return False
+    return True

@@ -1,0 +1,107 @@
+"""Where does an interrupted renewal stand? The card is looked at first, the RA second, the journal third.
+
+One signing session gives both: a trial signature by the key in the signing slot, and the enquiry for the card's
+ticket. Which known public key the trial verifies with says which key the card holds, whatever was lost.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from renewagent.agent.job import Job, public_key_of, sha256
+from renewagent.agent.passcode import fits
+from renewagent.agent.ra_desk import Outgoing
+from renewagent.agent.steps import Record
+from renewagent.card.interface import SigningSession
+from renewagent.cmp import private
+from renewagent.cmp.client import CmpClient
+from renewagent.errors import CardRefused
+from renewagent.renewal import Event, Kind, Way
+from renewagent.statements import Purpose
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What the card signed with whatever key it holds; no signature where it refused."""
+
+    data: bytes
+    signature: bytes | None
+
+    def by(self, public_key: bytes) -> bool:
+        """Whether the key with this DER SubjectPublicKeyInfo made it."""
+        if not public_key or self.signature is None:
+            return False
+        try:
+            return fits(public_key_of(public_key), self.signature, self.data, "sha256")
+        except ValueError:  # the other kind of key
+            return False
+
+
+def resume(job: Job, record: Record) -> Event:
+    """Examine, and say how to go on."""
+    trial, enquiry = job.passcode.signing(job.card, lambda session: _examine(job, session))
+    on_card = job.card.certificate(job.slot) or b""
+    answer = job.place.desk.ticket(enquiry)
+    if answer is None or answer.state == "closed":
+        return _without_open_ticket(job, on_card, closed=answer is not None)
+    return _with_ticket(job, trial, on_card, answer)
+
+
+def _examine(job: Job, session: SigningSession) -> tuple[Trial, Outgoing]:
+    # A ticket statement whose nonce is our own: whoever sees the signature can do nothing with it.
+    data = job.statement(Purpose.TICKET, secrets.token_hex(16), job.old.der).encode()
+    try:
+        signature: bytes | None = session.sign(job.slot, data, "sha256")
+    except CardRefused:
+        signature = None
+    fetch = private.TicketFetch(card=str(job.identity))
+    return Trial(data, signature), job.place.desk.enquiry(job.authentication(session), private.TICKET_FETCH, fetch)
+
+
+def _without_open_ticket(job: Job, on_card: bytes, *, closed: bool) -> Event:
+    facts = job.renewal.facts
+    certificate = job.fact("certificate")
+    if certificate and closed:
+        return Event(Kind.FOUND_DONE if certificate == on_card else Kind.FOUND_NOTHING)
+    if certificate and job.renewal.way is Way.A and "conversation" in facts:
+        return Event(Kind.FOUND_STORED if certificate == on_card else Kind.FOUND_ISSUED)
+    return Event(Kind.FOUND_NOTHING)
+
+
+def _with_ticket(job: Job, trial: Trial, on_card: bytes, answer: private.TicketAnswer) -> Event:
+    common = {"ticket": answer.ticket, "old_sha256": answer.old, "way": Way.D.value}
+    if answer.certificate and trial.by(answer.public_key):
+        issued = {**common, "certificate": answer.certificate.hex(), "nonce": answer.nonce.hex()}
+        issued["conversation"] = _conversation(job, answer)
+        if answer.certificate != on_card:
+            return Event(Kind.FOUND_ISSUED, issued)
+        return Event(Kind.FOUND_CONFIRMED if answer.state == "confirmed" else Kind.FOUND_STORED, issued)
+    known = job.fact("public_key")
+    if trial.by(known):
+        return Event(Kind.FOUND_NEW_KEY, {**common, "public_key": known.hex()})
+    if trial.by(answer.public_key):
+        return Event(Kind.FOUND_NEW_KEY, {**common, "public_key": answer.public_key.hex()})
+    if sha256(on_card) == answer.old and trial.by(_public_key(on_card)):
+        return Event(Kind.FOUND_UNTOUCHED, common)
+    return Event(Kind.FOUND_NO_KEY, common)
+
+
+def _conversation(job: Job, answer: private.TicketAnswer) -> str:
+    """The journal's own record of the conversation, or, at another workstation, one taken over from the RA's word."""
+    kept = job.renewal.facts.get("conversation")
+    if kept and job.fact("certificate") == answer.certificate:
+        return kept
+    client = CmpClient.adopt(
+        job.place.desk.anchors, answer.transaction, answer.nonce, x509.load_der_x509_certificate(answer.certificate)
+    )
+    return json.dumps(client.state.to_dict())
+
+
+def _public_key(der: bytes) -> bytes:
+    key = x509.load_der_x509_certificate(der).public_key()
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

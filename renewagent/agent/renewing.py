@@ -1,0 +1,104 @@
+"""Drives one renewal by its table: do the one action of the state, journal what came of it, go on.
+
+Also decides what an error means for the renewal: stopped while nothing has changed, interrupted (to be resumed)
+afterwards; a card that was pulled out half-way is waited for, a network that failed half-way is tried again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from renewagent.agent import words
+from renewagent.agent.job import Job
+from renewagent.agent.recovery import resume
+from renewagent.agent.sign_in import come_back, remove, sign_in, wait_for_card
+from renewagent.agent.steps import STEPS, Step
+from renewagent.errors import CardRemoved, CardReset, DifferentCard, NoCard, RaUnreachable, RenewAgentError
+from renewagent.renewal import TABLE, Event, Kind, Renewal, State, Way, step
+
+ALL_STEPS: dict[State, Step] = {
+    **STEPS,
+    State.RESUME: resume,
+    State.REMOVE: remove,
+    State.RETURN: come_back,
+    State.SIGN_IN: sign_in,
+}
+PULLED = (CardRemoved, CardReset, DifferentCard, NoCard)
+RA_RETRIES = 3
+RA_PAUSE = 2.0
+"""Seconds before the first new try after a network failure half-way; doubled each time."""
+
+PROGRESS = {
+    State.TICKET: "asking the Registration Authority",
+    State.GENERATE: "making the new key",
+    State.CERTIFY: "getting the new certificate",
+    State.STORE: "writing the new certificate",
+    State.TRY: "trying the new key",
+    State.RECEIPT: "sending the proof",
+}
+_SHOWN = {Way.A: (State.CERTIFY, State.STORE, State.TRY, State.RECEIPT), Way.D: tuple(PROGRESS)}
+
+
+class Renewing:
+    """One renewal being driven. `run` returns when it is over; raises the RenewAgentError that ended it otherwise."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._ra_tries = 0
+
+    def run(self) -> Renewal:
+        """To the end, or to the error for which only the person or time can help."""
+        while not self._job.renewal.over:
+            try:
+                self._one_step()
+            except RenewAgentError as error:
+                self._after(error)
+        return self._job.renewal
+
+    def record(self, event: Event) -> None:
+        """Journal an event, durably, and take it in."""
+        job = self._job
+        after = step(job.renewal, event)
+        job.place.journal.append(after.id, after.card, event.kind.value, dict(event.fields), job.place.now())
+        job.renewal = after
+
+    def _one_step(self) -> None:
+        state = self._job.renewal.state
+        self._show_progress(state)
+        event = ALL_STEPS[state](self._job, self.record)
+        if event is not None:
+            self.record(event)
+        self._ra_tries = 0 if state is not State.RESUME else self._ra_tries
+
+    def _after(self, error: RenewAgentError) -> None:
+        """Note what `error` means; returns when the renewal can go on, raises it otherwise."""
+        renewal = self._job.renewal
+        fields = {"code": error.code, "message": error.message}
+        if Kind.STOPPED in TABLE[renewal.state] and not renewal.begun:
+            self.record(Event(Kind.STOPPED, fields))
+            raise error
+        self.record(Event(Kind.INTERRUPTED, fields))
+        if isinstance(error, PULLED):
+            wait_for_card(self._job, words.pulled_unsafe(self._job.identity))
+        elif isinstance(error, RaUnreachable) and self._ra_tries < RA_RETRIES:
+            self._job.pause(RA_PAUSE * 2**self._ra_tries)
+            self._ra_tries += 1
+        else:
+            raise error
+        self._job.outbox.clear()
+        self.record(Event(Kind.RESUMED))
+
+    def _show_progress(self, state: State) -> None:
+        shown = _SHOWN.get(self._job.renewal.way or Way.D, ())
+        if state in shown:
+            self._job.place.prompter.progress(shown.index(state) + 1, len(shown), PROGRESS[state])
+
+
+def begin_again(renewal: Renewal) -> Event | None:
+    """The event that takes an open renewal from the journal up again; None for one that has done nothing yet."""
+    return None if renewal.state is State.PREFLIGHT else Event(Kind.RESUMED)
+
+
+def restarted(renewal: Renewal, new_id: str) -> Renewal:
+    """A renewal of the same card from the start, for when nothing is open any more."""
+    return replace(renewal, id=new_id, state=State.PREFLIGHT, way=None, begun=False, facts={})

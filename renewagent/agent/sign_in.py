@@ -1,0 +1,120 @@
+"""The end of a renewal: the card is taken out, comes back, and signs in with its new certificate.
+
+Done means that the *same* card came back, that a fresh connection read the new certificate from it, and that the RA
+verified a sign-in by it (design section 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from renewagent.agent import words
+from renewagent.agent.job import Job
+from renewagent.agent.prompts import CardAct
+from renewagent.agent.steps import Record
+from renewagent.card.interface import ReaderState, SigningSession
+from renewagent.errors import CardDataError, CardError, PersonStopped, ReaderError
+from renewagent.model import CardIdentity
+from renewagent.renewal import Event, Kind
+from renewagent.statements import Purpose
+
+T = TypeVar("T")
+LOOK = 1.0
+"""Seconds between looks at whether the person is still there, while a card is waited for."""
+
+
+def remove(job: Job, record: Record) -> Event:
+    """Ask for the card to be taken out; the PIN is dropped first."""
+    job.passcode.drop()
+    message = words.sign_in_again(job.identity, removal_ends_session=job.campaign.removal_ends_session)
+    before = job.place.readers.states().get(job.reader, ReaderState(False))
+    job.place.prompter.card_wanted(CardAct.REMOVE, job.reader, job.identity, message)
+    watch(job, lambda states: _gone(states.get(job.reader), before) or None)
+    job.outcome["removed"] = True
+    return Event(Kind.REMOVED)
+
+
+def come_back(job: Job, record: Record) -> Event:
+    """Wait for the same card in any reader, over a fresh connection, with the new certificate in its slot."""
+    message = words.insert_again(job.identity)
+    wait_for_card(job, message)
+    if job.card.certificate(job.slot) != job.fact("certificate"):
+        raise CardDataError(
+            "The smartcard still shows the old certificate.",
+            advice="Take the smartcard out, wait a few seconds, put it back in and run: renewagent renew.",
+        )
+    return Event(Kind.RETURNED)
+
+
+def sign_in(job: Job, record: Record) -> Event:
+    """Sign in with the card's authentication key, naming the new signing certificate."""
+    desk = job.place.desk
+    nonce = desk.challenge()
+    statement = job.statement(Purpose.SIGN_IN, nonce, job.fact("certificate"))
+    slot, certificate = job.authentication_certificate()
+    der = certificate.public_bytes(Encoding.DER)
+
+    def sign(session: SigningSession) -> bytes:
+        return job.sign_statement(session, slot, der, statement)
+
+    desk.sign_in(job.passcode.signing(job.card, sign))
+    job.passcode.drop()
+    job.outcome["signed_in"] = True
+    job.place.prompter.tell(words.done(job.identity))
+    return Event(Kind.SIGNED_IN)
+
+
+def wait_for_card(job: Job, message: words.Message) -> None:
+    """Until the job's own card is in some reader: `job.reader` and `job.card` are then fresh. Others are named."""
+    named: set[tuple[str, int]] = set()
+    job.place.prompter.card_wanted(CardAct.INSERT, job.reader, job.identity, message)
+
+    def ours(states: Mapping[str, ReaderState]) -> bool | None:
+        for reader, state in states.items():
+            if not state.present or (reader, state.events) in named:
+                continue
+            seen = _take(job, reader)
+            if seen == job.identity:
+                return True
+            if seen is not None:
+                named.add((reader, state.events))
+                job.place.prompter.tell(words.wrong_card(seen, job.identity))
+        return None
+
+    watch(job, ours)
+
+
+def watch(job: Job, look: Callable[[Mapping[str, ReaderState]], T | None]) -> T:
+    """Sleep over changes of the readers until `look` finds what it looks for. Raises PersonStopped."""
+    states = job.place.readers.states()
+    while (found := look(states)) is None:
+        if job.place.prompter.stopped():
+            raise PersonStopped("You stopped before the smartcard was back.")
+        states = job.place.readers.wait(states, LOOK)
+    return found
+
+
+def _take(job: Job, reader: str) -> CardIdentity | None:
+    """Open the card in `reader` and keep it if it is the job's own; whose it is, None where it cannot be read now."""
+    try:
+        connection = job.place.readers.connect(reader)
+    except ReaderError:
+        return None
+    try:
+        card = job.place.open_card(connection)
+        seen = card.identity()
+    except (ReaderError, CardError):
+        connection.close()
+        return None
+    if seen == job.identity:
+        job.reader, job.card = reader, card
+    else:
+        connection.close()
+    return seen
+
+
+def _gone(now: ReaderState | None, before: ReaderState) -> bool:
+    return now is None or not now.present or now.events != before.events

@@ -1,0 +1,345 @@
+"""What is done in each state of a renewal, up to the receipt: one function a state, from a job to an event.
+
+A step talks to the card in short sessions and to the RA between them, never at once. Signatures that a later step
+needs are made in the same session where the card's policies allow it, so that the PIN is presented as seldom as can
+be: the ticket request brings the arming along, and the trial signature *is* the receipt's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from cryptography import x509
+
+from renewagent.agent import words
+from renewagent.agent.job import Job, new_key_type, public_key_of, sha256
+from renewagent.agent.passcode import KeyDoesNotFit
+from renewagent.agent.ra_desk import Outgoing
+from renewagent.card.interface import SigningSession
+from renewagent.cmp import private
+from renewagent.cmp.client import Confirmed, Credential, Issued, Result, Waiting
+from renewagent.errors import (
+    CardDataError,
+    CardRefused,
+    LastPinTry,
+    PinBlocked,
+    RaMisbehaved,
+    RaRefused,
+    RenewalImpossible,
+)
+from renewagent.renewal import Event, Kind, State, Way, can_protect, choose_way
+from renewagent.statements import Purpose
+
+Record = Callable[[Event], None]
+"""Journals an event and steps the renewal; durable when it returns."""
+Step = Callable[[Job, Record], Event | None]
+"""Does what its state asks for. Returns the event that ends the state, None where it has recorded that itself."""
+
+
+def preflight(job: Job, record: Record) -> Event:
+    """Everything that can fail without a PIN does so here: journal, RA, clock, tries, expiry, a way that serves."""
+    job.place.journal.check_writable()
+    if job.campaign.remedy != "renew":
+        raise RenewalImpossible(words.affected(job.campaign).body, advice=words.affected(job.campaign).advice)
+    if job.old.head.not_after <= job.place.now():
+        message = words.expired(job.old.head.not_after, job.place.contact)
+        raise RenewalImpossible(message.body, advice=message.advice)
+    _refuse_few_tries(job)
+    job.authentication_certificate()
+    tickets = job.place.desk.nonce() is not None
+    way = choose_way(
+        job.campaign,
+        old_key_usable=True,  # proved by the first signature, which nothing irreversible precedes
+        can_rekey=job.card.capabilities().rekey_in_place,
+        tickets=tickets or job.place.way_d_without_tickets,
+    )
+    if way is None:
+        raise RenewalImpossible("This smartcard cannot be renewed safely at this computer.")
+    return Event(Kind.READY, {"way": way.value, "old_certificate": job.old.der.hex()})
+
+
+def consent(job: Job, record: Record) -> Event:
+    """The person starts it, or does not."""
+    if job.place.prompter.confirm(words.before(job.identity, job.card.pin_tries())):
+        return Event(Kind.AGREED)
+    return Event(Kind.STOPPED, {"code": "RA-STOPPED", "message": "You chose not to renew now. Nothing was changed."})
+
+
+def ticket(job: Job, record: Record) -> Event:
+    """Ask the RA's leave, by a statement that the old signing key signs: that also proves that it signs."""
+    desk = job.place.desk
+    nonce = desk.nonce()
+    if nonce is None:
+        return _without_ticket(job)
+    _prove_administration(job)
+    old = job.old.der
+    statement = job.statement(Purpose.TICKET, nonce, old)
+
+    def sign(session: SigningSession) -> Outgoing:
+        if job.renewal.old_key_usable:
+            request = private.TicketRequest(
+                statement=job.sign_statement(session, job.slot, old, statement), signed=True, campaign=b""
+            )
+        else:
+            request = private.TicketRequest(statement=statement.encode(), signed=False, campaign=job.campaign_document)
+        credential = job.authentication(session)
+        arm = private.TicketArm(ticket="", public_key=b"")
+        job.outbox["arm"] = desk.enquiry(credential, private.TICKET_ARM, arm)
+        return desk.enquiry(credential, private.TICKET_REQUEST, request)
+
+    try:
+        enquiry = job.passcode.signing(job.card, sign)
+    except (KeyDoesNotFit, CardRefused) as error:
+        return _old_key_unusable(job, error)
+    answer = desk.ticket(enquiry)
+    if answer is None:
+        return _without_ticket(job)
+    return Event(Kind.TICKET_GRANTED, {"ticket": answer.ticket})
+
+
+def arm(job: Job, record: Record) -> Event:
+    """Tell the RA that GENERATE comes now, so that the ticket never ends by time once the old key is gone."""
+    desk = job.place.desk
+    enquiry = job.outbox.pop("arm", None)
+    if enquiry is None:
+        value = private.TicketArm(ticket=job.renewal.facts.get("ticket", ""), public_key=b"")
+        enquiry = job.passcode.signing(
+            job.card, lambda session: desk.enquiry(job.authentication(session), private.TICKET_ARM, value)
+        )
+    answer = desk.ticket(enquiry)
+    if answer is None or answer.state == "open":
+        raise RaMisbehaved("The Registration Authority did not keep the permission that it gave.")
+    return Event(Kind.ARMED)
+
+
+def generate(job: Job, record: Record) -> None:
+    """The new key, in place. From here on only forward."""
+    if job.renewal.exhausted:
+        raise RenewalImpossible("The keys that this smartcard makes do not sign.")
+    kind = new_key_type(job.old, job.campaign, job.outcome.get("rule"))
+    pin = job.passcode.obtain(job.card) if _administration_needs_pin(job) else None
+    with job.card.administration(pin) as session:
+        record(Event(Kind.BEGUN, {"what": "generate"}))
+        public_key = session.generate(job.slot, kind)
+        record(Event(Kind.GENERATED, {"public_key": public_key.hex()}))  # before anything else can go wrong
+    return None
+
+
+def certify(job: Job, record: Record) -> Event:
+    """Ask for the certificate: `kur` by the old key where its key usage lets it, else `cr` by 9A."""
+    desk = job.place.desk
+    if job.renewal.way is Way.A:
+        _prove_administration(job)
+    try:
+        outgoing = job.passcode.signing(job.card, lambda session: _request(job, session))
+    except (KeyDoesNotFit, CardRefused) as error:
+        if job.renewal.way is Way.A:
+            return _old_key_unusable(job, error)
+        raise
+    record(Event(Kind.ASKED, {"conversation": outgoing.conversation}))
+    return _certified(desk.send(outgoing), outgoing)
+
+
+def _request(job: Job, session: SigningSession) -> Outgoing:
+    desk, old = job.place.desk, x509.load_der_x509_certificate(job.old.der)
+    client = desk.conversation()
+    if job.renewal.way is Way.A:
+        key = job.key(session, job.slot, old.public_key())
+        if can_protect(job.old):
+            credential = job.credential(session, job.slot, old)
+            return Outgoing(client, client.start_key_update(desk.now(), credential, key, old))
+    else:
+        key = job.key(session, job.slot, public_key_of(job.fact("public_key")))
+    octets = client.start_certification(
+        desk.now(),
+        job.authentication(session),
+        key,
+        subject=old.subject,
+        old_certificate=old,
+        ticket=job.renewal.facts.get("ticket"),
+        key_usage=_key_usage(old),
+    )
+    return Outgoing(client, octets)
+
+
+def _key_usage(certificate: x509.Certificate) -> x509.KeyUsage | None:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def wait(job: Job, record: Record) -> Event:
+    """The RA says "come back later": ask its PIN-less address, with no PIN in hand, until it is ready."""
+    job.passcode.drop()
+    head = job.old.head
+    seconds = int(job.renewal.facts.get("check_after", "60"))
+    job.place.prompter.tell(words.waiting(max(1, round(seconds / 60)), job.place.contact))
+    while True:
+        job.pause(seconds)
+        standing = job.place.desk.standing(head.issuer, head.serial)
+        if standing is None or standing.ready:  # without such an address only asking, with the PIN, can tell
+            return Event(Kind.READY_AT_RA)
+        seconds = standing.check_after or seconds
+
+
+def poll(job: Job, record: Record) -> Event:
+    """Ask for the certificate that was promised."""
+    desk = job.place.desk
+    client = desk.conversation(json.loads(job.renewal.facts["conversation"]))
+
+    def sign(session: SigningSession) -> Outgoing:
+        return Outgoing(client, client.poll(desk.now(), _requester(job, session)))
+
+    outgoing = job.passcode.signing(job.card, sign)
+    return _certified(desk.send(outgoing), outgoing)
+
+
+def _certified(result: Result, outgoing: Outgoing) -> Event:
+    if isinstance(result, Waiting):
+        fields = {"check_after": str(result.check_after), "conversation": outgoing.conversation}
+        return Event(Kind.TOLD_TO_WAIT, fields)
+    if not isinstance(result, Issued):
+        raise RaMisbehaved("The Registration Authority did not send the certificate that was asked for.")
+    fields = {
+        "certificate": result.certificate.hex(),
+        "nonce": result.response_nonce.hex(),
+        "conversation": outgoing.conversation,
+    }
+    return Event(Kind.ISSUED, fields)
+
+
+def store(job: Job, record: Record) -> Event:
+    """Write the certificate and read it back."""
+    certificate = job.fact("certificate")
+    pin = job.passcode.obtain(job.card) if _administration_needs_pin(job) else None
+    with job.card.administration(pin) as session:
+        record(Event(Kind.BEGUN, {"what": "store"}))
+        session.store(job.slot, certificate)
+    if job.card.certificate(job.slot) != certificate:
+        raise CardDataError("The smartcard did not keep the new certificate as it was written.")
+    return Event(Kind.STORED)
+
+
+def try_new_key(job: Job, record: Record) -> Event:
+    """The trial signature, which is the receipt's; with it, in one session, the messages that follow it."""
+    desk, certificate = job.place.desk, job.fact("certificate")
+    statement = job.statement(Purpose.RECEIPT, job.renewal.facts["nonce"], certificate, job.old_sha256)
+    client = desk.conversation(json.loads(job.renewal.facts["conversation"]))
+
+    def sign(session: SigningSession) -> bytes:
+        receipt = job.sign_statement(session, job.slot, certificate, statement)
+        job.outbox["certconf"] = Outgoing(client, client.confirm(desk.now(), _requester(job, session)))
+        delivery = private.ReceiptDelivery(receipt=receipt)
+        job.outbox["receipt"] = desk.enquiry(job.authentication(session), private.RECEIPT, delivery)
+        return receipt
+
+    try:
+        job.receipt = job.passcode.signing(job.card, sign)
+    except (KeyDoesNotFit, CardRefused):
+        return Event(Kind.DID_NOT_SIGN)
+    job.outcome["trial_signature"] = True
+    return Event(Kind.TRIED, {"receipt": job.receipt.hex()})
+
+
+def confirm(job: Job, record: Record) -> Event:
+    """certConf; an answer of certConfirmed means that an earlier one arrived and its pkiConf was lost."""
+    try:
+        result = job.place.desk.send(job.outbox.pop("certconf"))
+    except RaRefused as error:
+        if "certConfirmed" not in error.fail_info:
+            raise
+        return Event(Kind.CONFIRMED)
+    if not isinstance(result, Confirmed):
+        raise RaMisbehaved("The Registration Authority did not confirm the new certificate.")
+    return Event(Kind.CONFIRMED)
+
+
+def reject(job: Job, record: Record) -> Event:
+    """The new credential does not sign: put the old certificate back, and tell the RA."""
+    desk = job.place.desk
+    pin = job.passcode.obtain(job.card) if _administration_needs_pin(job) else None
+    with job.card.administration(pin) as session:
+        session.store(job.slot, job.old.der)
+    client = desk.conversation(json.loads(job.renewal.facts["conversation"]))
+
+    def sign(session: SigningSession) -> Outgoing:
+        return Outgoing(client, client.confirm(desk.now(), _requester(job, session), accept=False))
+
+    # The RA withdraws what is never confirmed, so a rejection that does not arrive does no harm.
+    with contextlib.suppress(RaRefused, KeyDoesNotFit, CardRefused):
+        desk.send(job.passcode.signing(job.card, sign))
+    return Event(Kind.REJECTED)
+
+
+def send_receipt(job: Job, record: Record) -> Event:
+    """Proof of remedy; on it the RA revokes the old certificate."""
+    answer = job.place.desk.deliver(job.outbox.pop("receipt"))
+    if answer is None:
+        return Event(Kind.NO_RECEIPTS)
+    if answer.receipt.hex() != sha256(job.receipt):
+        raise RaMisbehaved("The Registration Authority acknowledged another receipt than the one that was sent.")
+    job.outcome["receipt"] = True
+    return Event(Kind.RECEIPTED)
+
+
+def _requester(job: Job, session: SigningSession) -> Credential:
+    """The credential that protected the request: the old key for `kur`, else 9A (RFC 9483 4.1)."""
+    if job.renewal.way is Way.A and can_protect(job.old):
+        return job.credential(session, job.slot, x509.load_der_x509_certificate(job.old.der))
+    return job.authentication(session)
+
+
+def _old_key_unusable(job: Job, error: Exception) -> Event:
+    if not job.renewal.old_key_usable:
+        raise error
+    if job.campaign.old_key != "may-be-unusable" or job.campaign.rekey == "forbidden":
+        raise RenewalImpossible("The key on this smartcard does not fit its certificate, so it cannot sign.") from error
+    return Event(Kind.OLD_KEY_UNUSABLE)
+
+
+def _without_ticket(job: Job) -> Event:
+    if not job.place.way_d_without_tickets:
+        raise RenewalImpossible("The Registration Authority gives no permission in advance to renew this smartcard.")
+    return Event(Kind.NO_TICKETS)
+
+
+def _refuse_few_tries(job: Job) -> None:
+    tries = job.card.pin_tries()
+    if tries == 0:
+        raise PinBlocked("There are no tries left for the passcode of this smartcard.")
+    if tries == 1:
+        raise LastPinTry("There is 1 try left for the passcode of this smartcard.")
+
+
+def _prove_administration(job: Job) -> None:
+    """The management key is right: better known before the point of no return than after."""
+    pin = job.passcode.obtain(job.card) if _administration_needs_pin(job) else None
+    with job.card.administration(pin):
+        pass
+
+
+def _administration_needs_pin(job: Job) -> bool:
+    return bool(getattr(job.card, "administration_needs_pin", False))
+
+
+STEPS: Mapping[State, Step] = MappingProxyType(
+    {
+        State.PREFLIGHT: preflight,
+        State.CONSENT: consent,
+        State.TICKET: ticket,
+        State.ARM: arm,
+        State.GENERATE: generate,
+        State.CERTIFY: certify,
+        State.WAITING: wait,
+        State.POLL: poll,
+        State.STORE: store,
+        State.TRY: try_new_key,
+        State.CONFIRM: confirm,
+        State.REJECT: reject,
+        State.RECEIPT: send_receipt,
+    }
+)
