@@ -1,0 +1,54 @@
+"""How to speak to one family of card: one module per family, tried in the order of `DRIVERS`.
+
+To add a family, write a module with an `open` like `piv.PivDriver.open` and name it here; `tests/drivers/contract.py`
+says what it must keep.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from renewagent.card.interface import CardConnection, CardDriver
+from renewagent.errors import UnsupportedCard
+from renewagent_drivers.management_key import (
+    FactoryKey,
+    KeyFile,
+    ManagementKey,
+    PinProtectedKey,
+    management_key_source,
+)
+from renewagent_drivers.piv import PivDriver
+
+__all__ = [
+    "DRIVERS",
+    "FactoryKey",
+    "KeyFile",
+    "ManagementKey",
+    "OpensCards",
+    "PinProtectedKey",
+    "management_key_source",
+    "open_card",
+]
+
+
+class OpensCards(Protocol):
+    """A driver's `open`."""
+
+    def __call__(self, connection: CardConnection, *, management_key: ManagementKey | None = None) -> CardDriver:
+        """Raises UnsupportedCard for a card of another family."""
+
+
+DRIVERS: tuple[OpensCards, ...] = (PivDriver.open,)
+
+
+def open_card(connection: CardConnection, *, management_key: ManagementKey | None = None) -> CardDriver:
+    """The first driver that knows the card. Without a `management_key` source the factory's key is tried for writing.
+
+    Raises UnsupportedCard, and `ReaderError` for trouble on the way to the card.
+    """
+    for open_driver in DRIVERS:
+        try:
+            return open_driver(connection, management_key=management_key)
+        except UnsupportedCard as e:
+            refused = e
+    raise refused

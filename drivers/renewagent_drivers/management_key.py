@@ -1,0 +1,92 @@
+"""Where the card management key comes from: the factory's, a file, or the card itself behind the PIN.
+
+Configured as `card.management_key`: "default", "file:PATH" or "pin". A key lives as long as one administration
+session; it is in no message, log or repr.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from renewagent.errors import ConfigurationError, ManagementKeyRefused
+
+_FACTORY = bytes(range(1, 9)) * 3
+_LENGTHS = frozenset({16, 24, 32})
+
+
+class ManagementKey(Protocol):
+    """A source of the key."""
+
+    @property
+    def needs_pin(self) -> bool:
+        """True when the card gives the key out after a VERIFY only."""
+
+    def obtain(self, read_from_card: Callable[[], bytes | None]) -> bytes:
+        """The key: 16, 24 or 32 octets. `read_from_card` reads the one that the card keeps behind its PIN."""
+
+
+@dataclass(frozen=True, slots=True)
+class FactoryKey:
+    """The key that cards leave the factory with."""
+
+    needs_pin: bool = False
+
+    def obtain(self, read_from_card: Callable[[], bytes | None]) -> bytes:
+        """See `ManagementKey`."""
+        return _FACTORY
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """Hex on the first line of a file that only its owner and group may read."""
+
+    path: Path
+    needs_pin: bool = False
+
+    def obtain(self, read_from_card: Callable[[], bytes | None]) -> bytes:
+        """See `ManagementKey`. Raises ConfigurationError."""
+        try:
+            with self.path.open(encoding="ascii") as file:
+                if os.name == "posix" and os.fstat(file.fileno()).st_mode & (stat.S_IROTH | stat.S_IWOTH):
+                    raise ConfigurationError(
+                        f"Everybody on this computer can read or change the management key file {self.path}.",
+                        advice=f"Take the rights away from others: chmod o-rwx {self.path}",
+                    )
+                key = bytes.fromhex(file.readline(200).strip())
+        except OSError as e:
+            raise ConfigurationError(f"The management key file {self.path} cannot be read: {e.strerror}.") from e
+        except ValueError:  # its text may hold the key, or half of it
+            raise ConfigurationError(f"The management key file {self.path} does not begin with hex digits.") from None
+        if len(key) not in _LENGTHS:
+            raise ConfigurationError(f"The key in {self.path} is {len(key)} bytes long; it must be 16, 24 or 32.")
+        return key
+
+
+@dataclass(frozen=True, slots=True)
+class PinProtectedKey:
+    """The key that the card keeps in an object which it gives out after the PIN (Yubico's "PIN-protected")."""
+
+    needs_pin: bool = True
+
+    def obtain(self, read_from_card: Callable[[], bytes | None]) -> bytes:
+        """See `ManagementKey`. Raises ManagementKeyRefused."""
+        key = read_from_card()
+        if key is None or len(key) not in _LENGTHS:
+            raise ManagementKeyRefused("The smartcard keeps no management key behind its passcode.")
+        return key
+
+
+def management_key_source(setting: str) -> ManagementKey:
+    """The source that `card.management_key` names. Raises ConfigurationError."""
+    if setting == "default":
+        return FactoryKey()
+    if setting == "pin":
+        return PinProtectedKey()
+    if setting.startswith("file:") and len(setting) > len("file:"):
+        return KeyFile(Path(setting.removeprefix("file:")))
+    raise ConfigurationError('card.management_key must be "default", "pin" or "file:" and a path.')

@@ -1,0 +1,136 @@
+"""Writing to a PIV card: the management key, key generation, certificate objects. For children: imports cryptography.
+
+A session begins authenticated; the transaction around it (`piv.PivDriver.administration`) ends with a reset, since
+nothing else takes the management key's rights away.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Callable
+
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.ciphers import BlockCipherAlgorithm, Cipher, modes
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from renewagent.card.apdu import CommandApdu, StatusWord
+from renewagent.card.head import KeyKind
+from renewagent.card.interface import KeyType
+from renewagent.errors import CardDataError, CardRefused, ManagementKeyRefused
+from renewagent.model import Slot
+from renewagent_drivers.piv_applet import (
+    ALGORITHMS,
+    CHALLENGE,
+    INS_GENERATE,
+    INS_PUT_DATA,
+    MANAGEMENT_KEY,
+    RESPONSE,
+    WITNESS,
+    PivApplet,
+    dynamic_fields,
+    reference,
+)
+from renewagent_drivers.piv_objects import RETIRED_SLOTS, certificate_object, pack_certificate, parse, tlv
+
+KINDS = {
+    KeyType.RSA2048: KeyKind("rsa", 2048),
+    KeyType.RSA3072: KeyKind("rsa", 3072),
+    KeyType.P256: KeyKind("ec", 256),
+    KeyType.P384: KeyKind("ec", 384),
+}
+_TRIPLE_DES = 0x03
+_CIPHERS: dict[int, tuple[int, type[TripleDES] | type[AES]]] = {  # SP 800-78-4 table 6-2: key length and cipher
+    _TRIPLE_DES: (24, TripleDES),
+    0x08: (16, AES),
+    0x0A: (24, AES),
+    0x0C: (32, AES),
+}
+_POLICY_ALWAYS = tlv(0xAA, b"\x03")  # Yubico's: PIN policy of the new key
+_PUBLIC_KEY = 0x7F49
+_CURVES = {KeyType.P256: ec.SECP256R1, KeyType.P384: ec.SECP384R1}
+
+
+def authenticate(applet: PivApplet, key: bytes, told: int | None) -> None:
+    """Prove to the card that we hold the management key, and have it prove the same (SP 800-73-4 part 2, A.1).
+
+    `told` is the algorithm that the card says it wants, None where it does not say: then the algorithms that fit the
+    key's length are asked for in turn, of which the card refuses the wrong one before any proof. Raises
+    ManagementKeyRefused.
+    """
+    fitting = [a for a, (length, _) in _CIPHERS.items() if length == len(key) and told in (None, a)]
+    for algorithm in fitting:
+        response = applet.authenticate(algorithm, MANAGEMENT_KEY, tlv(WITNESS))
+        if response.ok:
+            _prove(applet, algorithm, _cipher(algorithm, key), dynamic_fields(response).get(WITNESS, b""))
+            return
+    raise ManagementKeyRefused("The smartcard wants another kind of management key than the one configured.")
+
+
+def _prove(applet: PivApplet, algorithm: int, cipher: Cipher[modes.ECB], witness: bytes) -> None:
+    size = 8 if algorithm == _TRIPLE_DES else 16
+    if len(witness) != size:
+        raise CardDataError("The smartcard's answer makes no sense.")
+    decryptor, encryptor = cipher.decryptor(), cipher.encryptor()
+    proof, challenge = decryptor.update(witness), secrets.token_bytes(size)
+    fields = tlv(WITNESS, proof) + tlv(CHALLENGE, challenge) + tlv(RESPONSE)
+    response = applet.authenticate(algorithm, MANAGEMENT_KEY, fields)
+    if not response.ok:
+        raise ManagementKeyRefused(f"The smartcard does not accept the management key ({response.sw:04X}).")
+    if not hmac.compare_digest(dynamic_fields(response).get(RESPONSE, b""), encryptor.update(challenge)):
+        raise ManagementKeyRefused("The smartcard does not know the management key that it was asked to prove.")
+
+
+def _cipher(algorithm: int, key: bytes) -> Cipher[modes.ECB]:
+    kind: BlockCipherAlgorithm = _CIPHERS[algorithm][1](key)
+    return Cipher(kind, modes.ECB())  # noqa: S305  one block of random octets, as the standard wants it
+
+
+class PivAdminSession:
+    """See `renewagent.card.interface.AdminSession`."""
+
+    def __init__(self, applet: PivApplet, changed: Callable[[Slot, bytes | None], None], *, extended: bool) -> None:
+        self._applet = applet
+        self._extended = extended
+        self._changed = changed
+
+    def generate(self, slot: Slot, key_type: KeyType) -> bytes:
+        """GENERATE ASYMMETRIC KEY PAIR (part 2, 3.3.2). Raises CardRefused, CardDataError."""
+        control = tlv(0x80, bytes((ALGORITHMS[KINDS[key_type]],)))
+        if slot in RETIRED_SLOTS and self._extended:  # such a key is to move to 9C, and takes its policy along
+            control += _POLICY_ALWAYS
+        self._changed(slot, None)  # from here on nothing that was known of the old key holds
+        response = self._applet.send(CommandApdu(INS_GENERATE, 0x00, reference(slot), tlv(0xAC, control), 256))
+        if not response.ok:
+            raise CardRefused(f"The smartcard did not make a new key in slot {slot} ({response.sw:04X}).", response.sw)
+        public_key = _public_key(response.data, key_type)
+        self._changed(slot, public_key)
+        return public_key
+
+    def store(self, slot: Slot, certificate: bytes | None) -> None:
+        """PUT DATA (part 2, 3.3.1). Raises CardRefused."""
+        name = tlv(0x5C, certificate_object(slot).to_bytes(3, "big"))
+        response = self._applet.send(CommandApdu(INS_PUT_DATA, 0x3F, 0xFF, name + pack_certificate(certificate)))
+        if response.sw == StatusWord.NOT_ENOUGH_MEMORY:
+            raise CardRefused("The smartcard has no room for the certificate.", response.sw)
+        if not response.ok:
+            raise CardRefused(f"The smartcard did not take the certificate ({response.sw:04X}).", response.sw)
+
+
+def _public_key(answer: bytes, key_type: KeyType) -> bytes:
+    """SubjectPublicKeyInfo from 7F49 { 81 modulus, 82 exponent } or 7F49 { 86 point } (part 2, table 11)."""
+    try:
+        found = parse(parse(answer)[_PUBLIC_KEY])
+        key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+        if key_type in _CURVES:
+            key = ec.EllipticCurvePublicKey.from_encoded_point(_CURVES[key_type](), found[0x86])
+        else:
+            modulus, exponent = (int.from_bytes(found[tag], "big") for tag in (0x81, 0x82))
+            key = rsa.RSAPublicNumbers(exponent, modulus).public_key()
+    except (ValueError, KeyError) as e:
+        raise CardDataError("The smartcard made a new key, but its answer makes no sense.") from e
+    if key.key_size != KINDS[key_type].bits:
+        raise CardDataError("The smartcard made a key of another size than it was asked for.")
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
