@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 import os
 import sys
 from collections.abc import Sequence
@@ -43,9 +42,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"renewagent {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for audience in _AUDIENCES:
-        if importlib.util.find_spec(f"renewagent.cli.{audience}") is None:  # TEMPORARY while the parts arrive
+        try:  # TEMPORARY while the parts arrive
+            module = importlib.import_module(f"renewagent.cli.{audience}")
+        except ModuleNotFoundError:
             continue
-        importlib.import_module(f"renewagent.cli.{audience}").register(subparsers)
+        module.register(subparsers)
     _add_shared_options(parser)
     parser.set_defaults(json=False, debug=False)
     return parser

@@ -74,7 +74,7 @@ def unexpected(problem: BaseException, *, now: datetime, folder: Path) -> Unexpe
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(f"{now.isoformat()} {details}\n")
+            file.write(f"{now:%Y-%m-%dT%H:%M:%SZ} {details}\n")
     except OSError:
         where = "The details could not be written down; add --debug to see them."
     else:
