@@ -77,6 +77,18 @@ def certificate_key(certificate: bytes) -> bytes:
         raise CardDataError("The certificate on the smartcard cannot be read.") from e
 
 
+def certificate_algorithms(certificate: bytes) -> tuple[str, str]:
+    """The dotted OIDs of a whole certificate's signature algorithm and of its key's. Raises CardDataError."""
+    try:
+        whole = Der(certificate).take(SEQUENCE)
+        whole.take(SEQUENCE)
+        signature = read_oid(whole.take(SEQUENCE).take(OID))
+        key = Der(certificate_key(certificate)).take(SEQUENCE)
+        return signature, read_oid(key.take(SEQUENCE).take(OID))
+    except (Truncated, ValueError) as e:
+        raise CardDataError("The certificate on the smartcard cannot be read.") from e
+
+
 def public_key_kind(public_key: bytes) -> KeyKind | None:
     """What a SubjectPublicKeyInfo (DER) holds; None for kinds that we do not know. Raises CardDataError."""
     try:

@@ -1,0 +1,106 @@
+"""A certificate read whole, for `renewagent.rules.judge`. For children: imports cryptography.
+
+Serial, names and dates come from the reader that reads heads (`card.head`), so that a certificate is judged by the same
+values whether it was read in part or in full. A batch can be faulty in ways that cryptography refuses to look past (a
+negative serial, say); then asn1crypto reads on, since it is just such certificates that must be recognised.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+from asn1crypto import x509 as lenient
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+
+from renewagent.algorithms import KEY_USAGES, key_algorithm, signature_algorithm
+from renewagent.card.head import certificate_algorithms, certificate_head, certificate_names
+from renewagent.errors import CardDataError
+from renewagent.model import SigningCertificate
+
+_SIZED = (rsa.RSAPublicKey, ec.EllipticCurvePublicKey, dsa.DSAPublicKey)
+_ASN1CRYPTO_NAMES = {
+    "digital_signature": "digitalSignature",
+    "non_repudiation": "contentCommitment",
+    "key_encipherment": "keyEncipherment",
+    "data_encipherment": "dataEncipherment",
+    "key_agreement": "keyAgreement",
+    "key_cert_sign": "keyCertSign",
+    "crl_sign": "cRLSign",
+    "encipher_only": "encipherOnly",
+    "decipher_only": "decipherOnly",
+}
+
+
+def read_certificate(der: bytes, card_model: str | None = None) -> SigningCertificate:
+    """The certificate `der`, which was read from a card of `card_model`. Raises CardDataError."""
+    head = certificate_head(der, len(der))
+    if head is None:
+        raise CardDataError("The certificate on the smartcard cannot be read: it is cut short.")
+    _, subject = certificate_names(der)
+    signed_with, key_kind = certificate_algorithms(der)
+    key_usage, key_bits = _usage_and_bits(der)
+    return SigningCertificate(
+        head=head,
+        subject=subject,
+        key_usage=key_usage,
+        signature_algorithm=signature_algorithm(signed_with),
+        key_algorithm=key_algorithm(key_kind),
+        key_bits=key_bits,
+        der=der,
+        card_model=card_model,
+    )
+
+
+def _usage_and_bits(der: bytes) -> tuple[frozenset[str] | None, int]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it deprecates today it refuses tomorrow: see below
+            return _by_cryptography(x509.load_der_x509_certificate(der))
+    except ValueError:
+        pass
+    try:
+        return _by_asn1crypto(lenient.Certificate.load(der, strict=True))
+    except (ValueError, TypeError, KeyError) as e:
+        raise CardDataError("The certificate on the smartcard cannot be read.") from e
+
+
+def _by_cryptography(certificate: x509.Certificate) -> tuple[frozenset[str] | None, int]:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        usage = None
+    else:
+        usage = _named_usage(found)
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):  # a kind of key that it does not know, or one with a fault
+        return usage, 0
+    return usage, key.key_size if isinstance(key, _SIZED) else 0
+
+
+def _named_usage(found: x509.KeyUsage) -> frozenset[str]:
+    bits = (
+        found.digital_signature,
+        found.content_commitment,
+        found.key_encipherment,
+        found.data_encipherment,
+        found.key_agreement,
+        found.key_cert_sign,
+        found.crl_sign,
+        found.key_agreement and found.encipher_only,  # cryptography does not tell these two without key_agreement
+        found.key_agreement and found.decipher_only,
+    )
+    return frozenset(name for name, bit in zip(KEY_USAGES, bits, strict=True) if bit)
+
+
+def _by_asn1crypto(certificate: lenient.Certificate) -> tuple[frozenset[str] | None, int]:
+    found = certificate.key_usage_value
+    usage = None if found is None else frozenset(_ASN1CRYPTO_NAMES[name] for name in found.native)
+    public_key = certificate.public_key
+    try:
+        bits = int(public_key.bit_size) if public_key.algorithm in ("rsa", "ec", "dsa") else 0
+    except (ValueError, KeyError):
+        bits = 0
+    return usage, bits
