@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -75,6 +74,8 @@ class SigningCertificate:
     @property
     def sha256(self) -> str:
         """SHA-256 of the DER, lowercase hex."""
+        import hashlib  # brings OpenSSL along, 3.6 MB that the resident agent does without
+
         return hashlib.sha256(self.der).hexdigest()
 
 

@@ -6,9 +6,6 @@ dumped (see `renewagent.agent.worker`).
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
 from typing import NoReturn, final
 
 
@@ -68,10 +65,15 @@ class RefusedPins:
     __slots__ = ("_key", "_seen")
 
     def __init__(self) -> None:
+        import secrets  # this and hashlib bring OpenSSL along, 3.6 MB that the resident agent does without
+
         self._key = secrets.token_bytes(32)
         self._seen: set[bytes] = set()
 
     def _digest(self, card: str, pin: Pin) -> bytes:
+        import hashlib
+        import hmac
+
         return hmac.new(self._key, card.encode() + b"\0" + pin.reveal(), hashlib.sha256).digest()
 
     def add(self, card: str, pin: Pin) -> None:

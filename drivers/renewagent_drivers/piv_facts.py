@@ -5,8 +5,6 @@ Everything here reads, by an applet that is selected; nothing needs the PIN.
 
 from __future__ import annotations
 
-import hashlib
-
 from renewagent.card.apdu import StatusWord
 from renewagent.card.head import KeyKind, certificate_head, certificate_key, public_key_kind
 from renewagent.errors import CardDataError, CardRefused, UnsupportedCard
@@ -43,6 +41,8 @@ def read_identity(applet: PivApplet) -> CardIdentity:
         return CardIdentity("serial", serial)
     certificate = read_certificate_object(applet, AUTHENTICATION)
     if certificate is not None:
+        import hashlib  # see renewagent.model
+
         return CardIdentity("certificate", hashlib.sha256(certificate).hexdigest())
     raise UnsupportedCard("This smartcard carries nothing by which it could be told from another.")
 

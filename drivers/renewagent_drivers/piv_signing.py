@@ -6,7 +6,6 @@ cryptography. How a session begins and ends (identity, log-out) is `piv.PivDrive
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -140,6 +139,8 @@ def to_be_signed(kind: KeyKind, data: bytes, hash_name: str) -> bytes:
     """What GENERAL AUTHENTICATE takes: the padded block for RSA, the hash fitted to the curve for EC."""
     if hash_name not in _DIGEST_INFO:
         raise ValueError(f"renewagent does not sign with {hash_name}")
+    import hashlib  # see renewagent.model
+
     digest = hashlib.new(hash_name, data).digest()
     size = kind.bits // 8
     if kind.algorithm == "ec":  # FIPS 186-4 6.4: the leftmost bits; a shorter hash keeps its value

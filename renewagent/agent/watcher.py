@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from renewagent.card.interface import Readers, ReaderState
+from renewagent.card.interface import CardConnection, Readers, ReaderState
 from renewagent.errors import PcscUnavailable
 
 log = logging.getLogger(__name__)
@@ -106,6 +106,13 @@ class Watcher:
     def readers(self) -> tuple[str, ...]:
         """The names of the readers that were there last."""
         return tuple(sorted(self._known))
+
+    def connect(self, reader: str) -> CardConnection:
+        """A connection to the card in `reader`. Raises NoReader, NoCard, PcscUnavailable."""
+        readers = self._readers
+        if readers is None:
+            raise PcscUnavailable(self._down or "The smartcard service does not answer.")
+        return readers.connect(reader)
 
     def run(self, put: Callable[[WatchEvent], None]) -> None:
         """Watch until `stop`. Cards that are in already come out as inserted. Never raises ReaderError."""

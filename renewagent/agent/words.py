@@ -170,6 +170,13 @@ def unreadable(reason: str, contact: Contact, code: str = "RA-CARD-DATA") -> Mes
     return Message("unreadable", "This smartcard cannot be read", reason, advice, code)
 
 
+def revoked(contact: Contact) -> Message:
+    """No rule hits the certificate, but the RA has revoked it."""
+    body = "The Registration Authority has revoked the certificate on this smartcard. You cannot sign with it."
+    advice = _join("Ask your Registration Authority.", contact_in_words(contact))
+    return Message("revoked", "This smartcard cannot sign", body, advice)
+
+
 def expired(not_after: datetime, contact: Contact) -> Message:
     """The certificate has run out: nothing that can be done here."""
     body = f"The certificate on this smartcard expired on {date_in_words(not_after)}."

@@ -1,0 +1,51 @@
+"""Short-lived children: PIN, keys and network live and die there, never in the resident process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from renewagent.errors import AgentError
+
+CHILD_LIMIT = 120.0
+"""Seconds for a child that nobody types into."""
+
+
+def ask_child(module: str, options: Sequence[str], limit: float = CHILD_LIMIT) -> dict[str, Any]:
+    """Run `module` and return the one JSON document that it prints. Raises AgentError."""
+    try:
+        done = subprocess.run(  # noqa: S603  our own interpreter and module, no shell
+            _command(module, options), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=limit, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise AgentError("A part of renewagent did not end in time.") from error
+    except OSError as error:
+        raise AgentError(f"A part of renewagent could not be started: {error.strerror}.") from error
+    try:
+        document = json.loads(done.stdout)
+    except ValueError as error:
+        raise AgentError("A part of renewagent ended without a result.") from error
+    if not isinstance(document, dict):
+        raise AgentError("A part of renewagent ended without a result.")
+    if "error" in document and not document.get("ok", True):
+        said = document["error"]
+        raise AgentError(str(said.get("message", "")), advice=said.get("advice"))
+    return document
+
+
+def start_child(module: str, options: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:
+    """Start `module`, which inherits `descriptor`, and nothing else, under the same number."""
+    try:
+        return subprocess.Popen(  # noqa: S603
+            _command(module, options), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=(descriptor,)
+        )
+    except OSError as error:
+        raise AgentError(f"The renewal could not be started: {error.strerror}.") from error
+
+
+def _command(module: str, options: Sequence[str]) -> list[str]:
+    """`-P`: what lies in the current folder is not imported."""
+    return [sys.executable, "-P", "-m", module, *options]

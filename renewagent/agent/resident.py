@@ -1,0 +1,294 @@
+"""The resident agent: watches, reads heads, tells the person, and starts children for everything else.
+
+It holds no PIN, no key and no connection to anybody. The main thread is the watcher's and wakes up once per poll
+interval; a second thread waits at the control socket; a reader's thread lives while its card is being checked.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from renewagent.agent import words
+from renewagent.agent.children import ask_child, start_child
+from renewagent.agent.inspector import CountingConnection, HeadResult, inspect_head, unreadable
+from renewagent.agent.reader_worker import ReaderWorker
+from renewagent.agent.remembered import LookedUp, accepted_campaigns
+from renewagent.agent.status import Status, head_document
+from renewagent.agent.watcher import (
+    CardInserted,
+    CardRemoved,
+    PcscDown,
+    PcscUp,
+    ReadersChanged,
+    Watcher,
+    WatchEvent,
+)
+from renewagent.agent.words import Message
+from renewagent.card.interface import CardConnection, CardDriver
+from renewagent.errors import AgentError, CardBusy, RenewAgentError, UnsupportedCard
+from renewagent.errors import CardRemoved as CardGone
+from renewagent.model import Finding, Verdict
+from renewagent.names import Name
+from renewagent.rules import Contact
+
+log = logging.getLogger(__name__)
+
+FULL_INSPECTION = "renewagent.agent.full_inspection"
+CAMPAIGNS = "renewagent.agent.campaigns"
+WORKER = "renewagent.agent.worker"
+_QUIET = frozenset({"not-affected", "no-certificate"})
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """What the resident needs of the configuration. `child_options` go to every child; times in seconds."""
+
+    state_folder: Path
+    signing_issuers: tuple[Name, ...] = ()
+    contact: Contact = field(default_factory=Contact)
+    ask_ra: bool = False
+    fetch_campaigns: bool = False
+    child_options: tuple[str, ...] = ()
+    interval: float = 300.0
+    card_limit: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class HeadCheck:
+    """The heads' result and what it cost."""
+
+    result: HeadResult
+    apdus: int
+    octets: int
+
+
+class Resident:
+    """The agent without its process: events in by `handle`, requests in by `answer`.
+
+    `tell` shows a message to the person; `ping` feeds a watchdog; `now` gives aware UTC; `open_card` a driver.
+    """
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        watcher: Watcher,
+        open_card: Callable[[CardConnection], CardDriver],
+        *,
+        tell: Callable[[Message], None],
+        ping: Callable[[], None],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._settings = settings
+        self._watcher = watcher
+        self._open_card = open_card
+        self._tell = tell
+        self._ping = ping
+        self._now = now
+        self.status = Status(now())
+        self._workers: dict[str, ReaderWorker[HeadCheck]] = {}
+        self._looked_up = LookedUp(settings.state_folder)
+        self._again: set[str] = set()
+        self._renewing: set[str | None] = set()
+        self._lock = threading.Lock()
+        self._fetching = threading.Lock()
+
+    def start(self) -> None:
+        """Take in the campaigns that were accepted earlier, and ask for news."""
+        self.status.campaigns_are(accepted_campaigns(self._settings.state_folder), None, None)
+        self._fetch_campaigns()
+
+    # --- events from the watcher --------------------------------------------------------------------------------------
+
+    def handle(self, event: WatchEvent) -> None:
+        """Take one event; returns at once."""
+        self._ping()
+        match event:
+            case CardInserted(reader):
+                log.info("card.inserted reader=%s", reader)
+                self.status.change(reader, present=True, card=None, message=None, checked=None)
+                self._begin(reader)
+            case CardRemoved(reader):
+                log.info("card.removed reader=%s", reader)
+                self._worker(reader).drop()
+                self.status.change(reader, present=False, checking=False, card=None, message=None, checked=None)
+            case ReadersChanged(readers):
+                self.status.readers_are(readers)
+            case PcscDown(reason):
+                self.status.pcsc_is(reason)
+                self._tell(words.service_down())
+            case PcscUp():
+                self._tell(words.service_up())
+            case _:
+                self._tick()
+        if self._watcher.health is None:
+            self.status.pcsc_is(None)
+
+    def _tick(self) -> None:
+        with self._lock:
+            again, self._again = self._again, set()
+        for reader in again & set(self.status.present()):
+            self._begin(reader)
+        self._fetch_campaigns()
+
+    def _worker(self, reader: str) -> ReaderWorker[HeadCheck]:
+        with self._lock:
+            if reader not in self._workers:
+                self._workers[reader] = ReaderWorker(
+                    lambda: self._check(reader),
+                    lambda outcome, current: self._checked(reader, outcome, current),
+                    self._settings.card_limit,
+                )
+            return self._workers[reader]
+
+    def _begin(self, reader: str) -> None:
+        with self._lock:
+            if self._renewing & {reader, None}:
+                return  # the worker has the card; it is checked again afterwards
+        self.status.change(reader, checking=True)
+        self._worker(reader).begin()
+
+    # --- one check, in the reader's thread ----------------------------------------------------------------------------
+
+    def _check(self, reader: str) -> HeadCheck:
+        connection = CountingConnection(self._watcher.connect(reader))
+        try:
+            driver = self._open_card(connection)
+            result = inspect_head(driver, self.status.campaigns, self._settings.signing_issuers, self._now())
+            return HeadCheck(result, connection.apdus, connection.octets)
+        finally:
+            connection.close()
+
+    def _checked(self, reader: str, outcome: HeadCheck | RenewAgentError, current: Callable[[], bool]) -> None:
+        if isinstance(outcome, CardGone):
+            return
+        check = outcome if isinstance(outcome, HeadCheck) else HeadCheck(unreadable(outcome), 0, 0)
+        card = head_card_document(reader, check)
+        if self._wants_more(check.result):
+            card = self._inspect_in_full(reader, card)
+        if not current():
+            return
+        if isinstance(check.result.error, CardBusy):
+            with self._lock:
+                self._again.add(reader)
+        self._found(reader, card, check)
+
+    def _wants_more(self, result: HeadResult) -> bool:
+        """A whole certificate is needed, or the RA has never been asked about this one."""
+        if result.finding is None:
+            return True
+        return self._settings.ask_ra and result.head is not None and not self._looked_up.holds(result.head)
+
+    def _inspect_in_full(self, reader: str, card: dict[str, Any]) -> dict[str, Any]:
+        options = [*self._settings.child_options, "--reader", reader]
+        try:
+            return ask_child(FULL_INSPECTION, options)
+        except AgentError as error:
+            log.warning("inspection.failed reader=%s reason=%s", reader, error.message)
+            if card["verdict"] is not None:
+                return {**card, "note": error.message}
+            return {**card, "verdict": Verdict.UNREADABLE.value, "reason": error.message}
+
+    def _found(self, reader: str, card: dict[str, Any], check: HeadCheck) -> None:
+        now = self._now()
+        head = check.result.head
+        if card.get("nothing_open") and head is not None:
+            self._looked_up.add(head)
+        campaign = next((c for c in self.status.campaigns if c.id == card["campaign"]), None)
+        finding = Finding(Verdict(card["verdict"]), card["reason"], head, card["campaign"], card["rule"])
+        message = words.for_finding(finding, campaign, now.astimezone(), now, self._settings.contact)
+        if card.get("revoked") and message.kind == "not-affected":
+            message = words.revoked(self._settings.contact)
+        log.info("card.judged reader=%s verdict=%s campaign=%s", reader, card["verdict"], card["campaign"])
+        self.status.change(reader, checking=False, card=card, message=message, checked=now)
+        # Other people's cards (a bank's, a door's) are nobody's business: they stand in `status` only.
+        if message.kind not in _QUIET and not isinstance(check.result.error, UnsupportedCard):
+            self._tell(message)
+
+    # --- campaigns ----------------------------------------------------------------------------------------------------
+
+    def _fetch_campaigns(self) -> None:
+        if self._settings.fetch_campaigns and self._fetching.acquire(blocking=False):
+            threading.Thread(target=self._fetch, name="campaigns", daemon=True).start()
+
+    def _fetch(self) -> None:
+        problem: str | None = None
+        try:
+            problem = ask_child(CAMPAIGNS, self._settings.child_options).get("problem")
+        except AgentError as error:
+            problem = error.message
+        finally:
+            self._fetching.release()
+        if problem is not None:
+            log.warning("campaigns.problem reason=%s", problem)
+        before = self.status.campaigns
+        after = tuple(accepted_campaigns(self._settings.state_folder))
+        self.status.campaigns_are(after, None if problem else self._now(), problem)
+        if after != before:
+            for reader in self.status.present():
+                self._begin(reader)
+
+    # --- requests at the control socket -------------------------------------------------------------------------------
+
+    def answer(self, request: dict[str, Any], descriptor: int | None) -> dict[str, Any]:
+        """One request. Raises AgentError."""
+        match request.get("ask"):
+            case "status":
+                return self.status.document(os.getpid())
+            case "renew":
+                return self._renew(request.get("reader"), request.get("options"), descriptor)
+            case _:
+                raise AgentError("The agent did not understand what it was asked.")
+
+    def _renew(self, reader: object, options: object, descriptor: int | None) -> dict[str, Any]:
+        if descriptor is None or not (reader is None or isinstance(reader, str)):
+            raise AgentError("The agent did not understand what it was asked.")
+        given = [str(option) for option in options] if isinstance(options, list) else []
+        with self._lock:
+            if self._renewing and (reader is None or self._renewing & {reader, None}):
+                raise AgentError(
+                    "A renewal is already running.", advice="Finish it, or close its window, then try again."
+                )
+            chosen = ["--reader", reader] if reader is not None else []
+            words_for_child = ["--channel-fd", str(descriptor), *self._settings.child_options, *chosen, *given]
+            child = start_child(WORKER, words_for_child, descriptor)
+            self._renewing.add(reader)
+        self._mark_renewing(reader, True)
+        threading.Thread(target=self._await_worker, args=(child, reader), name="renewal", daemon=True).start()
+        return {"ok": True, "pid": child.pid}
+
+    def _await_worker(self, child: Any, reader: str | None) -> None:
+        status = child.wait()
+        log.info("renewal.ended status=%d", status)
+        with self._lock:
+            self._renewing.discard(reader)
+        self._mark_renewing(reader, False)
+        for name in self.status.present():
+            if reader in (None, name):
+                self._begin(name)
+
+    def _mark_renewing(self, reader: str | None, renewing: bool) -> None:
+        for name in [reader] if reader is not None else self.status.present():
+            self.status.change(name, renewing=renewing)
+
+
+def head_card_document(reader: str, check: HeadCheck) -> dict[str, Any]:
+    """The card document of `inspect --json` as far as heads tell it; `verdict` is None where they do not settle it."""
+    finding = check.result.finding
+    return {
+        "reader": reader,
+        "card": None,
+        "verdict": finding.verdict.value if finding else None,
+        "reason": finding.reason if finding else "",
+        "campaign": finding.campaign if finding else None,
+        "rule": finding.rule if finding else None,
+        "certificate": head_document(check.result.head),
+        "check": {"apdus": check.apdus, "bytes": check.octets},
+        "pin_tries": None,
+    }
