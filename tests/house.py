@@ -106,7 +106,7 @@ SHARED_WIRE = (
     "renewagent.statements",
 )
 CMP_ANSWERING = ("renewagent.cmp.responder*", "renewagent_fixtures.mock_ra", "renewagent_fixtures.mock_ra.*")
-CMP_ASKING = ("renewagent.cmp.client*",)
+CMP_ASKING = ("renewagent.cmp.client*", "renewagent.cmp.conversation", "renewagent.ra_transport")
 
 VIRTUAL_CARD = ("renewagent_fixtures.virtual_card", "renewagent_fixtures.virtual_card.*")
 CARD_SIDE = ("renewagent.card", "renewagent.card.*", "renewagent_drivers", "renewagent_drivers.*")
@@ -137,7 +137,7 @@ class Module:
 
     @cached_property
     def tree(self) -> ast.Module:
-        return ast.parse(self.source)
+        return ast.parse(self.source, filename=self.name)
 
     @cached_property
     def imports(self) -> tuple[Import, ...]:
