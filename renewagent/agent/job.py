@@ -63,6 +63,8 @@ class Job:
     campaign: Campaign
     campaign_document: bytes
     renewal: Renewal
+    rule: str | None = None
+    """Which of the campaign's rules hit."""
     outbox: dict[str, Outgoing] = field(default_factory=dict)
     """Messages that were signed together with an earlier one and wait for their turn: "arm", "certconf", "receipt"."""
     receipt: bytes = b""

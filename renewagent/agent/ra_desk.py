@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 from cryptography import x509
@@ -18,10 +18,12 @@ from cryptography.hazmat import asn1
 
 from renewagent.cmp import private
 from renewagent.cmp.client import CmpClient, Credential, GeneralAnswer, Result
-from renewagent.errors import ClockError, RaError, RaMisbehaved, RaRefused, RaUnreachable
+from renewagent.cmp.client_checks import Trust, Wanted, certificates, check_certificate
+from renewagent.errors import ClockError, RaMisbehaved, RaRefused, RaUnreachable
 from renewagent.names import Name, format_name
 from renewagent.ra_transport import HttpRaTransport
 
+T = TypeVar("T")
 MAX_CLOCK_DIFFERENCE = timedelta(minutes=5)
 REFUSED_FOR_CAUSE = frozenset(
     {"notAuthorized", "signerNotTrusted", "certRevoked", "badMessageCheck", "badTime", "badCertId", "systemUnavail"}
@@ -126,6 +128,11 @@ class RaDesk:
         """Send a receipt; None where the RA knows no receipts."""
         return self._answer(enquiry, private.RECEIPT_ANSWER, private.ReceiptAnswer)
 
+    def vet(self, certificate: bytes, wanted: Wanted, enquiry: Outgoing) -> None:
+        """Judge a certificate from outside an issuing response like one in it. Raises RaMisbehaved."""
+        pool = certificates(enquiry.client.state.ra_certs)
+        check_certificate(certificate, wanted, pool, Trust(self.anchors), self.now())
+
     def challenge(self) -> str:
         """The nonce (hex) for a sign-in statement."""
         answer = self._transport.get_json(f"{self._sign_in_url}/challenge")
@@ -149,7 +156,7 @@ class RaDesk:
             why = str(document.get("why") or "No reason was given.")
             raise RaRefused(f"The sign-in was not accepted. {why}", status_text=why)
 
-    def _answer(self, enquiry: Outgoing, kind: x509.ObjectIdentifier, shape: type[Any]) -> Any:
+    def _answer(self, enquiry: Outgoing, kind: x509.ObjectIdentifier, shape: type[T]) -> T | None:
         try:
             result = self.send(enquiry)
         except RaRefused as error:
@@ -174,7 +181,7 @@ class RaDesk:
             )
 
 
-def _decode(shape: type[Any], value: bytes) -> Any:
+def _decode(shape: type[T], value: bytes) -> T:
     try:
         return asn1.decode_der(shape, value)
     except ValueError as error:
@@ -184,6 +191,3 @@ def _decode(shape: type[Any], value: bytes) -> Any:
 def utc_now() -> datetime:
     """The current time, for the edges to hand down."""
     return datetime.now(UTC)
-
-
-__all__ = ["Outgoing", "RaDesk", "RaError", "Standing", "utc_now"]

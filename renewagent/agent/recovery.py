@@ -20,6 +20,7 @@ from renewagent.agent.steps import Record
 from renewagent.card.interface import SigningSession
 from renewagent.cmp import private
 from renewagent.cmp.client import CmpClient
+from renewagent.cmp.client_checks import Wanted
 from renewagent.errors import CardRefused
 from renewagent.renewal import Event, Kind, Way
 from renewagent.statements import Purpose
@@ -49,6 +50,9 @@ def resume(job: Job, record: Record) -> Event:
     answer = job.place.desk.ticket(enquiry)
     if answer is None or answer.state == "closed":
         return _without_open_ticket(job, on_card, closed=answer is not None)
+    if answer.certificate:
+        subject = x509.load_der_x509_certificate(job.old.der).subject.public_bytes()
+        job.place.desk.vet(answer.certificate, Wanted(answer.public_key, subject), enquiry)
     return _with_ticket(job, trial, on_card, answer)
 
 

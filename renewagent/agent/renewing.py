@@ -6,8 +6,6 @@ afterwards; a card that was pulled out half-way is waited for, a network that fa
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from renewagent.agent import words
 from renewagent.agent.job import Job
 from renewagent.agent.recovery import resume
@@ -92,13 +90,3 @@ class Renewing:
         shown = _SHOWN.get(self._job.renewal.way or Way.D, ())
         if state in shown:
             self._job.place.prompter.progress(shown.index(state) + 1, len(shown), PROGRESS[state])
-
-
-def begin_again(renewal: Renewal) -> Event | None:
-    """The event that takes an open renewal from the journal up again; None for one that has done nothing yet."""
-    return None if renewal.state is State.PREFLIGHT else Event(Kind.RESUMED)
-
-
-def restarted(renewal: Renewal, new_id: str) -> Renewal:
-    """A renewal of the same card from the start, for when nothing is open any more."""
-    return replace(renewal, id=new_id, state=State.PREFLIGHT, way=None, begun=False, facts={})

@@ -20,12 +20,13 @@ from renewagent.agent.passcode import KeyDoesNotFit
 from renewagent.agent.ra_desk import Outgoing
 from renewagent.card.interface import SigningSession
 from renewagent.cmp import private
-from renewagent.cmp.client import Confirmed, Credential, Issued, Result, Waiting
+from renewagent.cmp.client import CmpClient, Confirmed, Credential, Issued, Phase, Waiting
 from renewagent.errors import (
     CardDataError,
     CardRefused,
     LastPinTry,
     PinBlocked,
+    RaError,
     RaMisbehaved,
     RaRefused,
     RenewalImpossible,
@@ -58,7 +59,8 @@ def preflight(job: Job, record: Record) -> Event:
     )
     if way is None:
         raise RenewalImpossible("This smartcard cannot be renewed safely at this computer.")
-    return Event(Kind.READY, {"way": way.value, "old_certificate": job.old.der.hex()})
+    fields = {"way": way.value, "old_certificate": job.old.der.hex(), "campaign": job.campaign_name}
+    return Event(Kind.READY, fields)
 
 
 def consent(job: Job, record: Record) -> Event:
@@ -119,7 +121,7 @@ def generate(job: Job, record: Record) -> None:
     """The new key, in place. From here on only forward."""
     if job.renewal.exhausted:
         raise RenewalImpossible("The keys that this smartcard makes do not sign.")
-    kind = new_key_type(job.old, job.campaign, job.outcome.get("rule"))
+    kind = new_key_type(job.old, job.campaign, job.rule)
     pin = job.passcode.obtain(job.card) if _administration_needs_pin(job) else None
     with job.card.administration(pin) as session:
         record(Event(Kind.BEGUN, {"what": "generate"}))
@@ -130,7 +132,6 @@ def generate(job: Job, record: Record) -> None:
 
 def certify(job: Job, record: Record) -> Event:
     """Ask for the certificate: `kur` by the old key where its key usage lets it, else `cr` by 9A."""
-    desk = job.place.desk
     if job.renewal.way is Way.A:
         _prove_administration(job)
     try:
@@ -140,7 +141,7 @@ def certify(job: Job, record: Record) -> Event:
             return _old_key_unusable(job, error)
         raise
     record(Event(Kind.ASKED, {"conversation": outgoing.conversation}))
-    return _certified(desk.send(outgoing), outgoing)
+    return _certified(job, outgoing)
 
 
 def _request(job: Job, session: SigningSession) -> Outgoing:
@@ -194,11 +195,16 @@ def poll(job: Job, record: Record) -> Event:
     def sign(session: SigningSession) -> Outgoing:
         return Outgoing(client, client.poll(desk.now(), _requester(job, session)))
 
-    outgoing = job.passcode.signing(job.card, sign)
-    return _certified(desk.send(outgoing), outgoing)
+    return _certified(job, job.passcode.signing(job.card, sign))
 
 
-def _certified(result: Result, outgoing: Outgoing) -> Event:
+def _certified(job: Job, outgoing: Outgoing) -> Event:
+    try:
+        result = job.place.desk.send(outgoing)
+    except RaMisbehaved:
+        if outgoing.client.state.phase is Phase.UNFIT:
+            _turn_down(job, outgoing.client)
+        raise
     if isinstance(result, Waiting):
         fields = {"check_after": str(result.check_after), "conversation": outgoing.conversation}
         return Event(Kind.TOLD_TO_WAIT, fields)
@@ -264,15 +270,18 @@ def reject(job: Job, record: Record) -> Event:
     pin = job.passcode.obtain(job.card) if _administration_needs_pin(job) else None
     with job.card.administration(pin) as session:
         session.store(job.slot, job.old.der)
-    client = desk.conversation(json.loads(job.renewal.facts["conversation"]))
+    _turn_down(job, desk.conversation(json.loads(job.renewal.facts["conversation"])))
+    return Event(Kind.REJECTED)
+
+
+def _turn_down(job: Job, client: CmpClient) -> None:
+    """certConf with a rejection. The RA withdraws what is never confirmed, so one that does not arrive does no harm."""
 
     def sign(session: SigningSession) -> Outgoing:
-        return Outgoing(client, client.confirm(desk.now(), _requester(job, session), accept=False))
+        return Outgoing(client, client.confirm(job.place.now(), _requester(job, session), accept=False))
 
-    # The RA withdraws what is never confirmed, so a rejection that does not arrive does no harm.
-    with contextlib.suppress(RaRefused, KeyDoesNotFit, CardRefused):
-        desk.send(job.passcode.signing(job.card, sign))
-    return Event(Kind.REJECTED)
+    with contextlib.suppress(RaError, KeyDoesNotFit, CardRefused):
+        job.place.desk.send(job.passcode.signing(job.card, sign))
 
 
 def send_receipt(job: Job, record: Record) -> Event:

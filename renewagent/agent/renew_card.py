@@ -1,0 +1,194 @@
+"""From a reader to a renewed card: open it, see where it stands, take up what was begun or begin anew.
+
+Runs in the short-lived child; also wherever a test or the demonstration drives a renewal without one.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from renewagent.agent import words
+from renewagent.agent.job import Job, Workplace, sha256
+from renewagent.agent.passcode import Passcode, RenewableCard
+from renewagent.agent.renewing import Renewing
+from renewagent.certificates import read_certificate
+from renewagent.errors import CampaignError, RenewalImpossible
+from renewagent.model import CardIdentity, Finding, SigningCertificate, Slot, Verdict
+from renewagent.renewal import Event, Kind, Renewal, State, replay
+from renewagent.rules import Campaign
+
+SIGNATURE_LEFT = frozenset({State.REMOVE, State.RETURN, State.SIGN_IN})
+"""The card is renewed; what is left is for the person."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedCampaign:
+    """A verified campaign, and the document as it was signed."""
+
+    campaign: Campaign
+    document: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the full inspection found: the finding, and the signing certificate with its slot, if there is one."""
+
+    finding: Finding
+    slot: Slot | None
+    certificate: SigningCertificate | None
+
+
+Inspect = Callable[[RenewableCard], Judged]
+
+
+def renew_card(
+    place: Workplace, campaigns: Mapping[str, SignedCampaign], inspect: Inspect, reader: str
+) -> dict[str, Any]:
+    """Renew the card in `reader` if it needs it; the outcome as a document (see `_document`).
+
+    Raises the RenewAgentError that ended it; what had begun is in the journal and goes on at the next call.
+    """
+    started = time.monotonic()
+    card = place.open_card(place.readers.connect(reader))
+    identity = card.identity()
+    with place.journal.card_lock(identity):
+        judged = inspect(card)
+        job = _job(place, campaigns, judged, reader, card, identity)
+        if job is None:
+            return _nothing_to_do(place, judged, reader, identity, started)
+        try:
+            job = _run(job, campaigns, inspect)
+        finally:
+            job.passcode.drop()
+    return _document(job, judged, started)
+
+
+def _run(job: Job, campaigns: Mapping[str, SignedCampaign], inspect: Inspect) -> Job:
+    """Drive the job; where nothing turned out to be open any more, judge the card again and start from there."""
+    taken_up = job.renewal.state is not State.PREFLIGHT
+    renewing = Renewing(job)
+    if taken_up:
+        renewing.record(Event(Kind.RESUMED, {"campaign": job.campaign_name}))
+    renewing.run()
+    if job.renewal.state is State.STOPPED and taken_up:
+        judged = inspect(job.card)
+        again = _job(job.place, campaigns, judged, job.reader, job.card, job.identity, job.passcode)
+        if again is not None and again.renewal.state is State.PREFLIGHT:
+            Renewing(again).run()
+            return again
+    return job
+
+
+def _job(
+    place: Workplace,
+    campaigns: Mapping[str, SignedCampaign],
+    judged: Judged,
+    reader: str,
+    card: RenewableCard,
+    identity: CardIdentity,
+    passcode: Passcode | None = None,
+) -> Job | None:
+    """What there is to do for this card, None for nothing."""
+    renewal = _from_journal(place, identity)
+    if renewal is None and judged.finding.verdict not in (Verdict.AFFECTED, Verdict.PART_WAY):
+        return None
+    signed = _campaign(campaigns, renewal, judged.finding)
+    old = _old_certificate(renewal, judged)
+    if old is None or judged.slot is None:
+        raise RenewalImpossible("There is no signing certificate on this smartcard that could be renewed.")
+    if renewal is None:
+        name = f"{signed.campaign.id}/{signed.campaign.version}"
+        part_way = judged.finding.verdict is Verdict.PART_WAY
+        renewal = Renewal(secrets.token_hex(8), str(identity), name, State.RESUME if part_way else State.PREFLIGHT)
+    return Job(
+        place=place,
+        passcode=passcode or Passcode(place.prompter),
+        reader=reader,
+        card=card,
+        identity=identity,
+        slot=judged.slot,
+        old=old,
+        campaign=signed.campaign,
+        campaign_document=signed.document,
+        renewal=renewal,
+        rule=judged.finding.rule,
+    )
+
+
+def _from_journal(place: Workplace, identity: CardIdentity) -> Renewal | None:
+    """The latest open renewal of this card, as its events left it."""
+    mine = [entry for entry in place.journal.open_renewals() if entry.card == str(identity)]
+    if not mine:
+        return None
+    events = place.journal.events(mine[-1].renewal)
+    first = Renewal(mine[-1].renewal, str(identity), str(events[0].fields.get("campaign", "-")))
+    if Kind(events[0].name) is Kind.RESUMED:  # begun elsewhere: this workstation's part starts by looking
+        first = replace(first, state=State.RESUME)
+    return replay(first, (Event(Kind(event.name), event.fields) for event in events))
+
+
+def _campaign(campaigns: Mapping[str, SignedCampaign], renewal: Renewal | None, finding: Finding) -> SignedCampaign:
+    name = renewal.campaign.rpartition("/")[0] if renewal is not None else finding.campaign
+    if name is not None and name in campaigns:
+        return campaigns[name]
+    if name is None and campaigns:  # a stranger's half-finished card: the RA's ticket knows which one it is
+        return max(campaigns.values(), key=lambda signed: signed.campaign.published)
+    raise CampaignError("The Registration Authority's notice for this smartcard is not on this computer.")
+
+
+def _old_certificate(renewal: Renewal | None, judged: Judged) -> SigningCertificate | None:
+    kept = renewal.facts.get("old_certificate") if renewal is not None else None
+    return read_certificate(bytes.fromhex(kept)) if kept else judged.certificate
+
+
+def _nothing_to_do(
+    place: Workplace, judged: Judged, reader: str, identity: CardIdentity, started: float
+) -> dict[str, Any]:
+    finding = judged.finding
+    if finding.verdict is not Verdict.UNAFFECTED:
+        raise RenewalImpossible(finding.reason)
+    now = place.now()
+    place.prompter.tell(words.not_affected(now.astimezone(), now))
+    return {
+        "card": str(identity),
+        "reader": reader,
+        "verdict": finding.verdict.value,
+        "reason": finding.reason,
+        "renewed": False,
+        "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+def _document(job: Job, judged: Judged, started: float) -> dict[str, Any]:
+    new = job.fact("certificate")
+    done = job.renewal.state is State.DONE
+    return {
+        "card": str(job.identity),
+        "reader": job.reader,
+        "verdict": judged.finding.verdict.value,
+        "reason": judged.finding.reason,
+        "renewed": done or job.renewal.state in SIGNATURE_LEFT,
+        "way": job.renewal.way.value if job.renewal.way else None,
+        "state": job.renewal.state.value,
+        "old": describe(job.old) if job.old_sha256 == job.old.sha256 else {"sha256": job.old_sha256},
+        "new": describe(read_certificate(new)) if new else None,
+        "trial_signature": "receipt" in job.renewal.facts,
+        "receipt": bool(job.outcome.get("receipt")),
+        "removed": bool(job.outcome.get("removed")),
+        "signed_in": bool(job.outcome.get("signed_in")),
+        "receipt_sha256": sha256(job.receipt) if job.receipt else None,
+        "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+def describe(certificate: SigningCertificate) -> dict[str, str]:
+    """A certificate in the result documents: serial and SHA-256 in hex, notBefore in RFC 3339."""
+    return {
+        "serial": certificate.head.serial_hex,
+        "not_before": certificate.head.not_before.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "sha256": certificate.sha256,
+    }
