@@ -120,7 +120,7 @@ def _show_traceback(problem: BaseException) -> None:
 
 
 def _add_shared_options(parser: argparse.ArgumentParser) -> None:
-    """Give `parser` and all parsers below it --json and the hidden --debug, unless they have them."""
+    """Give `parser` and all below it --json and the hidden --debug, and the words that the list of commands has."""
     # Their defaults are the top parser's: a default here would overwrite what stood before the sub-command's name.
     known = parser._option_string_actions
     if "--json" not in known:
@@ -131,5 +131,7 @@ def _add_shared_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            for child in {id(p): p for p in action.choices.values()}.values():
+            for listed in action._choices_actions:
+                child = action.choices[listed.dest]
+                child.description = child.description or listed.help
                 _add_shared_options(child)
