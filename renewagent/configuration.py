@@ -1,0 +1,239 @@
+"""The configuration: one TOML file as data, and what the command line puts in its place (design section 6).
+
+`load` reads the administrator's file and then the user's, whose keys take the place of the former's one by one; a file
+named on the command line stands alone. Whatever is not known, or not as it must be, is a `ConfigurationError` whose
+sentence names the file and the key. The meaning of each key is in `renewagent.configuration_keys`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from renewagent.configuration_keys import KEYS, SECTIONS, ManagementKeySource, Place, read_url
+from renewagent.errors import ConfigurationError
+from renewagent.names import Name
+from renewagent.rules import Contact
+
+T = TypeVar("T")
+
+SYSTEM_FILE = Path("/etc/renewagent/config.toml")
+
+
+def user_file() -> Path:
+    """Where the user's own file is looked for."""
+    from platformdirs import user_config_path
+
+    return user_config_path("renewagent") / "config.toml"
+
+
+def _user_state() -> Path:
+    from platformdirs import user_state_path
+
+    return user_state_path("renewagent")
+
+
+@dataclass(frozen=True, slots=True)
+class RaSettings:
+    """The Registration Authority: its CMP URL, the PEM file of its root, and where people sign in if not by default."""
+
+    url: str | None = None
+    root: Path | None = None
+    sign_in_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignSettings:
+    """Where campaigns are (http or https URLs, or absolute paths), and the PEM file of the anchor of their signers."""
+
+    urls: tuple[str, ...] = ()
+    anchor: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CardSettings:
+    """How cards are reached: the management key, who issues signing certificates, "pcsc" or "unix:/path"."""
+
+    management_key: ManagementKeySource = field(default_factory=ManagementKeySource)
+    signing_issuers: tuple[Name, ...] = ()
+    readers: str = "pcsc"
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleSettings:
+    """The RA manager's console, for check-ins."""
+
+    url: str | None = None
+    enrolment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """The agent at this workstation. `poll_interval` is in seconds."""
+
+    state_dir: Path = field(default_factory=_user_state)
+    poll_interval: int = 300
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """What the administrator allows. `d_without_tickets`: way D with an RA that knows no tickets."""
+
+    d_without_tickets: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """All of it. What may be missing until somebody needs it is asked for by the methods, which say what to set."""
+
+    ra: RaSettings = field(default_factory=RaSettings)
+    campaign: CampaignSettings = field(default_factory=CampaignSettings)
+    card: CardSettings = field(default_factory=CardSettings)
+    console: ConsoleSettings = field(default_factory=ConsoleSettings)
+    contact: Contact = field(default_factory=Contact)
+    agent: AgentSettings = field(default_factory=AgentSettings)
+    policy: PolicySettings = field(default_factory=PolicySettings)
+
+    def ra_url(self) -> str:
+        """The RA's CMP URL. Raises ConfigurationError if none is set."""
+        return _needed(self.ra.url, "No Registration Authority is configured.", "ra.url", "--ra URL")
+
+    def ra_root(self) -> Path:
+        """The PEM file of the RA's root. Raises ConfigurationError if none is set."""
+        missing = "No root certificate of the Registration Authority is configured."
+        return _needed(self.ra.root, missing, "ra.root", "--ra-root FILE")
+
+    def campaign_anchor(self) -> Path:
+        """The PEM file of the campaigns' anchor. Raises ConfigurationError if none is set."""
+        missing = "No anchor to check campaigns against is configured."
+        return _needed(self.campaign.anchor, missing, "campaign.anchor", "--campaign-anchor FILE")
+
+    def sign_in_url(self) -> str:
+        """Where the person signs in: as set, else "/sign-in" at the RA's origin."""
+        if self.ra.sign_in_url is not None:
+            return self.ra.sign_in_url
+        parts = urlsplit(self.ra_url())
+        return f"{parts.scheme}://{parts.netloc}/sign-in"
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What the command line says: --ra, --ra-root, --campaign (may stand several times), --campaign-anchor."""
+
+    ra: str | None = None
+    ra_root: Path | None = None
+    campaigns: tuple[Path, ...] = ()
+    campaign_anchor: Path | None = None
+
+
+def load(
+    file: Path | None = None,
+    overrides: Overrides | None = None,
+    *,
+    system: Path = SYSTEM_FILE,
+    user: Path | None = None,
+) -> Configuration:
+    """The configuration in force. `file` is what --config names; `user` defaults to `user_file()`."""
+    if file is not None:
+        settings = _read(file, needed=True)
+    else:
+        settings = {**_read(system), **_read(user_file() if user is None else user)}
+    configuration = configured(settings)
+    if overrides is None:
+        return configuration
+    _check_files(overrides)
+    return merged(configuration, overrides)
+
+
+def configured(settings: Mapping[str, Any]) -> Configuration:
+    """Settings by dotted key, checked and converted already, to the dataclasses."""
+
+    def section(name: str) -> dict[str, Any]:
+        return {key.partition(".")[2]: value for key, value in settings.items() if key.partition(".")[0] == name}
+
+    return Configuration(
+        ra=RaSettings(**section("ra")),
+        campaign=CampaignSettings(**section("campaign")),
+        card=CardSettings(**section("card")),
+        console=ConsoleSettings(**section("console")),
+        contact=Contact(**section("contact")),
+        agent=AgentSettings(**section("agent")),
+        policy=PolicySettings(**section("policy")),
+    )
+
+
+def merged(configuration: Configuration, overrides: Overrides) -> Configuration:
+    """The command line before the file. Pure; raises ConfigurationError for a --ra that is no URL."""
+    ra, campaign = configuration.ra, configuration.campaign
+    if overrides.ra is not None and overrides.ra != ra.url:
+        # The configured sign-in address is the other RA's: this one's is at its own origin.
+        ra = replace(ra, url=read_url(overrides.ra, Place("--ra")), sign_in_url=None)
+    if overrides.ra_root is not None:
+        ra = replace(ra, root=overrides.ra_root)
+    if overrides.campaigns:
+        campaign = replace(campaign, urls=tuple(str(path.absolute()) for path in overrides.campaigns))
+    if overrides.campaign_anchor is not None:
+        campaign = replace(campaign, anchor=overrides.campaign_anchor)
+    return replace(configuration, ra=ra, campaign=campaign)
+
+
+def parse_configuration(text: str, file: Path) -> dict[str, Any]:
+    """Settings by dotted key ("ra.url"), converted. `file` is named in refusals; relative paths start at its folder."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        raise ConfigurationError(f"{file} is not valid TOML: {problem}.") from problem
+    settings: dict[str, Any] = {}
+    for name, section in document.items():
+        if name not in SECTIONS:
+            raise ConfigurationError(f"{file}: [{name}] is not a known section.{_meant(name, SECTIONS)}")
+        if not isinstance(section, dict):
+            raise ConfigurationError(f"{file}: {name} must be a section, [{name}].")
+        for key, value in section.items():
+            settings[f"{name}.{key}"] = _setting(f"{name}.{key}", value, file)
+    return settings
+
+
+def _setting(key: str, value: object, file: Path) -> object:
+    if key not in KEYS:
+        raise ConfigurationError(f"{file}: {key} is not a known setting.{_meant(key, KEYS)}")
+    return KEYS[key](value, Place(f"{file}: {key}", file.parent))
+
+
+def _read(file: Path, *, needed: bool = False) -> dict[str, Any]:
+    try:
+        text = file.read_text("utf-8")
+    except FileNotFoundError as problem:
+        if not needed:
+            return {}
+        raise ConfigurationError(f"There is no configuration file {file}.") from problem
+    except OSError as problem:
+        raise ConfigurationError(f"The configuration file {file} cannot be read: {problem.strerror}.") from problem
+    except UnicodeDecodeError as problem:
+        raise ConfigurationError(f"{file} is not valid TOML: it is not written in UTF-8.") from problem
+    return parse_configuration(text, file.absolute())
+
+
+def _check_files(overrides: Overrides) -> None:
+    named = [("--ra-root", overrides.ra_root), ("--campaign-anchor", overrides.campaign_anchor)]
+    named += [("--campaign", path) for path in overrides.campaigns]
+    for option, path in named:
+        if path is not None and not path.is_file():
+            raise ConfigurationError(f"There is no file {path} ({option}).", advice="Check the name of the file.")
+
+
+def _needed(value: T | None, missing: str, key: str, option: str) -> T:
+    if value is None:
+        raise ConfigurationError(missing, advice=f"Set {key} in {SYSTEM_FILE} or use {option}.")
+    return value
+
+
+def _meant(word: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, known, n=1)
+    return f" Did you mean {close[0]}?" if close else ""
