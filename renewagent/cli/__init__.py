@@ -131,7 +131,7 @@ def _add_shared_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            for listed in action._choices_actions:
-                child = action.choices[listed.dest]
-                child.description = child.description or listed.help
+            words = {listed.dest: listed.help for listed in action._choices_actions}
+            for name, child in action.choices.items():
+                child.description = child.description or words.get(name)
                 _add_shared_options(child)
