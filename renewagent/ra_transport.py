@@ -1,0 +1,263 @@
+"""CMP over HTTP (RFC 9811), and the RA's few plain addresses (status, nonce, sign-in). An edge: it opens connections.
+
+One request is one write on a TCP_NODELAY socket, no redirects are followed, answers are bounded in size and the whole
+exchange in time. What comes back is bytes; `cmp.client` says whether to believe them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import http.client
+import json
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import SplitResult, urlsplit
+
+import truststore
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
+
+from renewagent.cmp.wire import CONTENT_TYPE
+from renewagent.errors import ConfigurationError, RaUnreachable
+
+LARGEST_ANSWER = 1 << 20
+"""Bytes."""
+_IDLE = 2.0
+"""Seconds after which a kept connection is not used again: servers close idle ones, uvicorn after five."""
+
+
+class RaTransport(Protocol):
+    """The way to one RA."""
+
+    @property
+    def url(self) -> str:
+        """The CMP address."""
+
+    def exchange(self, octets: bytes) -> bytes:
+        """Deliver one PKIMessage and fetch the answer. Raises RaUnreachable."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlainAnswer:
+    """What a plain address answered. `document`: its JSON object, None for anything else; `date`: the server's clock."""
+
+    status: int
+    document: dict[str, Any] | None
+    date: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _HttpAnswer:
+    status: int
+    content_type: str
+    body: bytes
+    date: datetime | None
+
+
+class HttpRaTransport:
+    """`root_file` is the PEM that TLS servers are verified with; without it the operating system's store is.
+
+    `timeout` in seconds bounds one exchange as a whole. Not for several threads at once.
+    """
+
+    def __init__(self, url: str, root_file: Path | None = None, timeout: float = 30.0) -> None:
+        self.url = url
+        self._timeout = timeout
+        self._context = _context(root_file) if _split(url).scheme == "https" or root_file else None
+        self._kept: dict[tuple[str, str], tuple[_Connection, float]] = {}
+
+    def exchange(self, octets: bytes) -> bytes:
+        """Deliver one PKIMessage and fetch the answer, which is taken from 2xx, 4xx and 5xx alike (RFC 9811 3.2).
+
+        Raises RaUnreachable for anything that is not CMP.
+        """
+        answer = self._ask("POST", self.url, octets, CONTENT_TYPE)
+        if answer.content_type == CONTENT_TYPE and answer.status // 100 in (2, 4, 5) and answer.body:
+            return answer.body
+        raise RaUnreachable(_not_cmp(answer))
+
+    def get_json(self, url: str) -> PlainAnswer:
+        """GET a plain address. Raises RaUnreachable where nothing answers; a status is the caller's to judge."""
+        return _plain(self._ask("GET", url, None, ""))
+
+    def post(self, url: str, body: bytes, content_type: str) -> PlainAnswer:
+        """POST to a plain address. As `get_json`."""
+        return _plain(self._ask("POST", url, body, content_type))
+
+    def close(self) -> None:
+        """Close kept connections."""
+        for connection, _ in self._kept.values():
+            connection.close()
+        self._kept.clear()
+
+    def _ask(self, method: str, url: str, body: bytes | None, content_type: str) -> _HttpAnswer:
+        parts = _split(url)
+        connection = self._connection(parts)
+        late = threading.Event()
+        try:
+            with _cut_off(connection, self._timeout, late):
+                answer = _exchange(connection, method, _target(parts), body, content_type)
+        except (HTTPError, http.client.HTTPException, OSError, ValueError) as error:
+            connection.close()
+            raise RaUnreachable(_no_answer(parts, error, late.is_set())) from error
+        except BaseException:
+            connection.close()
+            raise
+        self._keep(parts, connection)
+        return answer
+
+    def _connection(self, parts: SplitResult) -> _Connection:
+        kept, since = self._kept.pop((parts.scheme, parts.netloc), (None, 0.0))
+        if kept is not None and time.monotonic() - since < _IDLE and kept.is_connected:
+            return kept
+        if kept is not None:
+            kept.close()
+        host, port = parts.hostname or "", parts.port
+        if parts.scheme == "https":
+            context = self._context or _context(None)
+            return _TlsConnection(host, port, timeout=self._timeout, ssl_context=context)
+        return _PlainConnection(host, port, timeout=self._timeout)
+
+    def _keep(self, parts: SplitResult, connection: _Connection) -> None:
+        self._kept[(parts.scheme, parts.netloc)] = (connection, time.monotonic())
+
+
+class _OneWrite(HTTPConnection):
+    """Header and body leave in one write: two small ones cost a delayed acknowledgement (40 ms and more)."""
+
+    _held: list[bytes] | None = None
+
+    def request(self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any) -> None:
+        self._held = []
+        try:
+            super().request(method, url, body, headers, **options)
+            octets = b"".join(self._held)
+        finally:
+            self._held = None
+        self.send(octets)
+
+    def send(self, data: Any) -> None:
+        if self._held is None:
+            super().send(data)
+        else:
+            self._held.append(bytes(data))
+
+
+class _PlainConnection(_OneWrite):
+    pass
+
+
+class _TlsConnection(_OneWrite, HTTPSConnection):
+    pass
+
+
+_Connection = _PlainConnection | _TlsConnection
+
+
+def _exchange(connection: _Connection, method: str, target: str, body: bytes | None, content_type: str) -> _HttpAnswer:
+    headers = {"User-Agent": "renewagent", "Accept": "*/*", "Accept-Encoding": "identity"}
+    if content_type:
+        headers["Content-Type"] = content_type
+    connection.request(method, target, body, headers, preload_content=False, decode_content=False)
+    response = connection.getresponse()
+    octets = response.read(LARGEST_ANSWER + 1)
+    if len(octets) > LARGEST_ANSWER:
+        raise ValueError("an answer without end")
+    if response.headers.get("Connection", "").lower() == "close":
+        connection.close()
+    kind = response.headers.get("Content-Type", "").split(";")[0].strip().lower()
+    return _HttpAnswer(response.status, kind, octets, _date(response.headers.get("Date")))
+
+
+@contextlib.contextmanager
+def _cut_off(connection: _Connection, seconds: float, late: threading.Event) -> Iterator[None]:
+    """Ends the exchange when its time is up: a byte now and then would keep a socket's own time-out from ever coming."""
+    done = threading.Event()
+
+    def watch() -> None:
+        if done.wait(seconds):
+            return
+        late.set()
+        while not done.wait(0.1):
+            with contextlib.suppress(OSError):
+                if connection.sock is not None:  # below TLS: SSLSocket.shutdown would confuse the reading thread
+                    socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        well_formed = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        well_formed = False
+    if not well_formed or any(c <= " " or c > "~" for c in url):
+        raise ConfigurationError(f"{url!r} is not a web address (http://... or https://...).")
+    return parts
+
+
+def _target(parts: SplitResult) -> str:
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def _context(root_file: Path | None) -> ssl.SSLContext:
+    if root_file is None:
+        context: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return context
+    try:
+        return ssl.create_default_context(cafile=str(root_file))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"The certificates in {root_file} cannot be read.") from error
+
+
+def _date(text: str | None) -> datetime | None:
+    try:
+        found = email.utils.parsedate_to_datetime(text or "")
+    except (ValueError, TypeError):
+        return None
+    return found.astimezone(UTC) if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def _plain(answer: _HttpAnswer) -> PlainAnswer:
+    try:
+        document = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        document = None
+    return PlainAnswer(answer.status, document if isinstance(document, dict) else None, answer.date)
+
+
+def _no_answer(parts: SplitResult, error: Exception, late: bool) -> str:
+    where = f"The Registration Authority at {parts.netloc}"
+    if late or isinstance(error, TimeoutError):
+        return f"{where} did not answer in time."
+    if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
+        return f"{where} could not be verified: it may not be the one that it says it is."
+    if isinstance(error, http.client.HTTPException | ValueError):
+        return f"{where} gave an answer that makes no sense."
+    return f"{where} cannot be reached."
+
+
+def _not_cmp(answer: _HttpAnswer) -> str:
+    if answer.status // 100 == 3:
+        return f"The Registration Authority sent us to another address (HTTP {answer.status}), and we do not go there."
+    if answer.status in (401, 403, 407):
+        return f"The way to the Registration Authority is barred (HTTP {answer.status})."
+    if answer.status // 100 == 5:
+        return f"The Registration Authority's server is out of order (HTTP {answer.status})."
+    kind = f" but {answer.content_type}" if answer.content_type else ""
+    return f"What answered is not a Registration Authority: its answer is not CMP{kind} (HTTP {answer.status})."
