@@ -47,7 +47,7 @@ class RaTransport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PlainAnswer:
-    """What a plain address answered. `document`: its JSON object, None for anything else; `date`: the server's clock."""
+    """What a plain address answered. `document`: its JSON object, None for aught else; `date`: the server's clock."""
 
     status: int
     document: dict[str, Any] | None
@@ -179,7 +179,7 @@ def _exchange(connection: _Connection, method: str, target: str, body: bytes | N
 
 @contextlib.contextmanager
 def _cut_off(connection: _Connection, seconds: float, late: threading.Event) -> Iterator[None]:
-    """Ends the exchange when its time is up: a byte now and then would keep a socket's own time-out from ever coming."""
+    """Ends the exchange when its time is up: a byte now and then would keep a socket's own time-out from coming."""
     done = threading.Event()
 
     def watch() -> None:

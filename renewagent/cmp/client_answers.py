@@ -40,10 +40,10 @@ class Issued:
     `implicitly_confirmed`: the RA granted implicitConfirm unasked.
     """
 
-    certificate: bytes
-    chain: tuple[bytes, ...]
-    extra_certs: tuple[bytes, ...]
-    ca_pubs: tuple[bytes, ...]
+    certificate: bytes = field(repr=False)
+    chain: tuple[bytes, ...] = field(repr=False)
+    extra_certs: tuple[bytes, ...] = field(repr=False)
+    ca_pubs: tuple[bytes, ...] = field(repr=False)
     response_nonce: bytes
     response_time: datetime | None
     implicitly_confirmed: bool = False
@@ -67,10 +67,11 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class GeneralAnswer:
-    """genp: (information type, DER or None) pairs."""
+    """genp: (information type, DER or None) pairs. `extra_certs`: the certificates that came with it."""
 
     values: tuple[tuple[x509.ObjectIdentifier, bytes | None], ...]
     at: datetime | None
+    extra_certs: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 Result = Issued | Waiting | Confirmed | GeneralAnswer
@@ -202,7 +203,8 @@ def _pki_conf(answer: Answer, state: Conversation, message: Message, now: dateti
 
 def _general(answer: Answer, state: Conversation, message: Message, now: datetime) -> Judged:
     values = tuple((item.oid, item.value) for item in bodies.read_info(message))
-    return Judged(GeneralAnswer(values, message.header.message_time), replace(state, phase=Phase.DONE))
+    result = GeneralAnswer(values, message.header.message_time, message.extra_certs)
+    return Judged(result, replace(state, phase=Phase.DONE))
 
 
 def _certificate(answer: Answer, state: Conversation, message: Message, now: datetime) -> Judged:
