@@ -95,6 +95,11 @@ class PivDriver:
                 self._capabilities = probe(self._applet)
         return self._capabilities
 
+    @property
+    def administration_needs_pin(self) -> bool:
+        """True where the management key lies behind the PIN."""
+        return self._management_key.needs_pin
+
     def pin_tries(self) -> int | None:
         """Tries left, 0 when blocked; None where the card does not say, or while some program is logged in to it."""
         return self._read(self._applet.pin_status).tries

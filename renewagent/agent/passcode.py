@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from renewagent.agent import words
 from renewagent.agent.prompts import Prompter
-from renewagent.card.interface import CardDriver, SigningSession, TellsTries
+from renewagent.card.interface import AdminSession, CardDriver, SigningSession, TellsTries
 from renewagent.errors import CardReset, WrongPin
 from renewagent.model import Slot
 from renewagent.pin import Pin, RefusedPins
@@ -33,6 +33,10 @@ RESETS = 3
 
 class RenewableCard(CardDriver, TellsTries, Protocol):
     """What a renewal needs of a driver."""
+
+    @property
+    def administration_needs_pin(self) -> bool:
+        """True where the card gives its management key out after a VERIFY only."""
 
 
 class KeyDoesNotFit(Exception):
@@ -63,6 +67,19 @@ class Passcode:
                 resets += 1
                 if resets == RESETS:
                     raise
+
+    def administering(self, card: RenewableCard, work: Callable[[AdminSession], T]) -> T:
+        """Run `work` in one administration session, with the PIN only where the card's management key lies behind it.
+
+        `work` runs once: a reset in the middle is for the caller, since what it did may have happened.
+        """
+        while True:
+            pin = self.obtain(card) if card.administration_needs_pin else None
+            try:
+                with card.administration(pin) as session:
+                    return work(session)
+            except WrongPin as error:  # before the session began
+                self._note_refusal(card, error.tries_left)
 
     def obtain(self, card: RenewableCard) -> Pin:
         """The PIN in hand, or the one that the person types now."""

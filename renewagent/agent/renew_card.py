@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from renewagent.agent import words
+from renewagent.agent.full_inspection import Inspector, Judgement
 from renewagent.agent.job import Job, Workplace, sha256
 from renewagent.agent.passcode import Passcode, RenewableCard
 from renewagent.agent.renewing import Renewing
 from renewagent.certificates import read_certificate
 from renewagent.errors import CampaignError, RenewalImpossible
-from renewagent.model import CardIdentity, Finding, SigningCertificate, Slot, Verdict
+from renewagent.model import CardIdentity, Finding, SigningCertificate, Verdict
 from renewagent.renewal import Event, Kind, Renewal, State, replay
 from renewagent.rules import Campaign
 
@@ -33,20 +34,8 @@ class SignedCampaign:
     document: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What the full inspection found: the finding, and the signing certificate with its slot, if there is one."""
-
-    finding: Finding
-    slot: Slot | None
-    certificate: SigningCertificate | None
-
-
-Inspect = Callable[[RenewableCard], Judged]
-
-
 def renew_card(
-    place: Workplace, campaigns: Mapping[str, SignedCampaign], inspect: Inspect, reader: str
+    place: Workplace, campaigns: Mapping[str, SignedCampaign], inspector: Inspector, reader: str
 ) -> dict[str, Any]:
     """Renew the card in `reader` if it needs it; the outcome as a document (see `_document`).
 
@@ -56,18 +45,18 @@ def renew_card(
     card = place.open_card(place.readers.connect(reader))
     identity = card.identity()
     with place.journal.card_lock(identity):
-        judged = inspect(card)
+        judged = inspector.judge(card, place.now())
         job = _job(place, campaigns, judged, reader, card, identity)
         if job is None:
             return _nothing_to_do(place, judged, reader, identity, started)
         try:
-            job = _run(job, campaigns, inspect)
+            job = _run(job, campaigns, inspector)
         finally:
             job.passcode.drop()
     return _document(job, judged, started)
 
 
-def _run(job: Job, campaigns: Mapping[str, SignedCampaign], inspect: Inspect) -> Job:
+def _run(job: Job, campaigns: Mapping[str, SignedCampaign], inspector: Inspector) -> Job:
     """Drive the job; where nothing turned out to be open any more, judge the card again and start from there."""
     taken_up = job.renewal.state is not State.PREFLIGHT
     renewing = Renewing(job)
@@ -75,7 +64,7 @@ def _run(job: Job, campaigns: Mapping[str, SignedCampaign], inspect: Inspect) ->
         renewing.record(Event(Kind.RESUMED, {"campaign": job.campaign_name}))
     renewing.run()
     if job.renewal.state is State.STOPPED and taken_up:
-        judged = inspect(job.card)
+        judged = inspector.judge(job.card, job.place.now())
         again = _job(job.place, campaigns, judged, job.reader, job.card, job.identity, job.passcode)
         if again is not None and again.renewal.state is State.PREFLIGHT:
             Renewing(again).run()
@@ -86,7 +75,7 @@ def _run(job: Job, campaigns: Mapping[str, SignedCampaign], inspect: Inspect) ->
 def _job(
     place: Workplace,
     campaigns: Mapping[str, SignedCampaign],
-    judged: Judged,
+    judged: Judgement,
     reader: str,
     card: RenewableCard,
     identity: CardIdentity,
@@ -140,15 +129,17 @@ def _campaign(campaigns: Mapping[str, SignedCampaign], renewal: Renewal | None, 
     raise CampaignError("The Registration Authority's notice for this smartcard is not on this computer.")
 
 
-def _old_certificate(renewal: Renewal | None, judged: Judged) -> SigningCertificate | None:
+def _old_certificate(renewal: Renewal | None, judged: Judgement) -> SigningCertificate | None:
     kept = renewal.facts.get("old_certificate") if renewal is not None else None
     return read_certificate(bytes.fromhex(kept)) if kept else judged.certificate
 
 
 def _nothing_to_do(
-    place: Workplace, judged: Judged, reader: str, identity: CardIdentity, started: float
+    place: Workplace, judged: Judgement, reader: str, identity: CardIdentity, started: float
 ) -> dict[str, Any]:
     finding = judged.finding
+    if judged.error is not None:
+        raise judged.error
     if finding.verdict is not Verdict.UNAFFECTED:
         raise RenewalImpossible(finding.reason)
     now = place.now()
@@ -163,7 +154,7 @@ def _nothing_to_do(
     }
 
 
-def _document(job: Job, judged: Judged, started: float) -> dict[str, Any]:
+def _document(job: Job, judged: Judgement, started: float) -> dict[str, Any]:
     new = job.fact("certificate")
     done = job.renewal.state is State.DONE
     return {

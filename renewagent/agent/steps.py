@@ -18,7 +18,7 @@ from renewagent.agent import words
 from renewagent.agent.job import Job, new_key_type, public_key_of, sha256
 from renewagent.agent.passcode import KeyDoesNotFit
 from renewagent.agent.ra_desk import Outgoing
-from renewagent.card.interface import SigningSession
+from renewagent.card.interface import AdminSession, SigningSession
 from renewagent.cmp import private
 from renewagent.cmp.client import CmpClient, Confirmed, Credential, Issued, Phase, Waiting
 from renewagent.errors import (
@@ -122,12 +122,13 @@ def generate(job: Job, record: Record) -> None:
     if job.renewal.exhausted:
         raise RenewalImpossible("The keys that this smartcard makes do not sign.")
     kind = new_key_type(job.old, job.campaign, job.rule)
-    pin = job.passcode.obtain(job.card) if _administration_needs_pin(job) else None
-    with job.card.administration(pin) as session:
+
+    def work(session: AdminSession) -> None:
         record(Event(Kind.BEGUN, {"what": "generate"}))
         public_key = session.generate(job.slot, kind)
         record(Event(Kind.GENERATED, {"public_key": public_key.hex()}))  # before anything else can go wrong
-    return None
+
+    job.passcode.administering(job.card, work)
 
 
 def certify(job: Job, record: Record) -> Event:
@@ -221,10 +222,12 @@ def _certified(job: Job, outgoing: Outgoing) -> Event:
 def store(job: Job, record: Record) -> Event:
     """Write the certificate and read it back."""
     certificate = job.fact("certificate")
-    pin = job.passcode.obtain(job.card) if _administration_needs_pin(job) else None
-    with job.card.administration(pin) as session:
+
+    def work(session: AdminSession) -> None:
         record(Event(Kind.BEGUN, {"what": "store"}))
         session.store(job.slot, certificate)
+
+    job.passcode.administering(job.card, work)
     if job.card.certificate(job.slot) != certificate:
         raise CardDataError("The smartcard did not keep the new certificate as it was written.")
     return Event(Kind.STORED)
@@ -267,9 +270,7 @@ def confirm(job: Job, record: Record) -> Event:
 def reject(job: Job, record: Record) -> Event:
     """The new credential does not sign: put the old certificate back, and tell the RA."""
     desk = job.place.desk
-    pin = job.passcode.obtain(job.card) if _administration_needs_pin(job) else None
-    with job.card.administration(pin) as session:
-        session.store(job.slot, job.old.der)
+    job.passcode.administering(job.card, lambda session: session.store(job.slot, job.old.der))
     _turn_down(job, desk.conversation(json.loads(job.renewal.facts["conversation"])))
     return Event(Kind.REJECTED)
 
@@ -326,13 +327,7 @@ def _refuse_few_tries(job: Job) -> None:
 
 def _prove_administration(job: Job) -> None:
     """The management key is right: better known before the point of no return than after."""
-    pin = job.passcode.obtain(job.card) if _administration_needs_pin(job) else None
-    with job.card.administration(pin):
-        pass
-
-
-def _administration_needs_pin(job: Job) -> bool:
-    return bool(getattr(job.card, "administration_needs_pin", False))
+    job.passcode.administering(job.card, lambda session: None)
 
 
 STEPS: Mapping[State, Step] = MappingProxyType(

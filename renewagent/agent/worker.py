@@ -1,0 +1,140 @@
+"""The short-lived child that renews: PIN, keys and network live and die in here.
+
+`python -m renewagent.agent.worker --channel-fd N [--reader NAME] [configuration options]`. The channel leads to the
+person (`renewagent.agent.prompts`); nobody else reads it. The child cannot be dumped or traced by other processes of
+the same user, writes no core, and says nothing on its standard output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import logging
+import resource
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from typing import Any, cast
+
+from renewagent.agent import words
+from renewagent.agent.full_inspection import Inspector
+from renewagent.agent.job import Workplace
+from renewagent.agent.journal import Journal
+from renewagent.agent.options import add_configuration_options, configuration_of
+from renewagent.agent.passcode import RenewableCard
+from renewagent.agent.prompts import ChannelPrompter, Prompter
+from renewagent.agent.ra_desk import RaDesk, utc_now
+from renewagent.agent.renew_card import SignedCampaign, renew_card
+from renewagent.agent.workstation import card_opener, open_readers
+from renewagent.campaign.fetch import signed_campaigns
+from renewagent.card.interface import CardConnection
+from renewagent.configuration import Configuration
+from renewagent.errors import ConfigurationError, NoCard, NoReader, PersonStopped, RenewAgentError
+from renewagent.pem import read_certificates
+from renewagent.ra_transport import HttpRaTransport
+
+log = logging.getLogger(__name__)
+
+PR_SET_DUMPABLE = 4  # prctl(2)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point of the child. 0 when every card that needed it was renewed."""
+    options = _options(arguments)
+    undumpable()
+    prompter = ChannelPrompter.from_fd(options.channel_fd)
+    try:
+        document = renew(configuration_of(options), options.reader, prompter)
+    except RenewAgentError as error:
+        document = refusal(error)
+    except Exception as error:
+        log.exception("renewal.failed")
+        document = refusal(RenewAgentError(f"Something went wrong in renewagent ({type(error).__name__})."))
+    prompter.result(document)
+    prompter.close()
+    return 0 if document["ok"] else 1
+
+
+def renew(configuration: Configuration, reader: str | None, prompter: Prompter) -> dict[str, Any]:
+    """Renew the card in `reader`, or those in all readers, one after the other; the result document."""
+    campaigns = signed_campaigns(configuration, utc_now())
+    readers = open_readers(configuration.card.readers)
+    with closing(readers), closing(Journal(configuration.agent.state_dir / "journal.db")) as journal:
+        place = Workplace(
+            readers=readers,
+            open_card=cast("Callable[[CardConnection], RenewableCard]", card_opener(configuration.card)),
+            desk=open_desk(configuration),
+            journal=journal,
+            prompter=prompter,
+            contact=configuration.contact,
+            way_d_without_tickets=configuration.policy.d_without_tickets,
+        )
+        inspector = Inspector(
+            place.open_card,
+            [signed.campaign for signed in campaigns.values()],
+            configuration.card.signing_issuers,
+            place.desk.standing,
+        )
+        return _renew_all(place, inspector, campaigns, _readers_with_cards(place, reader))
+
+
+def _renew_all(
+    place: Workplace, inspector: Inspector, campaigns: Mapping[str, SignedCampaign], readers: list[str]
+) -> dict[str, Any]:
+    outcomes: list[dict[str, Any]] = []
+    for number, name in enumerate(readers, start=1):
+        try:
+            outcomes.append(renew_card(place, campaigns, inspector, name))
+        except PersonStopped:
+            raise
+        except RenewAgentError as error:
+            place.prompter.tell(words.for_error(error, place.contact))
+            outcomes.append({"reader": name, "renewed": False, **refusal(error)})
+        if number < len(readers):
+            renewed = sum(1 for outcome in outcomes if outcome["renewed"])
+            place.prompter.tell(words.more_cards(renewed, len(readers), None))
+    return {"ok": not any("error" in outcome for outcome in outcomes), "cards": outcomes}
+
+
+def _readers_with_cards(place: Workplace, wanted: str | None) -> list[str]:
+    states = place.readers.states()
+    if not states:
+        raise NoReader("There is no smartcard reader.")
+    if wanted is not None and wanted not in states:
+        raise NoReader(f"There is no smartcard reader called {wanted}.")
+    filled = [name for name, state in sorted(states.items()) if state.present and wanted in (None, name)]
+    if not filled:
+        raise NoCard("There is no smartcard in the reader.")
+    return filled
+
+
+def open_desk(configuration: Configuration) -> RaDesk:
+    """The configured RA. Raises ConfigurationError."""
+    anchors = tuple(read_certificates(configuration.ra_root()))
+    transport = HttpRaTransport(configuration.ra_url(), root_file=configuration.ra_root())
+    return RaDesk(transport, anchors, configuration.sign_in_url(), utc_now)
+
+
+def refusal(error: RenewAgentError) -> dict[str, Any]:
+    """The result document of something that did not succeed."""
+    said = {"code": error.code, "message": error.message, "advice": error.advice}
+    return {"ok": False, "error": said, "usage": isinstance(error, ConfigurationError)}
+
+
+def undumpable() -> None:
+    """No core file, and no reading of our memory by other processes of this user (prctl(2), PR_SET_DUMPABLE)."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="renewagent.agent.worker")
+    parser.add_argument("--channel-fd", type=int, required=True)
+    parser.add_argument("--reader")
+    add_configuration_options(parser)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
