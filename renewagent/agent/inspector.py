@@ -77,14 +77,15 @@ def inspect_head(
 
     Raises CardRemoved; every other way of not being read is a finding.
     """
-    try:
-        return _inspect_head(driver, campaigns, signing_issuers, now)
-    except CardReset:
-        return _unless_unreadable(driver, campaigns, signing_issuers, now)
-    except CardRemoved:
-        raise
-    except (CardError, ReaderError) as error:
-        return unreadable(error)
+    for last in (False, True):
+        try:
+            return _inspect_head(driver, campaigns, signing_issuers, now)
+        except CardRemoved:
+            raise
+        except (CardError, ReaderError) as error:
+            if last or not isinstance(error, CardReset):  # after another program's reset: once more
+                return unreadable(error)
+    raise AssertionError("the second try returns")
 
 
 def unreadable(error: RenewAgentError) -> HeadResult:
@@ -96,18 +97,6 @@ def is_signing_issuer(issuer: Name, signing_issuers: Sequence[Name]) -> bool:
     """True if `issuer` is one of the configuration's signing issuers (RFC 5280 7.1)."""
     wanted = canonical(issuer)
     return any(canonical(name) == wanted for name in signing_issuers)
-
-
-def _unless_unreadable(
-    driver: CardDriver, campaigns: Sequence[Campaign], signing_issuers: Sequence[Name], now: datetime
-) -> HeadResult:
-    """The second and last try, after another program reset the card."""
-    try:
-        return _inspect_head(driver, campaigns, signing_issuers, now)
-    except CardRemoved:
-        raise
-    except (CardError, ReaderError) as error:
-        return unreadable(error)
 
 
 def _inspect_head(

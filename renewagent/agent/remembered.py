@@ -1,13 +1,12 @@
-"""What the agent keeps on disk besides the journal: accepted campaigns (plain JSON, verified by a child before it wrote
-them) and the certificates about which the RA has said that nothing is open. The folder is the user's alone."""
+"""What the agent knows from earlier days, besides the journal: accepted campaigns, and certificates about which the RA has
+said that nothing is open. Children write both (campaigns once verified); the resident process reads them.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import logging
-import os
-import threading
 from pathlib import Path
 
 from renewagent.campaign.document import parse_campaign
@@ -23,22 +22,6 @@ _LOOKED_UP = "looked-up.json"
 _MOST = 4096
 
 
-def write_atomically(path: Path, octets: bytes) -> None:
-    """Whole or not at all, durable, readable by this user alone. Raises OSError."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
-            file.write(octets)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        raise
-
-
 def accepted_campaigns(state_folder: Path) -> list[Campaign]:
     """The campaigns that a child has verified and written; a damaged file is logged and left out."""
     campaigns = []
@@ -51,7 +34,7 @@ def accepted_campaigns(state_folder: Path) -> list[Campaign]:
 
 
 class LookedUp:
-    """Certificates that the RA has nothing open for, kept by serial and issuer."""
+    """Certificates that the RA has nothing open for, by serial and issuer."""
 
     def __init__(self, state_folder: Path) -> None:
         self._path = state_folder / _LOOKED_UP
@@ -64,8 +47,13 @@ class LookedUp:
         return _key(head) in self._keys
 
     def add(self, head: CertificateHead) -> None:
-        """Remember it; a disk that does not take it costs one more question later."""
-        self._keys = [*self._keys, _key(head)][-_MOST:]
+        """Remember it, in this process."""
+        self._keys = [*(key for key in self._keys if key != _key(head)), _key(head)][-_MOST:]
+
+    def save(self) -> None:
+        """Remember for later days; a disk that does not take it costs one more question then."""
+        from renewagent.atomic import write_atomically
+
         with contextlib.suppress(OSError):
             write_atomically(self._path, json.dumps(self._keys).encode())
 

@@ -40,14 +40,14 @@ from renewagent.rules import Contact
 
 log = logging.getLogger(__name__)
 
-FULL_INSPECTION = "renewagent.agent.full_inspection"
+FULL_INSPECTION = "renewagent.agent.inspection_child"
 CAMPAIGNS = "renewagent.agent.campaigns"
 WORKER = "renewagent.agent.worker"
 _QUIET = frozenset({"not-affected", "no-certificate"})
 
 
 @dataclass(frozen=True, slots=True)
-class AgentSettings:
+class ResidentSettings:
     """What the resident needs of the configuration. `child_options` go to every child; times in seconds."""
 
     state_folder: Path
@@ -77,7 +77,7 @@ class Resident:
 
     def __init__(
         self,
-        settings: AgentSettings,
+        settings: ResidentSettings,
         watcher: Watcher,
         open_card: Callable[[CardConnection], CardDriver],
         *,

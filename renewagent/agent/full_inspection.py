@@ -1,0 +1,203 @@
+"""The full inspection of a card: heads first, then whole certificates where heads do not settle it, then the RA.
+
+For short-lived processes (it imports cryptography): the agent's child, `renewagent inspect`, and the renewal itself.
+A card that cannot be read is a finding. Nothing is written to the card and no PIN is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from renewagent.agent.inspector import (
+    NO_SIGNING_CERTIFICATE,
+    CountingConnection,
+    inspect_head,
+    is_signing_issuer,
+    unreadable,
+)
+from renewagent.agent.status import head_document
+from renewagent.card.interface import CardConnection, CardDriver
+from renewagent.certificates import read_certificate
+from renewagent.errors import CardReset, RaError, RenewAgentError
+from renewagent.model import CardIdentity, CertificateHead, Finding, SigningCertificate, Slot, Verdict
+from renewagent.names import Name
+from renewagent.rules import Campaign, judge_all
+
+OPEN_STATES = frozenset({"open", "armed", "issued", "confirmed"})
+"""States of a ticket or transaction at the RA that mean: a renewal was begun and is not finished."""
+
+
+class Standing(Protocol):
+    """What the RA says of a certificate without a PIN (`ra_desk.Standing`)."""
+
+    @property
+    def state(self) -> str | None:
+        """A ticket's state, None where nothing is open."""
+
+    @property
+    def revoked(self) -> bool:
+        """The RA has revoked it."""
+
+
+AskRa = Callable[[Name, int], Standing | None]
+"""Issuer and serial; None from an RA that has no such address. Raises RaError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A finding with what it rests on. `certificate` is None where a head was enough; `nothing_open`: the RA said so;
+    `note` is a sentence on what could not be found out; `error` what kept us from reading."""
+
+    finding: Finding
+    slot: Slot | None = None
+    certificate: SigningCertificate | None = None
+    revoked: bool = False
+    nothing_open: bool = False
+    note: str = ""
+    error: RenewAgentError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """A judgement, the card it is about, and what it cost until the verdict."""
+
+    reader: str
+    judgement: Judgement
+    card: CardIdentity | None = None
+    apdus: int = 0
+    octets: int = 0
+    pin_tries: int | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The card's entry in `inspect --json`."""
+        judgement = self.judgement
+        finding, whole = judgement.finding, judgement.certificate
+        return {
+            "reader": self.reader,
+            "card": str(self.card) if self.card else None,
+            "verdict": finding.verdict.value,
+            "reason": finding.reason,
+            "campaign": finding.campaign,
+            "rule": finding.rule,
+            "certificate": head_document(finding.head, whole.sha256 if whole else None),
+            "check": {"apdus": self.apdus, "bytes": self.octets},
+            "pin_tries": self.pin_tries,
+            "revoked": judgement.revoked,
+            "nothing_open": judgement.nothing_open,
+            "note": judgement.note or None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Inspector:
+    """What cards are judged by. `ask_ra` is None without an RA."""
+
+    open_card: Callable[[CardConnection], CardDriver]
+    campaigns: Sequence[Campaign]
+    signing_issuers: Sequence[Name] = ()
+    ask_ra: AskRa | None = None
+
+    def inspect(self, connection: CardConnection, now: datetime) -> Inspection:
+        """Inspect the card behind `connection` by as few exchanges as the verdict needs, then read whose card it is."""
+        counted = CountingConnection(connection)
+        try:
+            driver = self.open_card(counted)
+        except RenewAgentError as error:
+            return Inspection(connection.reader, _unreadable(error), None, counted.apdus, counted.octets)
+        judgement = self._by_card(driver, now)
+        apdus, octets = counted.apdus, counted.octets
+        card, tries = _identity_and_tries(driver)
+        return Inspection(connection.reader, self._by_ra(judgement), card, apdus, octets, tries)
+
+    def judge(self, driver: CardDriver, now: datetime) -> Judgement:
+        """Read the signing certificate whole and judge it, with the RA's word: what a renewal starts from."""
+        heads = inspect_head(driver, (), self.signing_issuers, now)
+        if heads.finding is not None and heads.slot is None:
+            return Judgement(heads.finding, error=heads.error)
+        slots = (heads.slot,) if heads.slot is not None else heads.to_read
+        return self._by_ra(self._read(driver, slots, now))
+
+    def _by_card(self, driver: CardDriver, now: datetime) -> Judgement:
+        try:
+            heads = inspect_head(driver, self.campaigns, self.signing_issuers, now)
+        except RenewAgentError as error:  # the card was pulled out
+            return _unreadable(error)
+        if heads.finding is not None:
+            return Judgement(heads.finding, heads.slot, error=heads.error)
+        return self._read(driver, heads.to_read, now)
+
+    def _read(self, driver: CardDriver, slots: Sequence[Slot], now: datetime, tries: int = 2) -> Judgement:
+        """Once more when another program resets the card meanwhile."""
+        try:
+            return self._judge_whole(driver, slots, now)
+        except RenewAgentError as error:
+            if isinstance(error, CardReset) and tries > 1:
+                return self._read(driver, slots, now, tries - 1)
+            return _unreadable(error)
+
+    def _judge_whole(self, driver: CardDriver, slots: Sequence[Slot], now: datetime) -> Judgement:
+        model = self._model(driver)
+        for slot in slots:
+            certificate = _certificate(driver, slot, model)
+            if certificate is not None and (len(slots) == 1 or self._is_for_signing(certificate)):
+                return Judgement(judge_all(certificate, self.campaigns, now), slot, certificate)
+        return Judgement(Finding(Verdict.NO_CERTIFICATE, NO_SIGNING_CERTIFICATE))
+
+    def _is_for_signing(self, certificate: SigningCertificate) -> bool:
+        """By issuer and key usage, not by slot alone (design section 4)."""
+        if self.signing_issuers and not is_signing_issuer(certificate.head.issuer, self.signing_issuers):
+            return False
+        return "contentCommitment" in (certificate.key_usage or ())
+
+    def _model(self, driver: CardDriver) -> str | None:
+        """The card's kind, asked for only where a rule restricts it."""
+        if any(rule.card_models for campaign in self.campaigns for rule in campaign.rules):
+            return driver.capabilities().model
+        return None
+
+    def _by_ra(self, judgement: Judgement) -> Judgement:
+        """What the RA knows: a renewal that was begun anywhere makes the card PART_WAY."""
+        head = judgement.finding.head
+        if self.ask_ra is None or head is None:
+            return judgement
+        try:
+            standing = self.ask_ra(head.issuer, head.serial)
+        except RaError as error:
+            return replace(judgement, note=f"The Registration Authority could not be asked: {error.message}")
+        if standing is None:
+            return judgement
+        if standing.state in OPEN_STATES:
+            finding = replace(judgement.finding, verdict=Verdict.PART_WAY, reason=_part_way(head, standing.state))
+            return replace(judgement, finding=finding, revoked=standing.revoked)
+        return replace(judgement, revoked=standing.revoked, nothing_open=not standing.revoked)
+
+
+def _part_way(head: CertificateHead, state: str | None) -> str:
+    words = {"issued": "its new certificate is issued", "confirmed": "its new certificate is confirmed"}
+    where = words.get(state or "", "it is allowed, and no new certificate is issued")
+    return f"A renewal of certificate {head.serial_hex} was begun and is not finished: {where}."
+
+
+def _certificate(driver: CardDriver, slot: Slot, model: str | None) -> SigningCertificate | None:
+    der = driver.certificate(slot)
+    return read_certificate(der, model) if der is not None else None
+
+
+def _identity_and_tries(driver: CardDriver) -> tuple[CardIdentity | None, int | None]:
+    card: CardIdentity | None = None
+    tries: int | None = None
+    with suppress(RenewAgentError):
+        card = driver.identity()
+        ask = getattr(driver, "pin_tries", None)  # card.interface.TellsTries: not every driver does
+        tries = ask() if ask is not None else None
+    return card, tries
+
+
+def _unreadable(error: RenewAgentError) -> Judgement:
+    found = unreadable(error)
+    assert found.finding is not None  # noqa: S101  for the type checker
+    return Judgement(found.finding, error=error)

@@ -1,0 +1,178 @@
+"""The resident agent as a process: one per user, signals, the service manager, the threads' beginning and end.
+
+`renewagent agent` reads the configuration and then becomes this (exec), with what matters of it as one JSON argument:
+the process that stays in memory all day holds no parser of TOML or command lines. No secret is among the settings.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from renewagent.agent.control import ControlServer
+from renewagent.agent.resident import Resident, ResidentSettings
+from renewagent.agent.watcher import Watcher
+from renewagent.agent.words import Message
+from renewagent.agent.workstation import open_readers
+from renewagent.errors import AgentError, RenewAgentError
+from renewagent.names import parse_name
+from renewagent.rules import Contact
+from renewagent_drivers import open_card
+
+log = logging.getLogger(__name__)
+
+LOCK = "agent.lock"
+
+
+def run(settings: ResidentSettings, runtime_folder: Path, readers: str, *, at_terminal: bool) -> None:
+    """Be the agent until SIGTERM or SIGINT. Raises AgentError if another one runs for this user."""
+    with only_one(settings.state_folder):
+        watcher = Watcher(lambda: open_readers(readers), settings.interval, _jitter)
+        resident = Resident(
+            settings,
+            watcher,
+            open_card,
+            tell=_tell_at_terminal if at_terminal else _tell_nobody,
+            ping=lambda: notify("WATCHDOG=1"),
+            now=lambda: datetime.now(UTC),
+        )
+        control = ControlServer(runtime_folder, resident.answer, lambda _number: watcher.stop())
+        serving = threading.Thread(target=control.run, name="control", daemon=True)
+        with _signals_to(control.wake_fd):
+            serving.start()
+            resident.start()
+            log.info("agent.started pid=%d", os.getpid())
+            notify("READY=1")
+            watcher.run(resident.handle)
+            notify("STOPPING=1")
+            control.stop()
+            serving.join(5)
+        control.close()
+        log.info("agent.stopped")
+
+
+@contextlib.contextmanager
+def only_one(state_folder: Path) -> Iterator[None]:
+    """Hold the agent's lock; the kernel lets go of it however the process ends."""
+    try:
+        state_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(state_folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise AgentError(f"renewagent cannot write in its folder {state_folder}: {error.strerror}.") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise AgentError(
+            "The renewagent agent is already running.", advice="See what it knows: renewagent status."
+        ) from error
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def notify(state: str) -> None:
+    """Tell the service manager, if there is one (sd_notify(3)); never fails."""
+    where = os.environ.get("NOTIFY_SOCKET", "")
+    if not where:
+        return
+    name = "\0" + where[1:] if where.startswith("@") else where
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        sock.sendto(state.encode(), name)
+
+
+def watchdog_interval() -> float | None:
+    """Half the time after which the service manager takes a silent agent for dead (sd_watchdog_enabled(3))."""
+    text = os.environ.get("WATCHDOG_USEC", "")
+    return int(text) / 2_000_000 if text.isdigit() and int(text) else None
+
+
+@contextlib.contextmanager
+def _signals_to(descriptor: int) -> Iterator[None]:
+    """SIGTERM and SIGINT as octets in a pipe: the main thread sits in a call that handlers cannot interrupt."""
+    signals = (signal.SIGTERM, signal.SIGINT)
+    before: list[Any] = [signal.signal(number, lambda *_: None) for number in signals]
+    woken = signal.set_wakeup_fd(descriptor, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(woken)
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _jitter() -> float:
+    """From 0 to 1. Not from `random`, which would cost the resident 0.5 MB."""
+    return int.from_bytes(os.urandom(2), "big") / 65535
+
+
+def _tell_at_terminal(message: Message) -> None:
+    from renewagent.agent.terminal import TerminalPrompter
+
+    TerminalPrompter().tell(message)
+
+
+def _tell_nobody(message: Message) -> None:
+    log.info("person.told kind=%s", message.kind)
+
+
+def settings_argument(settings: ResidentSettings, issuers: tuple[str, ...], runtime_folder: Path, readers: str) -> str:
+    """The settings as the JSON argument that `main` takes; `issuers` are the signing issuers as RFC 4514 text."""
+    contact = settings.contact
+    return json.dumps(
+        {
+            "state_folder": str(settings.state_folder),
+            "signing_issuers": issuers,
+            "contact": [contact.name, contact.phone, contact.url, contact.hours],
+            "ask_ra": settings.ask_ra,
+            "fetch_campaigns": settings.fetch_campaigns,
+            "child_options": settings.child_options,
+            "interval": settings.interval,
+            "runtime_folder": str(runtime_folder),
+            "readers": readers,
+        }
+    )
+
+
+def _settings(given: dict[str, Any]) -> ResidentSettings:
+    watchdog = watchdog_interval()
+    return ResidentSettings(
+        state_folder=Path(given["state_folder"]),
+        signing_issuers=tuple(parse_name(name) for name in given["signing_issuers"]),
+        contact=Contact(*given["contact"]),
+        ask_ra=given["ask_ra"],
+        fetch_campaigns=given["fetch_campaigns"],
+        child_options=tuple(given["child_options"]),
+        interval=min(given["interval"], watchdog) if watchdog else given["interval"],
+    )
+
+
+def main(words: list[str], say: Callable[[str], object] = sys.stderr.write) -> int:
+    """`python -m renewagent.agent.process SETTINGS`."""
+    given = json.loads(words[0])
+    logging.basicConfig(level=logging.INFO, format="%(name)s %(message)s", stream=sys.stderr)
+    at_terminal = sys.stderr.isatty()
+    if at_terminal:
+        logging.getLogger().setLevel(logging.WARNING)
+    try:
+        run(_settings(given), Path(given["runtime_folder"]), given["readers"], at_terminal=at_terminal)
+    except RenewAgentError as error:
+        say(f"{error.message}\n{error.advice}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
