@@ -86,6 +86,7 @@ carry_settings() {
 
 make_machine() {
     mkdir "$machine"
+    mount --bind "$machine" "$machine" # its root is to be a mount, as any machine's is
     tar -C "$machine" -xf "$base"
     carry_settings
     git -c safe.directory='*' clone -q --no-hardlinks "$here" "$machine$checkout"
@@ -95,16 +96,16 @@ make_machine() {
 }
 
 scrap_machine() {
-    for folder in proc dev/pts dev/shm; do
-        if mountpoint -q "$machine/$folder"; then umount -l "$machine/$folder"; fi
-    done
+    if mountpoint -q "$machine"; then umount -R -l "$machine"; fi
     rm -rf --one-file-system "$machine"
 }
 
 inside() { # run in the machine with a bare environment, but for what pip must know to reach packages from here
     pip_settings=$(env | grep -E '^PIP_[A-Z_]+=[^ ]*$' || true)
-    # shellcheck disable=SC2086  # NAME=value words
-    env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin $pip_settings chroot "$machine" "$@" </dev/null
+    # Its root becomes the root: in a mere chroot, programs are not allowed namespaces of their own.
+    # shellcheck disable=SC2016,SC2086  # expanded inside; NAME=value words
+    unshare --mount --propagation private env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin $pip_settings \
+        sh -c 'cd "$0" && pivot_root . mnt && umount -l mnt && cd / && exec "$@"' "$machine" "$@" </dev/null
 }
 
 # --- Trials: each returns 0 if it ended as it should
