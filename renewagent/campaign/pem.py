@@ -1,0 +1,120 @@
+"""PEM files: a signer's key and certificates, anchors, revocation lists. For children: it loads cryptography.
+
+A file that is missing or holds something else is a `ConfigurationError` that names it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from renewagent.errors import ConfigurationError
+
+T = TypeVar("T")
+
+_LARGEST = 1024 * 1024
+_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)  # RFC 7468 2
+_CHECK = "Check the name of the file, and that it is a PEM file."
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A key with its certificate and the certificates between that and the anchor."""
+
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey = field(repr=False)
+    certificate: x509.Certificate
+    chain: tuple[x509.Certificate, ...] = ()
+
+
+def read_signer(path: Path) -> Signer:
+    """The private key in `path`, the certificate there that it belongs to, and the other certificates."""
+    blocks = _blocks(path)
+    keys = [block for label, block in blocks if label.endswith(b"PRIVATE KEY")]
+    if len(keys) != 1:
+        raise ConfigurationError(f"{path} must hold one private key; it holds {len(keys)}.", advice=_CHECK)
+    key = _private_key(keys[0], path)
+    certificates = _loaded(blocks, b"CERTIFICATE", x509.load_pem_x509_certificate, path)
+    own = [certificate for certificate in certificates if _public(certificate) == _public(key)]
+    if not own:
+        raise ConfigurationError(f"{path} holds no certificate for its private key.", advice=_CHECK)
+    return Signer(key, own[0], tuple(c for c in certificates if c != own[0]))
+
+
+def read_certificates(path: Path) -> tuple[x509.Certificate, ...]:
+    """All certificates in `path`, at least one."""
+    found = _loaded(_blocks(path), b"CERTIFICATE", x509.load_pem_x509_certificate, path)
+    if not found:
+        raise ConfigurationError(f"{path} holds no certificate.", advice=_CHECK)
+    return found
+
+
+def read_revocation_lists(path: Path) -> tuple[x509.CertificateRevocationList, ...]:
+    """All certificate revocation lists in `path` (PEM, or one as DER), at least one."""
+    octets = _octets(path)
+    if octets.startswith(b"0"):
+        return (_load(octets, x509.load_der_x509_crl, path, "revocation list"),)
+    found = _loaded(_split(octets), b"X509 CRL", x509.load_pem_x509_crl, path)
+    if not found:
+        raise ConfigurationError(f"{path} holds no certificate revocation list.", advice=_CHECK)
+    return found
+
+
+def _private_key(pem: bytes, path: Path) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:
+    try:
+        key = load_pem_private_key(pem, None)
+    except TypeError as problem:
+        raise ConfigurationError(
+            f"The private key in {path} is protected by a passphrase.",
+            advice="Give a file whose key has none, and keep that file safe.",
+        ) from problem
+    except (ValueError, UnsupportedAlgorithm) as problem:
+        raise ConfigurationError(f"The private key in {path} cannot be read.", advice=_CHECK) from problem
+    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+        raise ConfigurationError(f"The private key in {path} is neither RSA nor elliptic-curve.", advice=_CHECK)
+    return key
+
+
+def _public(holder: x509.Certificate | rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes | None:
+    try:
+        return holder.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+
+
+def _loaded(blocks: list[tuple[bytes, bytes]], label: bytes, load: Callable[[bytes], T], path: Path) -> tuple[T, ...]:
+    what = label.decode().lower()
+    return tuple(_load(block, load, path, what) for found, block in blocks if found == label)
+
+
+def _load(octets: bytes, load: Callable[[bytes], T], path: Path, what: str) -> T:
+    try:
+        return load(octets)
+    except (ValueError, UnsupportedAlgorithm) as problem:
+        raise ConfigurationError(f"A {what} in {path} cannot be read.", advice=_CHECK) from problem
+
+
+def _blocks(path: Path) -> list[tuple[bytes, bytes]]:
+    return _split(_octets(path))
+
+
+def _split(octets: bytes) -> list[tuple[bytes, bytes]]:
+    return [(match.group(1), match.group(0)) for match in _BLOCK.finditer(octets)]
+
+
+def _octets(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            octets = file.read(_LARGEST + 1)
+    except OSError as problem:
+        raise ConfigurationError(f"The file {path} cannot be read: {problem.strerror}.", advice=_CHECK) from problem
+    if len(octets) > _LARGEST:
+        raise ConfigurationError(f"The file {path} is too large to be a PEM file.", advice=_CHECK)
+    return octets

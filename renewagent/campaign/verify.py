@@ -1,0 +1,128 @@
+"""Whether a signed campaign is to be believed (design section 6). For children and commands: it loads cryptography.
+
+The signer must carry our campaign-signer key purpose, be in date, not revoked, and chain to the anchor; a version older
+than one accepted before is refused. An expired campaign is *not* refused: it starts nothing (`rules.judge` sees to
+that), but a renewal that has begun may need it to finish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from types import MappingProxyType
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+
+from renewagent import cms
+from renewagent.campaign.document import LIMIT, parse_campaign
+from renewagent.chains import build_chain
+from renewagent.cmp.private import CAMPAIGN_SIGNER
+from renewagent.errors import CampaignError
+from renewagent.reasons import moment
+from renewagent.rules import Campaign
+
+SIGNED_LIMIT = LIMIT + 64 * 1024
+"""Octets of a signed campaign: the document, a signature and a chain."""
+_NONE_ACCEPTED: Mapping[str, int] = MappingProxyType({})
+
+
+class RolledBack(CampaignError):
+    """An older version than one that was accepted before: somebody may be hiding the newer one."""
+
+    code = "RA-CAMPAIGN-ROLLBACK"
+    advice = "Tell your Registration Authority: an out-of-date campaign is being published."
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What campaigns are checked against: the anchors of the configuration and the revocation lists at hand."""
+
+    anchors: tuple[x509.Certificate, ...]
+    crls: tuple[x509.CertificateRevocationList, ...] = ()
+
+
+def verify_campaign(
+    der: bytes,
+    anchors: Sequence[x509.Certificate],
+    now: datetime,
+    crls: Sequence[x509.CertificateRevocationList] = (),
+    accepted_versions: Mapping[str, int] = _NONE_ACCEPTED,
+) -> Campaign:
+    """The campaign inside `der` (CMS SignedData), believed. `accepted_versions`: the highest seen, by campaign id.
+
+    Raises CampaignError with the reason in a sentence.
+    """
+    if len(der) > SIGNED_LIMIT:
+        raise CampaignError(f"This signed campaign is larger than {SIGNED_LIMIT // 1024} KiB.")
+    try:
+        signed = cms.open_signed(der)
+    except ValueError as problem:
+        raise CampaignError(f"This campaign is not correctly signed: {problem}.") from problem
+    check_signer(signed.certificate, now)
+    _check_chain(signed, anchors, now, crls)
+    campaign = parse_campaign(signed.content)
+    accepted = accepted_versions.get(campaign.id, 0)
+    if campaign.version < accepted:
+        said = f"This is version {campaign.version} of campaign {campaign.id}"
+        raise RolledBack(f"{said}, but version {accepted} has been published before.")
+    return campaign
+
+
+def check_signer(certificate: x509.Certificate, now: datetime) -> None:
+    """Raises CampaignError unless `certificate` is one for campaigns, and in date."""
+    try:
+        extensions = certificate.extensions
+        purposes = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        purposes = x509.ExtendedKeyUsage([])
+    except ValueError as problem:
+        raise CampaignError("The certificate that signs this campaign cannot be read.") from problem
+    if CAMPAIGN_SIGNER not in purposes:
+        raise CampaignError("The certificate that signs this campaign is not one for signing campaigns.")
+    if not _may_sign(extensions):
+        raise CampaignError("The certificate that signs this campaign is not one for signatures.")
+    if now < certificate.not_valid_before_utc:
+        raise _out_of_date("is not valid before", certificate.not_valid_before_utc)
+    if now > certificate.not_valid_after_utc:
+        raise _out_of_date("expired on", certificate.not_valid_after_utc)
+
+
+def _may_sign(extensions: x509.Extensions) -> bool:
+    try:
+        usage = extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return True  # RFC 5280 4.2.1.3: then nothing is restricted
+    return usage.digital_signature or usage.content_commitment
+
+
+def _out_of_date(what: str, at: datetime) -> CampaignError:
+    return CampaignError(f"The certificate that signs this campaign {what} {moment(at)}.")
+
+
+def _check_chain(
+    signed: cms.SignedContent,
+    anchors: Sequence[x509.Certificate],
+    now: datetime,
+    crls: Sequence[x509.CertificateRevocationList],
+) -> None:
+    try:
+        chain = build_chain(signed.certificate, signed.others, anchors, now)
+    except ValueError as problem:
+        raise CampaignError("The certificate that signs this campaign does not lead to the anchor.") from problem
+    for certificate, issuer in pairwise(chain):
+        if any(_revokes(crl, certificate, issuer) for crl in crls):
+            raise CampaignError("The certificate that signs this campaign has been revoked.")
+
+
+def _revokes(crl: x509.CertificateRevocationList, certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """True if `crl` is `issuer`'s own (anybody else's says nothing) and lists `certificate`; an old list counts too."""
+    if crl.issuer != issuer.subject:
+        return False
+    try:
+        genuine = crl.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+    return genuine and crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None
