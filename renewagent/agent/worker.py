@@ -17,6 +17,7 @@ from contextlib import closing
 from typing import Any, cast
 
 from renewagent.agent import words
+from renewagent.agent.believed import believed_campaigns
 from renewagent.agent.full_inspection import Inspector
 from renewagent.agent.job import Workplace
 from renewagent.agent.journal import Journal
@@ -26,11 +27,10 @@ from renewagent.agent.prompts import ChannelPrompter, Prompter
 from renewagent.agent.ra_desk import RaDesk, utc_now
 from renewagent.agent.renew_card import SignedCampaign, renew_card
 from renewagent.agent.workstation import card_opener, open_readers
-from renewagent.campaign.fetch import signed_campaigns
+from renewagent.campaign.pem import read_certificates
 from renewagent.card.interface import CardConnection
 from renewagent.configuration import Configuration
 from renewagent.errors import ConfigurationError, NoCard, NoReader, PersonStopped, RenewAgentError
-from renewagent.pem import read_certificates
 from renewagent.ra_transport import HttpRaTransport
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def renew(configuration: Configuration, reader: str | None, prompter: Prompter) -> dict[str, Any]:
     """Renew the card in `reader`, or those in all readers, one after the other; the result document."""
-    campaigns = signed_campaigns(configuration, utc_now())
+    campaigns = believed_campaigns(configuration, utc_now())
     readers = open_readers(configuration.card.readers)
     with closing(readers), closing(Journal(configuration.agent.state_dir / "journal.db")) as journal:
         place = Workplace(
