@@ -12,6 +12,6 @@ __all__ = ["pcsc_directory", "private_pcscd", "unicode_table", "virtual_readers"
 
 @pytest.fixture(scope="session", autouse=True)
 def unicode_table() -> None:
-    """In a fresh checkout hypothesis builds a table of Unicode at its first use, for a second or more, and would blame the
-    test that it happens in for being slow."""
+    """In a fresh checkout hypothesis builds a table of Unicode at its first use, for a second or more, and would blame
+    the test that it happens in for being slow."""
     st.characters(codec="utf-8").validate()
