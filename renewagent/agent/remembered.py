@@ -1,5 +1,5 @@
-"""What the agent knows from earlier days, besides the journal: accepted campaigns, and certificates about which the RA has
-said that nothing is open. Children write both (campaigns once verified); the resident process reads them.
+"""What the agent knows from earlier days, besides the journal: accepted campaigns, and certificates about which the RA
+has said that nothing is open. Children write both (campaigns once verified); the resident process reads them.
 """
 
 from __future__ import annotations
@@ -24,13 +24,16 @@ _MOST = 4096
 
 def accepted_campaigns(state_folder: Path) -> list[Campaign]:
     """The campaigns that a child has verified and written; a damaged file is logged and left out."""
-    campaigns = []
+    newest: dict[str, Campaign] = {}
     for path in sorted((state_folder / CAMPAIGNS).glob("*.json")):
         try:
-            campaigns.append(parse_campaign(path.read_bytes()))
+            campaign = parse_campaign(path.read_bytes())
         except (OSError, CampaignError) as error:
             log.warning("campaign.damaged file=%s reason=%s", path.name, error)
-    return campaigns
+            continue
+        if campaign.id not in newest or newest[campaign.id].version < campaign.version:
+            newest[campaign.id] = campaign
+    return list(newest.values())
 
 
 class LookedUp:
