@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.verification import (
     Criticality,
     ExtensionPolicy,
@@ -21,6 +22,14 @@ from cryptography.x509.verification import (
 )
 
 MOST_INTERMEDIATES = 6
+UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What `cryptography` raises, early or late, for a certificate that makes no sense."""
 
 
 def build_chain(
@@ -37,7 +46,7 @@ def build_chain(
     try:
         chain = verifier.build_client_verifier().verify(leaf, list(pool)).chain
         _refuse_unknown_critical(chain)
-    except (VerificationError, ValueError) as error:
+    except (VerificationError, *UNREADABLE) as error:
         raise ValueError(f"no chain to a trust anchor: {error}") from error
     return chain
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from asn1crypto import cms, util
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -25,6 +25,19 @@ _HASHES: dict[str, hashes.HashAlgorithm] = {
     "sha384": hashes.SHA384(),
     "sha512": hashes.SHA512(),
 }
+# What asn1crypto and cryptography let out on broken input, besides ValueError.
+_BROKEN = (
+    TypeError,
+    KeyError,
+    AttributeError,
+    IndexError,
+    OverflowError,
+    RecursionError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +78,8 @@ def open_signed(octets: bytes) -> SignedContent:
         return _open(octets)
     except InvalidSignature as error:
         raise ValueError("the signature over the content is wrong") from error
-    except (TypeError, KeyError, AttributeError, IndexError, OverflowError, RecursionError) as error:
-        raise ValueError("not CMS SignedData") from error  # what asn1crypto lets out on broken input
+    except _BROKEN as error:
+        raise ValueError("not CMS SignedData") from error
 
 
 def _open(octets: bytes) -> SignedContent:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from renewagent.cmp import bodies, codec, macs
@@ -103,6 +104,13 @@ def judge(answer: Answer, now: datetime) -> Judged:
         raise misbehaved("it is not a CMP message") from error
     _check_due(answer.state, message)
     _check_belongs(answer.state, message)
+    try:
+        return _judge(answer, message, now)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise misbehaved("its contents cannot be read") from error
+
+
+def _judge(answer: Answer, message: Message, now: datetime) -> Judged:
     theirs = message.header.message_time or now
     # Where the clocks differ, the answer is still verified, at its own time, before anybody is told to mend a clock.
     _check_protection(answer, message, max(now, theirs) if clocks_agree(now, theirs) else theirs)
@@ -112,10 +120,7 @@ def judge(answer: Answer, now: datetime) -> Judged:
         recip_nonce=message.header.sender_nonce,
         ra_certs=message.extra_certs[:MOST_EXTRA_CERTS] or answer.state.ra_certs,
     )
-    try:
-        return _JUDGES[message.body_type](answer, state, message, now)
-    except ValueError as error:
-        raise misbehaved("its contents cannot be read") from error
+    return _JUDGES[message.body_type](answer, state, message, now)
 
 
 _RESPONSE = {

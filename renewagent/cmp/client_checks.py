@@ -11,11 +11,10 @@ from datetime import datetime
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from renewagent.chains import build_chain
+from renewagent.chains import UNREADABLE, build_chain
 from renewagent.cmp import codec, macs, signatures
 from renewagent.cmp.client_words import CLOCK_TOLERANCE, misbehaved
 from renewagent.cmp.wire import Message, Oid
@@ -108,7 +107,7 @@ def certificates(ders: Sequence[bytes]) -> list[x509.Certificate]:
         found = [x509.load_der_x509_certificate(der) for der in dict.fromkeys(ders)]
         for certificate in found:  # extensions are parsed late: have it fail here, if it must
             _ = (certificate.extensions, certificate.subject, certificate.issuer)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise misbehaved("it brings a certificate that cannot be read") from error
     return found
 
@@ -188,7 +187,7 @@ def public_key_of(certificate: x509.Certificate) -> bytes:
     """DER of the SubjectPublicKeyInfo. Raises RaMisbehaved for a key that cannot be read."""
     try:
         return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise misbehaved("the certificate's key cannot be read") from error
 
 
