@@ -59,7 +59,7 @@ def verify_campaign(
         raise CampaignError(f"This signed campaign is larger than {SIGNED_LIMIT // 1024} KiB.")
     try:
         signed = cms.open_signed(der)
-    except ValueError as problem:
+    except (ValueError, UnsupportedAlgorithm) as problem:
         raise CampaignError(f"This campaign is not correctly signed: {problem}.") from problem
     check_signer(signed.certificate, now)
     _check_chain(signed, anchors, now, crls)
@@ -110,7 +110,7 @@ def _check_chain(
 ) -> None:
     try:
         chain = build_chain(signed.certificate, signed.others, anchors, now)
-    except ValueError as problem:
+    except (ValueError, UnsupportedAlgorithm) as problem:
         raise CampaignError("The certificate that signs this campaign does not lead to the anchor.") from problem
     for certificate, issuer in pairwise(chain):
         if any(_revokes(crl, certificate, issuer) for crl in crls):
