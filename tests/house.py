@@ -1,4 +1,4 @@
-"""Reads the house as text: every module's imports and calls, and the floors of the design that they must keep.
+"""Reads the house as text: every module's imports and calls, and the floors of the house that they must keep.
 
 Each check takes modules and returns complaints, so that `test_house` can show that it fails on a bad one. Only the
 standard library's `ast` is used: nothing of the product is imported here.
@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TREES = {"renewagent": ROOT, "renewagent_drivers": ROOT / "drivers", "renewagent_fixtures": ROOT / "fixtures"}
 
-# Design section 2. The first pattern that fits names the floor; a module may import its own floor and those above.
+# The longest pattern that fits names a module's floor; it may import its own floor and those above.
 FLOORS = (
     ("words", ("renewagent", "renewagent.errors", "renewagent.model", "renewagent.names", "renewagent.pin")),
     (
@@ -63,7 +63,7 @@ FLOORS = (
             "renewagent.bulk.*",
         ),
     ),
-    ("doors", ("renewagent.cli", "renewagent.cli.*", "renewagent.__main__", "renewagent.*.__main__")),
+    ("doors", ("renewagent.cli", "renewagent.cli.*", "renewagent.__main__", "renewagent.agent.commands")),
     ("garden", ("renewagent_fixtures", "renewagent_fixtures.*", "tests", "tests.*")),
 )
 ORDER = tuple(name for name, _ in FLOORS)
@@ -81,8 +81,9 @@ DOING_CALLS = frozenset(
     "open print input exec eval sleep now utcnow today read_text read_bytes write_text write_bytes mkdir unlink".split()
 )
 
-# The processes that stay for the whole day import none of these (design section 5).
+# The process that stays for the whole day imports none of these.
 RESIDENT_ROOTS = (
+    "renewagent.agent.process",
     "renewagent.agent.watcher",
     "renewagent.agent.inspector",
     "renewagent.agent.journal",
@@ -147,7 +148,8 @@ class Module:
 
     @property
     def floor(self) -> str | None:
-        return next((floor for floor, patterns in FLOORS if fits(self.name, patterns)), None)
+        fitting = [(pattern, floor) for floor, patterns in FLOORS for pattern in patterns if fits(self.name, [pattern])]
+        return max(fitting, key=lambda pair: len(pair[0]))[1] if fitting else None
 
 
 def fits(name: str, patterns: Iterable[str]) -> bool:
