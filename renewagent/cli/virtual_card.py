@@ -1,0 +1,103 @@
+"""`renewagent virtual-card`: cards for CI and for trying things out. What it does lives with the fixtures."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+PROFILES = ("plain", "extended")
+KEYS = ("rsa2048", "rsa3072", "p256", "p384")
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `virtual-card create|list|serve`."""
+    parser = subparsers.add_parser("virtual-card", help="make and serve virtual smartcards")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _register_create(commands)
+    _register_list(commands)
+    _register_serve(commands)
+
+
+def _register_create(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "create",
+        help="make a virtual card",
+        description="Makes a PIV card in FILE: PIN 123456, PUK 12345678, factory management key. With --ra, keys and "
+        "certificates for 9A and 9C come from that RA; without, both are empty.",
+    )
+    parser.add_argument("file", metavar="FILE", type=Path, help="where to keep the card; must not exist")
+    parser.add_argument("--profile", choices=PROFILES, default="plain", help="standard PIV, or Yubico's extensions too")
+    parser.add_argument("--key", choices=KEYS, help="kind of the keys in 9A and 9C (default: rsa2048)")
+    parser.add_argument("--issued", metavar="TIME", type=_time, help="notBefore of the certificates (default: now)")
+    parser.add_argument("--ra", metavar="URL", help="the RA's CMP address")
+    parser.add_argument("--ra-root", metavar="FILE", type=Path, help="the RA's root certificate, PEM")
+    parser.add_argument("--ra-reference", metavar="R", help="names the shared secret")
+    parser.add_argument("--ra-secret-file", metavar="F", type=Path, help="holds the shared secret")
+    parser.add_argument("--subject", metavar="DN", help='whose card it is, such as "CN=Dr Ada Lamb,O=Example,C=GB"')
+    parser.set_defaults(run=_create)
+
+
+def _register_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("list", help="tell what is on virtual cards")
+    parser.add_argument(
+        "paths", metavar="PATH", type=Path, nargs="*", help="card files, or folders of them (default: .)"
+    )
+    parser.set_defaults(run=_list)
+
+
+def _register_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "serve",
+        help="put a virtual card into a reader of vpcd",
+        description="Connects to vpcd on 127.0.0.1, and takes the card out on SIGTERM or SIGINT.",
+    )
+    parser.add_argument("file", metavar="FILE", type=Path, help="the card")
+    parser.add_argument("--port", metavar="N", type=_port, required=True, help="where vpcd listens")
+    parser.set_defaults(run=_serve)
+
+
+def _time(text: str) -> datetime:
+    """RFC 3339; a time without an offset is refused, as nobody knows what it means."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 2020-09-29T08:00:00Z") from None
+    if time.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text!r} has no time zone; write Z at its end for UTC")
+    return time.astimezone(UTC)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port number")
+    return int(text)
+
+
+def _fixture() -> Any:
+    return importlib.import_module("renewagent_fixtures.virtual_card_command")  # by name: nothing above needs fixtures
+
+
+def _create(arguments: argparse.Namespace) -> int:
+    access = (arguments.ra, arguments.ra_root, arguments.ra_reference, arguments.ra_secret_file, arguments.subject)
+    return int(
+        _fixture().create(
+            arguments.file,
+            profile=arguments.profile,
+            key=arguments.key,
+            issued=arguments.issued,
+            access=access,
+            as_json=arguments.json,
+            now=datetime.now(UTC),
+        )
+    )
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    return int(_fixture().list_cards(arguments.paths or [Path()], as_json=arguments.json))
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    return int(_fixture().serve(arguments.file, arguments.port))
