@@ -44,11 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"renewagent {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for audience in _AUDIENCES:
-        try:  # TEMPORARY while the parts arrive
-            module = importlib.import_module(f"renewagent.cli.{audience}")
-        except ModuleNotFoundError:
-            continue
-        module.register(subparsers)
+        importlib.import_module(f"renewagent.cli.{audience}").register(subparsers)
     _add_shared_options(parser)
     parser.set_defaults(json=False, debug=False)
     return parser
