@@ -63,7 +63,7 @@ FLOORS = (
             "renewagent.bulk.*",
         ),
     ),
-    ("doors", ("renewagent.cli", "renewagent.cli.*", "renewagent.__main__", "renewagent.agent.commands")),
+    ("doors", ("renewagent.cli", "renewagent.cli.*", "renewagent.__main__", "renewagent.agent.*command*")),
     ("garden", ("renewagent_fixtures", "renewagent_fixtures.*", "tests", "tests.*")),
 )
 ORDER = tuple(name for name, _ in FLOORS)
