@@ -30,6 +30,16 @@ OIDS = {
 }
 # RFC 4514 section 3 names only these; every other type is written as its dotted OID.
 _SHORT = {OIDS[k]: k for k in ("CN", "L", "ST", "O", "OU", "C", "STREET", "DC", "UID")}
+_ENCODINGS = {
+    0x0C: "utf-8",
+    0x12: "ascii",
+    0x13: "ascii",
+    0x16: "ascii",
+    0x1A: "ascii",
+    0x1C: "utf-32-be",
+    0x1E: "utf-16-be",
+}
+_HEX_PAIR = re.compile(r"[0-9a-fA-F]{2}")
 _DOTTED = re.compile(r"^(?:OID\.)?(\d+(?:\.\d+)+)$", re.IGNORECASE)
 
 
@@ -93,32 +103,47 @@ def _parse_pair(text: str) -> tuple[str, str]:
 
 
 def _unescape(text: str) -> str:
-    octets, i = bytearray(), 0
-    text = _strip_unescaped(text)
-    while i < len(text):
-        if text[i] == "\\" and re.match(r"[0-9a-fA-F]{2}", text[i + 1 : i + 3]):
-            octets.append(int(text[i + 1 : i + 3], 16))
-            i += 3
-        elif text[i] == "\\" and i + 1 < len(text):
-            octets += text[i + 1].encode()
-            i += 2
-        else:
-            octets += text[i].encode()
-            i += 1
-    return octets.decode("utf-8", errors="replace")
-
-
-def _strip_unescaped(text: str) -> str:
+    """RFC 4514 section 3, the other way round: spaces at either end count only when they are escaped."""
     text = text.lstrip(" ")
-    while text.endswith(" ") and not text.endswith("\\ "):
-        text = text[:-1]
-    return text
+    if text.startswith("#"):
+        return _from_der(text[1:].rstrip(" "))
+    octets, kept, i = bytearray(), 0, 0
+    while i < len(text):
+        piece, width = _escaped(text, i) if text[i] == "\\" else (text[i].encode(), 1)
+        octets += piece
+        kept = len(octets) if piece != b" " or width > 1 else kept
+        i += width
+    try:
+        return octets[:kept].decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("a distinguished name that is not UTF-8") from None
+
+
+def _escaped(text: str, i: int) -> tuple[bytes, int]:
+    """What the escape at `i` stands for, and how long it is."""
+    if _HEX_PAIR.match(text, i + 1):
+        return bytes.fromhex(text[i + 1 : i + 3]), 3
+    if i + 1 == len(text):
+        raise ValueError("a backslash at the end of a distinguished name")
+    return text[i + 1].encode(), 2
+
+
+def _from_der(digits: str) -> str:
+    """A value written as the hex of its DER (RFC 4514 2.4): its text, or "#" and the hex where it is no string."""
+    try:
+        octets = bytes.fromhex(digits)
+        tag, length, content = octets[0], octets[1], octets[2:]
+        if length == len(content) and tag in _ENCODINGS:
+            return content.decode(_ENCODINGS[tag])
+    except (ValueError, IndexError):
+        raise ValueError(f"a distinguished name with {digits!r} where the hex of a value belongs") from None
+    return "#" + octets.hex()
 
 
 def _escape(value: str) -> str:
     out = "".join("\\" + c if c in ',+"\\<>;' else ("\\00" if c == "\0" else c) for c in value)
-    if out.startswith(("#", " ")):
-        out = "\\" + out
-    if out.endswith(" ") and not out.endswith("\\ "):
+    if value.endswith(" "):
         out = out[:-1] + "\\ "
+    if value.startswith("#") or (value.startswith(" ") and len(value) > 1):
+        out = "\\" + out
     return out

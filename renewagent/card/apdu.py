@@ -114,7 +114,7 @@ def exchange(transmit: Transmit, command: CommandApdu, *, limit: int = 65536) ->
     while response.more:
         response = _send(transmit, CommandApdu(INS_GET_RESPONSE, 0, 0, le=response.more, cla=command.cla & 0x03))
         data += response.data
-        if len(data) > limit or not (response.data or response.ok):
+        if len(data) > limit or (response.more and not response.data):
             raise ValueError("the card's answer does not end")
     return ResponseApdu(data, response.sw)
 
