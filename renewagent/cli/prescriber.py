@@ -1,4 +1,4 @@
-"""The prescriber's commands: `agent`, `status`, `inspect`. Parsing only; `renewagent.agent.commands` does the work."""
+"""The prescriber's commands: `agent`, `status`, `inspect`, `renew`. Parsing only; `renewagent.agent` does the work."""
 
 from __future__ import annotations
 
@@ -32,6 +32,16 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_configuration_options(inspect)
     inspect.set_defaults(run=_inspect)
 
+    renew = subparsers.add_parser(
+        "renew",
+        help="renew the smartcard that is in the reader",
+        description="Renews the affected smartcard in the reader, asks for its passcode, and has you sign in again. "
+        "What was interrupted, here or at another computer, goes on where it stopped.",
+    )
+    renew.add_argument("--reader", metavar="NAME", help="only this reader, by its full name")
+    add_configuration_options(renew)
+    renew.set_defaults(run=_renew)
+
 
 def _agent(arguments: argparse.Namespace) -> int:
     from renewagent.agent import commands
@@ -49,3 +59,9 @@ def _inspect(arguments: argparse.Namespace) -> int:
     from renewagent.agent import commands
 
     return commands.inspect(arguments)
+
+
+def _renew(arguments: argparse.Namespace) -> int:
+    from renewagent.agent.renew_command import renew
+
+    return renew(arguments)

@@ -16,7 +16,7 @@ TICKET_REQUEST = ObjectIdentifier(f"{ARC}.1")
 TICKET_FETCH = ObjectIdentifier(f"{ARC}.2")
 """genm: `TicketFetch`. Answered by TICKET, or by an empty genp where the card has no ticket."""
 TICKET_ARM = ObjectIdentifier(f"{ARC}.3")
-"""genm: `TicketArm`, "GENERATE has been done". Answered by TICKET."""
+"""genm: `TicketArm`, "GENERATE comes now", or "has been done". Answered by TICKET."""
 TICKET = ObjectIdentifier(f"{ARC}.4")
 """genp: `TicketAnswer`."""
 RECEIPT = ObjectIdentifier(f"{ARC}.5")
@@ -48,7 +48,9 @@ class TicketFetch:
 
 @asn1.sequence
 class TicketArm:
-    """`public_key`: DER SubjectPublicKeyInfo of the key just generated."""
+    """`ticket`: empty for the one granted last to the 9A certificate that protects the genm. `public_key`: DER
+    SubjectPublicKeyInfo of the key just generated; empty when GENERATE has yet to come: arming before it means that the
+    ticket cannot end by time between GENERATE and the report, however long the card then lies in a drawer."""
 
     ticket: str
     public_key: bytes

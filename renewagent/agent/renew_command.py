@@ -1,0 +1,76 @@
+"""What `renewagent renew` does: start the child that renews, through the agent where one runs, and be its person's end.
+
+The channel leads from this terminal straight to the child; an agent in between only hands the descriptor on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import subprocess
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from renewagent.agent.children import start_child
+from renewagent.agent.control import ask_agent, runtime_folder
+from renewagent.agent.options import configuration_of, words_of
+from renewagent.agent.prompts import serve_channel
+from renewagent.agent.terminal import TerminalPrompter
+from renewagent.cli.answer import emit
+from renewagent.errors import AgentError, ConfigurationError, RenewAgentError
+
+WORKER = "renewagent.agent.worker"
+
+
+class ChildsError(RenewAgentError):
+    """An error that the child met, with the code that it had there."""
+
+    def __init__(self, said: dict[str, Any]) -> None:
+        super().__init__(str(said["message"]), advice=str(said["advice"]))
+        self.code = str(said["code"])
+
+
+def renew(arguments: argparse.Namespace) -> int:
+    """Renew the card in the reader, or in each of the readers. Raises what kept it from beginning."""
+    configuration = configuration_of(arguments)
+    folder = runtime_folder(configuration.agent.state_dir)
+    ours, theirs = socket.socketpair()
+    with closing(ours):
+        with closing(theirs):
+            child = _start(arguments, folder, theirs.fileno())
+        result = serve_channel(ours, TerminalPrompter())
+    if child is not None:
+        child.wait()
+    return _answer(result, as_json=arguments.json)
+
+
+def _start(arguments: argparse.Namespace, folder: Path, descriptor: int) -> subprocess.Popen[bytes] | None:
+    """By the agent if there is one, so that it leaves the card alone meanwhile; else as our own child."""
+    options = list(words_of(arguments))
+    if _agent_runs(folder):
+        request = {"ask": "renew", "reader": arguments.reader, "options": options}
+        ask_agent(folder, request, descriptor)
+        return None
+    reader = ["--reader", arguments.reader] if arguments.reader is not None else []
+    return start_child(WORKER, ["--channel-fd", str(descriptor), *options, *reader], descriptor)
+
+
+def _agent_runs(folder: Path) -> bool:
+    try:
+        ask_agent(folder, {"ask": "status"})
+    except AgentError:
+        return False
+    return True
+
+
+def _answer(result: dict[str, Any] | None, *, as_json: bool) -> int:
+    if result is None:
+        raise AgentError("The renewal ended without a result.", advice="Run: renewagent renew. It goes on from there.")
+    if "error" in result:
+        if result.get("usage"):
+            raise ConfigurationError(result["error"]["message"], advice=result["error"]["advice"])
+        raise ChildsError(result["error"])
+    if as_json:
+        emit(result)
+    return 0 if result["ok"] else 1
