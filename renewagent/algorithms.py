@@ -13,6 +13,7 @@ SIGNATURE_ALGORITHMS: Mapping[str, str] = MappingProxyType(
         "1.2.840.113549.1.1.2": "md2WithRSAEncryption",  # RFC 3279 2.2.1
         "1.2.840.113549.1.1.4": "md5WithRSAEncryption",
         "1.2.840.113549.1.1.5": "sha1WithRSAEncryption",
+        "1.3.14.3.2.29": "sha1WithRSAEncryption",  # the same by another OID, from the OSI Implementors' Workshop
         "1.2.840.113549.1.1.10": "id-RSASSA-PSS",  # RFC 4055 3.1
         "1.2.840.113549.1.1.11": "sha256WithRSAEncryption",  # RFC 4055 5
         "1.2.840.113549.1.1.12": "sha384WithRSAEncryption",
