@@ -19,6 +19,13 @@ from renewagent.card.head import certificate_algorithms, certificate_head, certi
 from renewagent.errors import CardDataError
 from renewagent.model import SigningCertificate
 
+_REFUSALS = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 _SIZED = (rsa.RSAPublicKey, ec.EllipticCurvePublicKey, dsa.DSAPublicKey)
 _ASN1CRYPTO_NAMES = {
     "digital_signature": "digitalSignature",
@@ -58,7 +65,7 @@ def _usage_and_bits(der: bytes) -> tuple[frozenset[str] | None, int]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what it deprecates today it refuses tomorrow: see below
             return _by_cryptography(x509.load_der_x509_certificate(der))
-    except ValueError:
+    except _REFUSALS:
         pass
     try:
         return _by_asn1crypto(lenient.Certificate.load(der, strict=True))

@@ -102,7 +102,7 @@ def test_a_flipped_octet_gives_a_head_or_an_error_and_agrees_with_cryptography_w
         try:
             expected = x509.load_der_x509_certificate(bad)
             seen = (expected.serial_number, expected.not_valid_before_utc, expected.not_valid_after_utc)
-        except ValueError:
+        except (ValueError, x509.InvalidVersion):
             return  # it reads more than the head, and may find fault with that
     assert (head.serial, head.not_before, head.not_after) == seen
 
