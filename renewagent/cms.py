@@ -2,6 +2,7 @@
 
 `sign` wraps content with an attached signature and the chain; `open_signed` takes it apart and checks the signature
 and nothing beyond: who may sign what, and whether the certificate chains to an anchor, is the caller's to judge.
+Without that chain nothing in the certificate but its key is vouched for.
 """
 
 from __future__ import annotations
