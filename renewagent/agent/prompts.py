@@ -102,7 +102,8 @@ class ChannelPrompter:
         if self._gone:
             return True
         try:
-            self._gone = self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+            self._sock.settimeout(0)  # with any other time-out Python waits for it, whatever the flags say
+            self._gone = self._sock.recv(1, socket.MSG_PEEK) == b""
         except BlockingIOError:
             return False
         except OSError:
