@@ -35,6 +35,7 @@ class CampaignStore:
     """Accepted campaigns below the state folder. Writing raises JournalError; what cannot be read counts as absent."""
 
     def __init__(self, state_dir: Path) -> None:
+        self.state_dir = state_dir
         self._folder = state_dir / FOLDER
 
     def last_good(self, source: str) -> Kept | None:

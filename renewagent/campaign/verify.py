@@ -55,6 +55,13 @@ def verify_campaign(
 
     Raises CampaignError with the reason in a sentence.
     """
+    return verify_with_chain(der, Trust(tuple(anchors), tuple(crls)), now, accepted_versions)[0]
+
+
+def verify_with_chain(
+    der: bytes, trust: Trust, now: datetime, accepted_versions: Mapping[str, int] = _NONE_ACCEPTED
+) -> tuple[Campaign, list[x509.Certificate]]:
+    """As `verify_campaign`; and the signer's chain, leaf first, anchor last."""
     if len(der) > SIGNED_LIMIT:
         raise CampaignError(f"This signed campaign is larger than {SIGNED_LIMIT // 1024} KiB.")
     try:
@@ -62,13 +69,14 @@ def verify_campaign(
     except (ValueError, UnsupportedAlgorithm) as problem:
         raise CampaignError(f"This campaign is not correctly signed: {problem}.") from problem
     check_signer(signed.certificate, now)
-    _check_chain(signed, anchors, now, crls)
+    chain = _chain(signed, trust.anchors, now)
+    check_not_revoked(chain, trust.crls)
     campaign = parse_campaign(signed.content)
     accepted = accepted_versions.get(campaign.id, 0)
     if campaign.version < accepted:
         said = f"This is version {campaign.version} of campaign {campaign.id}"
         raise RolledBack(f"{said}, but version {accepted} has been published before.")
-    return campaign
+    return campaign, chain
 
 
 def check_signer(certificate: x509.Certificate, now: datetime) -> None:
@@ -102,27 +110,27 @@ def _out_of_date(what: str, at: datetime) -> CampaignError:
     return CampaignError(f"The certificate that signs this campaign {what} {moment(at)}.")
 
 
-def _check_chain(
-    signed: cms.SignedContent,
-    anchors: Sequence[x509.Certificate],
-    now: datetime,
-    crls: Sequence[x509.CertificateRevocationList],
-) -> None:
-    try:
-        chain = build_chain(signed.certificate, signed.others, anchors, now)
-    except (ValueError, UnsupportedAlgorithm) as problem:
-        raise CampaignError("The certificate that signs this campaign does not lead to the anchor.") from problem
+def check_not_revoked(chain: Sequence[x509.Certificate], crls: Sequence[x509.CertificateRevocationList]) -> None:
+    """Raises CampaignError if a list of `crls`, of the certificate's own issuer, names one of `chain` (leaf first)."""
     for certificate, issuer in pairwise(chain):
-        if any(_revokes(crl, certificate, issuer) for crl in crls):
-            raise CampaignError("The certificate that signs this campaign has been revoked.")
+        for crl in crls:
+            listed = crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None
+            if listed and is_list_of(crl, issuer):
+                raise CampaignError("The certificate that signs this campaign has been revoked.")
 
 
-def _revokes(crl: x509.CertificateRevocationList, certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """True if `crl` is `issuer`'s own (anybody else's says nothing) and lists `certificate`; an old list counts too."""
+def is_list_of(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
+    """True if `issuer` signed `crl`. How old it is does not matter here."""
     if crl.issuer != issuer.subject:
         return False
     try:
-        genuine = crl.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]
+        return crl.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return False
-    return genuine and crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None
+
+
+def _chain(signed: cms.SignedContent, anchors: Sequence[x509.Certificate], now: datetime) -> list[x509.Certificate]:
+    try:
+        return build_chain(signed.certificate, signed.others, anchors, now)
+    except (ValueError, UnsupportedAlgorithm) as problem:
+        raise CampaignError("The certificate that signs this campaign does not lead to the anchor.") from problem

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import socket
-import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -16,15 +13,16 @@ import urllib3
 
 from renewagent import cms
 from renewagent.agent.remembered import accepted_campaigns
-from renewagent.campaign import fetch as fetch_module
+from renewagent.campaign import download as download_module
 from renewagent.campaign.document import parse_campaign
-from renewagent.campaign.fetch import Fetched, fetch_campaigns, http_client
+from renewagent.campaign.fetch import Fetched, fetch_campaigns
 from renewagent.campaign.store import FOLDER, CampaignStore
 from renewagent.campaign.verify import SIGNED_LIMIT, Trust
 from renewagent.errors import CampaignError, JournalError, RaUnreachable
 from renewagent.rules import Campaign
 from tests.unit.campaign.authority import DAY, NOW, PRESCRIBER, root
 from tests.unit.campaign.documents import octets
+from tests.unit.campaign.site import Site
 
 TOP = root()
 RA = TOP.issue("RA manager")
@@ -33,82 +31,6 @@ TRUST = Trust((TOP.certificate,))
 
 def signed(version: int = 3, **changes: object) -> bytes:
     return cms.sign(octets(version=version, **changes), RA.certificate, RA.key)
-
-
-@dataclass
-class Site:
-    """A web server's documents by path, and what it was asked."""
-
-    url: str = ""
-    pages: dict[str, bytes] = field(default_factory=dict)
-    status: int = 200
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
-    drip: float = 0.0
-    cut: int = 0
-    redirect: str = ""
-
-    def answer(self, request: BaseHTTPRequestHandler) -> None:
-        self.asked.append((request.path, request.headers.get("If-None-Match")))
-        body = self.pages.get(request.path, b"")
-        etag = '"' + hashlib.sha256(body).hexdigest()[:8] + '"'
-        status = 404 if request.path not in self.pages else self.status
-        if self.redirect and request.path != self.redirect:
-            request.send_response(302)
-            request.send_header("Location", self.redirect)
-            request.send_header("Content-Length", "0")
-            request.end_headers()
-            return
-        if status == 200 and request.headers.get("If-None-Match") == etag:
-            request.send_response(304)
-            request.end_headers()
-            return
-        request.send_response(status)
-        request.send_header("ETag", etag)
-        request.send_header("Content-Length", str(len(body)))
-        request.end_headers()
-        self._write(request, body[: len(body) - self.cut])
-
-    def _write(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
-        if not self.drip:
-            request.wfile.write(body)
-            return
-        for octet in body:
-            time.sleep(self.drip)
-            request.wfile.write(bytes([octet]))
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    here = Site()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            try:
-                here.answer(self)
-            except OSError:  # the client went away
-                self.close_connection = True
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    here.url = f"http://127.0.0.1:{server.server_port}/eps.cms"
-    here.pages["/eps.cms"] = signed()
-    try:
-        yield here
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@pytest.fixture
-def client() -> Iterator[urllib3.PoolManager]:
-    with http_client() as http:
-        yield http
 
 
 @dataclass
@@ -126,6 +48,11 @@ class Workstation:
 
     def resident(self) -> list[Campaign]:
         return accepted_campaigns(self.state)
+
+
+@pytest.fixture(autouse=True)
+def published(site: Site) -> None:
+    site.pages["/eps.cms"] = signed()
 
 
 @pytest.fixture
@@ -171,7 +98,7 @@ def test_offline_from_the_start_is_no_campaign_and_a_sentence(workstation: Works
     found = workstation.one(f"http://127.0.0.1:{port}/eps.cms")
     assert found.campaign is None
     assert isinstance(found.problem, RaUnreachable)
-    assert found.problem.message == f"The campaign at http://127.0.0.1:{port}/eps.cms could not be fetched."
+    assert found.problem.message == f"http://127.0.0.1:{port}/eps.cms could not be fetched."
     assert workstation.resident() == []
 
 
@@ -285,7 +212,7 @@ def test_an_answer_cut_short_is_not_taken_for_whole(workstation: Workstation, si
 def test_a_server_that_dribbles_is_given_up(
     workstation: Workstation, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch_module, "LONGEST", 0.2)
+    monkeypatch.setattr(download_module, "LONGEST", 0.2)
     site.drip = 0.05
     started = time.monotonic()
     found = workstation.one(site.url)
