@@ -23,7 +23,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import truststore
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProtocolError
 
 from renewagent.cmp.wire import CONTENT_TYPE
 from renewagent.errors import ConfigurationError, RaUnreachable
@@ -63,7 +63,7 @@ class _HttpAnswer:
 
 
 class HttpRaTransport:
-    """`root_file` is the PEM that TLS servers are verified with; without it the operating system's store is.
+    """TLS servers are verified with the operating system's store, and with the PEM `root_file` besides.
 
     `timeout` in seconds bounds one exchange as a whole. Not for several threads at once.
     """
@@ -168,13 +168,15 @@ def _exchange(connection: _Connection, method: str, target: str, body: bytes | N
         headers["Content-Type"] = content_type
     connection.request(method, target, body, headers, preload_content=False, decode_content=False)
     response = connection.getresponse()
-    octets = response.read(LARGEST_ANSWER + 1)
-    if len(octets) > LARGEST_ANSWER:
-        raise ValueError("an answer without end")
+    octets = bytearray()
+    while piece := response.read(65536):  # only the read that finds the end sees an answer that was cut short
+        octets += piece
+        if len(octets) > LARGEST_ANSWER:
+            raise ValueError("an answer without end")
     if response.headers.get("Connection", "").lower() == "close":
         connection.close()
     kind = response.headers.get("Content-Type", "").split(";")[0].strip().lower()
-    return _HttpAnswer(response.status, kind, octets, _date(response.headers.get("Date")))
+    return _HttpAnswer(response.status, kind, bytes(octets), _date(response.headers.get("Date")))
 
 
 @contextlib.contextmanager
@@ -216,13 +218,16 @@ def _target(parts: SplitResult) -> str:
 
 
 def _context(root_file: Path | None) -> ssl.SSLContext:
+    context: ssl.SSLContext
     if root_file is None:
-        context: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         return context
     try:
-        return ssl.create_default_context(cafile=str(root_file))
+        context = ssl.create_default_context()
+        context.load_verify_locations(cafile=str(root_file))
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"The certificates in {root_file} cannot be read.") from error
+    return context
 
 
 def _date(text: str | None) -> datetime | None:
@@ -247,6 +252,8 @@ def _no_answer(parts: SplitResult, error: Exception, late: bool) -> str:
         return f"{where} did not answer in time."
     if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
         return f"{where} could not be verified: it may not be the one that it says it is."
+    if isinstance(error, ProtocolError | ConnectionResetError | http.client.RemoteDisconnected):
+        return f"{where} broke off in the middle."
     if isinstance(error, http.client.HTTPException | ValueError):
         return f"{where} gave an answer that makes no sense."
     return f"{where} cannot be reached."
