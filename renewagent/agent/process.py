@@ -38,7 +38,8 @@ LOCK = "agent.lock"
 def run(settings: ResidentSettings, runtime_folder: Path, readers: str, *, at_terminal: bool) -> None:
     """Be the agent until SIGTERM or SIGINT. Raises AgentError if another one runs for this user."""
     with only_one(settings.state_folder):
-        watcher = Watcher(lambda: open_readers(readers), settings.interval, _jitter)
+        rest = min(settings.interval, watchdog_interval() or settings.interval)
+        watcher = Watcher(lambda: open_readers(readers), rest, _jitter)
         resident = Resident(
             settings,
             watcher,
@@ -147,7 +148,6 @@ def settings_argument(settings: ResidentSettings, issuers: tuple[str, ...], runt
 
 
 def _settings(given: dict[str, Any]) -> ResidentSettings:
-    watchdog = watchdog_interval()
     return ResidentSettings(
         state_folder=Path(given["state_folder"]),
         signing_issuers=tuple(parse_name(name) for name in given["signing_issuers"]),
@@ -155,7 +155,7 @@ def _settings(given: dict[str, Any]) -> ResidentSettings:
         ask_ra=given["ask_ra"],
         fetch_campaigns=given["fetch_campaigns"],
         child_options=tuple(given["child_options"]),
-        interval=min(given["interval"], watchdog) if watchdog else given["interval"],
+        interval=given["interval"],
     )
 
 

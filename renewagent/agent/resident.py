@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -48,7 +49,8 @@ _QUIET = frozenset({"not-affected", "no-certificate"})
 
 @dataclass(frozen=True, slots=True)
 class ResidentSettings:
-    """What the resident needs of the configuration. `child_options` go to every child; times in seconds."""
+    """What the resident needs of the configuration. `child_options` go to every child; times in seconds, `interval`
+    that between two campaign polls."""
 
     state_folder: Path
     signing_issuers: tuple[Name, ...] = ()
@@ -98,6 +100,7 @@ class Resident:
         self._renewing: set[str | None] = set()
         self._lock = threading.Lock()
         self._fetching = threading.Lock()
+        self._fetched: float | None = None
 
     def start(self) -> None:
         """Take in the campaigns that were accepted earlier, and ask for news."""
@@ -214,7 +217,10 @@ class Resident:
     # --- campaigns ----------------------------------------------------------------------------------------------------
 
     def _fetch_campaigns(self) -> None:
-        if self._settings.fetch_campaigns and self._fetching.acquire(blocking=False):
+        """If a poll interval has passed: ticks come more often for a watchdog, and while PC/SC is down."""
+        due = self._fetched is None or time.monotonic() - self._fetched > 0.9 * self._settings.interval
+        if self._settings.fetch_campaigns and due and self._fetching.acquire(blocking=False):
+            self._fetched = time.monotonic()
             threading.Thread(target=self._fetch, name="campaigns", daemon=True).start()
 
     def _fetch(self) -> None:
