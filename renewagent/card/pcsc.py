@@ -19,7 +19,7 @@ from renewagent.card import pcsc_errors
 from renewagent.card.interface import ReaderState
 from renewagent.card.pcsc_errors import error_of, mute_card
 from renewagent.card.timed import TimedCalls, TimedOut
-from renewagent.errors import CardBusy, CardRemoved, NoReader, PcscUnavailable
+from renewagent.errors import CardBusy, CardRemoved, NoCard, NoReader, PcscUnavailable
 
 PATIENCE = 10.0
 """Seconds to wait for other programs (design section 4)."""
@@ -144,7 +144,7 @@ class PcscConnection:
             yield transaction
         finally:
             self._depth -= 1
-            with contextlib.suppress(CardRemoved, PcscUnavailable):  # then the card has lost its power, and its login
+            with contextlib.suppress(CardRemoved, NoCard, NoReader, PcscUnavailable):  # no power then, and no login
                 self._timed(self._end, transaction.disposition)
 
     def close(self) -> None:
@@ -196,8 +196,8 @@ class PcscConnection:
 
     def _end(self, disposition: int) -> None:
         code, _ = _ask(scard.SCardEndTransaction, self._card, disposition)
-        if disposition == scard.SCARD_LEAVE_CARD:
-            return  # whatever went wrong shows in the next call
+        if disposition == scard.SCARD_LEAVE_CARD or code == pcsc_errors.REMOVED_CARD:
+            return  # whatever went wrong shows in the next call; a reconnection could find another card
         if code not in (pcsc_errors.SUCCESS, pcsc_errors.RESET_CARD):  # the reset must not fail to happen
             _must(scard.SCardReconnect, self._card, scard.SCARD_SHARE_SHARED, _PROTOCOLS, scard.SCARD_RESET_CARD)
         self._reconnect()
