@@ -12,7 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from renewagent.campaign.download import Answer, download, http_client, is_address
+from renewagent.campaign.download import Answer, download, is_address
+from renewagent.campaign.download import http_client as http_client
 from renewagent.campaign.revocation import revocation_lists
 from renewagent.campaign.store import CampaignStore, Kept
 from renewagent.campaign.verify import SIGNED_LIMIT, Trust, check_not_revoked, verify_with_chain
@@ -66,12 +67,14 @@ def fetch_campaigns(
         with http_client() as client:
             return fetch_campaigns(sources, store, trust, now, client)
     store.forget_all_but(sources)
+    return [fetch_campaign(source, store, trust, now, http) for source in dict.fromkeys(sources)]
+
+
+def fetch_campaign(
+    source: str, store: CampaignStore, trust: Trust, now: datetime, http: urllib3.PoolManager
+) -> Fetched:
+    """The newest campaign from one source, else the last good one and the problem; other sources' stay as they are."""
     desk = _Desk(store, trust, now, http)
-    return [_fetch(source, desk) for source in dict.fromkeys(sources)]
-
-
-def _fetch(source: str, desk: _Desk) -> Fetched:
-    """The newest campaign from `source`, else the last good one and the problem."""
     kept = desk.store.last_good(source)
     try:
         answer = _ask(source, kept, desk.http)
