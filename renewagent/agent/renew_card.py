@@ -8,10 +8,11 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from renewagent.agent import words
+from renewagent.agent.campaigns import Accepted
 from renewagent.agent.full_inspection import Inspector, Judgement
 from renewagent.agent.job import Job, Workplace, sha256
 from renewagent.agent.passcode import Passcode, RenewableCard
@@ -20,22 +21,13 @@ from renewagent.certificates import read_certificate
 from renewagent.errors import CampaignError, RenewalImpossible
 from renewagent.model import CardIdentity, Finding, SigningCertificate, Verdict
 from renewagent.renewal import Event, Kind, Renewal, State, replay
-from renewagent.rules import Campaign
 
 SIGNATURE_LEFT = frozenset({State.REMOVE, State.RETURN, State.SIGN_IN})
 """The card is renewed; what is left is for the person."""
 
 
-@dataclass(frozen=True, slots=True)
-class SignedCampaign:
-    """A verified campaign, and the document as it was signed."""
-
-    campaign: Campaign
-    document: bytes
-
-
 def renew_card(
-    place: Workplace, campaigns: Mapping[str, SignedCampaign], inspector: Inspector, reader: str
+    place: Workplace, campaigns: Mapping[str, Accepted], inspector: Inspector, reader: str
 ) -> dict[str, Any]:
     """Renew the card in `reader` if it needs it; the outcome as a document (see `_document`).
 
@@ -56,7 +48,7 @@ def renew_card(
     return _document(job, judged, started)
 
 
-def _run(job: Job, campaigns: Mapping[str, SignedCampaign], inspector: Inspector) -> Job:
+def _run(job: Job, campaigns: Mapping[str, Accepted], inspector: Inspector) -> Job:
     """Drive the job; where nothing turned out to be open any more, judge the card again and start from there."""
     taken_up = job.renewal.state is not State.PREFLIGHT
     renewing = Renewing(job)
@@ -74,7 +66,7 @@ def _run(job: Job, campaigns: Mapping[str, SignedCampaign], inspector: Inspector
 
 def _job(
     place: Workplace,
-    campaigns: Mapping[str, SignedCampaign],
+    campaigns: Mapping[str, Accepted],
     judged: Judgement,
     reader: str,
     card: RenewableCard,
@@ -120,7 +112,7 @@ def _from_journal(place: Workplace, identity: CardIdentity) -> Renewal | None:
     return replay(first, (Event(Kind(event.name), event.fields) for event in events))
 
 
-def _campaign(campaigns: Mapping[str, SignedCampaign], renewal: Renewal | None, finding: Finding) -> SignedCampaign:
+def _campaign(campaigns: Mapping[str, Accepted], renewal: Renewal | None, finding: Finding) -> Accepted:
     name = renewal.campaign.rpartition("/")[0] if renewal is not None else finding.campaign
     if name is not None and name in campaigns:
         return campaigns[name]

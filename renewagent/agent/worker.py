@@ -17,7 +17,7 @@ from contextlib import closing
 from typing import Any, cast
 
 from renewagent.agent import words
-from renewagent.agent.believed import believed_campaigns
+from renewagent.agent.campaigns import Accepted, campaigns_in_force
 from renewagent.agent.full_inspection import Inspector
 from renewagent.agent.job import Workplace
 from renewagent.agent.journal import Journal
@@ -25,7 +25,7 @@ from renewagent.agent.options import add_configuration_options, configuration_of
 from renewagent.agent.passcode import RenewableCard
 from renewagent.agent.prompts import ChannelPrompter, Prompter
 from renewagent.agent.ra_desk import RaDesk, utc_now
-from renewagent.agent.renew_card import SignedCampaign, renew_card
+from renewagent.agent.renew_card import renew_card
 from renewagent.agent.workstation import card_opener, open_readers
 from renewagent.campaign.pem import read_certificates
 from renewagent.card.interface import CardConnection
@@ -44,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     undumpable()
     prompter = ChannelPrompter.from_fd(options.channel_fd)
     try:
-        document = renew(configuration_of(options), options.reader, prompter)
+        apart = bool(options.campaign or options.campaign_anchor)
+        document = renew(configuration_of(options), options.reader, prompter, apart=apart)
     except RenewAgentError as error:
         document = refusal(error)
     except Exception as error:
@@ -55,9 +56,17 @@ def main(arguments: list[str] | None = None) -> int:
     return 0 if document["ok"] else 1
 
 
-def renew(configuration: Configuration, reader: str | None, prompter: Prompter) -> dict[str, Any]:
-    """Renew the card in `reader`, or those in all readers, one after the other; the result document."""
-    campaigns = believed_campaigns(configuration, utc_now())
+def renew(
+    configuration: Configuration, reader: str | None, prompter: Prompter, *, apart: bool = False
+) -> dict[str, Any]:
+    """Renew the card in `reader`, or those in all readers, one after the other; the result document.
+
+    `apart`: campaigns were named on the command line and are not the agent's to keep.
+    """
+    in_force = campaigns_in_force(configuration, utc_now(), apart=apart)
+    if not in_force.campaigns and in_force.problems:
+        raise in_force.problems[0]
+    campaigns = in_force.campaigns
     readers = open_readers(configuration.card.readers)
     with closing(readers), closing(Journal(configuration.agent.state_dir / "journal.db")) as journal:
         place = Workplace(
@@ -71,7 +80,7 @@ def renew(configuration: Configuration, reader: str | None, prompter: Prompter) 
         )
         inspector = Inspector(
             place.open_card,
-            [signed.campaign for signed in campaigns.values()],
+            in_force.all,
             configuration.card.signing_issuers,
             place.desk.standing,
         )
@@ -79,7 +88,7 @@ def renew(configuration: Configuration, reader: str | None, prompter: Prompter) 
 
 
 def _renew_all(
-    place: Workplace, inspector: Inspector, campaigns: Mapping[str, SignedCampaign], readers: list[str]
+    place: Workplace, inspector: Inspector, campaigns: Mapping[str, Accepted], readers: list[str]
 ) -> dict[str, Any]:
     outcomes: list[dict[str, Any]] = []
     for number, name in enumerate(readers, start=1):
