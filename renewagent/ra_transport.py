@@ -23,7 +23,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import truststore
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProtocolError
 
 from renewagent.cmp.wire import CONTENT_TYPE
 from renewagent.errors import ConfigurationError, RaUnreachable
@@ -248,15 +248,15 @@ def _plain(answer: _HttpAnswer) -> PlainAnswer:
 
 def _no_answer(parts: SplitResult, error: Exception, late: bool) -> str:
     where = f"The Registration Authority at {parts.netloc}"
-    if late or isinstance(error, TimeoutError):
+    if late or isinstance(error, TimeoutError | ConnectTimeoutError):
         return f"{where} did not answer in time."
     if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
         return f"{where} could not be verified: it may not be the one that it says it is."
     if isinstance(error, ProtocolError | ConnectionResetError | http.client.RemoteDisconnected):
         return f"{where} broke off in the middle."
-    if isinstance(error, http.client.HTTPException | ValueError):
-        return f"{where} gave an answer that makes no sense."
-    return f"{where} cannot be reached."
+    if isinstance(error, OSError | NewConnectionError):
+        return f"{where} cannot be reached."
+    return f"{where} gave an answer that makes no sense."
 
 
 def _not_cmp(answer: _HttpAnswer) -> str:
