@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar, cast
 
@@ -136,11 +136,10 @@ class Fields:
             raise refuse(self.at(name), f"must be an array of {fewest} to {most} items")
         return tuple(read(item, f"{self.at(name)}[{place}]") for place, item in enumerate(value))
 
-    def finish(self, *, among: Iterable[str] = ()) -> None:
-        """Refuse every member that was neither asked for nor named in `among`."""
-        allowed = self._asked.union(among)
+    def finish(self) -> None:
+        """Refuse every member that was not asked for."""
         for name in self.own_names():
-            if name not in allowed:
+            if name not in self._asked:
                 raise refuse(self.at(_shown(name)), 'is not a known field (names of your own begin with "x-")')
 
 
