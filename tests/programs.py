@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 
-def missing(what: str) -> None:
+def missing(what: str) -> NoReturn:
     """Skip the test, or fail it under CI=true."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"{what}; CI must have it")
@@ -25,7 +26,7 @@ def require(program: str) -> str:
     found = shutil.which(program, path=path)
     if found is None:
         missing(f"{program} is not installed")
-    return str(found)
+    return found
 
 
 def run(
