@@ -248,13 +248,15 @@ def _plain(answer: _HttpAnswer) -> PlainAnswer:
 
 def _no_answer(parts: SplitResult, error: Exception, late: bool) -> str:
     where = f"The Registration Authority at {parts.netloc}"
+    if isinstance(error, NewConnectionError) and not late:
+        return f"{where} cannot be reached."
     if late or isinstance(error, TimeoutError | ConnectTimeoutError):
         return f"{where} did not answer in time."
     if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
         return f"{where} could not be verified: it may not be the one that it says it is."
     if isinstance(error, ProtocolError | ConnectionResetError | http.client.RemoteDisconnected):
         return f"{where} broke off in the middle."
-    if isinstance(error, OSError | NewConnectionError):
+    if isinstance(error, OSError):
         return f"{where} cannot be reached."
     return f"{where} gave an answer that makes no sense."
 
