@@ -26,6 +26,8 @@ WORKER = "renewagent.agent.worker"
 class ChildsError(RenewAgentError):
     """An error that the child met, with the code that it had there."""
 
+    code = "RA-CHILD"
+
     def __init__(self, said: dict[str, Any]) -> None:
         super().__init__(str(said["message"]), advice=str(said["advice"]))
         self.code = str(said["code"])
