@@ -119,7 +119,7 @@ class Inspector:
         if heads.finding is not None and heads.slot is None:
             return Judgement(heads.finding, error=heads.error)
         slots = (heads.slot,) if heads.slot is not None else heads.to_read
-        return self._by_ra(self._read(driver, slots, now))
+        return self._by_ra(self._read(driver, slots, heads.slot is not None, now))
 
     def _by_card(self, driver: CardDriver, now: datetime) -> Judgement:
         try:
@@ -128,22 +128,22 @@ class Inspector:
             return _unreadable(error)
         if heads.finding is not None:
             return Judgement(heads.finding, heads.slot, error=heads.error)
-        return self._read(driver, heads.to_read, now)
+        return self._read(driver, heads.to_read, heads.slot is not None, now)
 
-    def _read(self, driver: CardDriver, slots: Sequence[Slot], now: datetime, tries: int = 2) -> Judgement:
-        """Once more when another program resets the card meanwhile."""
+    def _read(self, driver: CardDriver, slots: Sequence[Slot], known: bool, now: datetime, tries: int = 2) -> Judgement:
+        """`known`: heads told which certificate signs. Once more when another program resets the card meanwhile."""
         try:
-            return self._judge_whole(driver, slots, now)
+            return self._judge_whole(driver, slots, known, now)
         except RenewAgentError as error:
             if isinstance(error, CardReset) and tries > 1:
-                return self._read(driver, slots, now, tries - 1)
+                return self._read(driver, slots, known, now, tries - 1)
             return _unreadable(error)
 
-    def _judge_whole(self, driver: CardDriver, slots: Sequence[Slot], now: datetime) -> Judgement:
+    def _judge_whole(self, driver: CardDriver, slots: Sequence[Slot], known: bool, now: datetime) -> Judgement:
         model = self._model(driver)
         for slot in slots:
             certificate = _certificate(driver, slot, model)
-            if certificate is not None and (len(slots) == 1 or self._is_for_signing(certificate)):
+            if certificate is not None and (known or self._is_for_signing(certificate)):
                 return Judgement(judge_all(certificate, self.campaigns, now), slot, certificate)
         return Judgement(Finding(Verdict.NO_CERTIFICATE, NO_SIGNING_CERTIFICATE))
 

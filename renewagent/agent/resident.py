@@ -255,14 +255,16 @@ class Resident:
     def _renew(self, reader: object, options: object, descriptor: int | None) -> dict[str, Any]:
         if descriptor is None or not (reader is None or isinstance(reader, str)):
             raise AgentError("The agent did not understand what it was asked.")
-        given = [str(option) for option in options] if isinstance(options, list) else []
+        # A command with options of its own means these, not the agent's.
+        given = [str(option) for option in options] if options and isinstance(options, list) else None
         with self._lock:
             if self._renewing and (reader is None or self._renewing & {reader, None}):
                 raise AgentError(
                     "A renewal is already running.", advice="Finish it, or close its window, then try again."
                 )
             chosen = ["--reader", reader] if reader is not None else []
-            words_for_child = ["--channel-fd", str(descriptor), *self._settings.child_options, *chosen, *given]
+            configured = self._settings.child_options if given is None else given
+            words_for_child = ["--channel-fd", str(descriptor), *configured, *chosen]
             child = start_child(WORKER, words_for_child, descriptor)
             self._renewing.add(reader)
         self._mark_renewing(reader, True)
