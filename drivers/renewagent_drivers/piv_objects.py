@@ -27,6 +27,7 @@ _CERTIFICATES = {
     **{slot: 0x5FC10D + i for i, slot in enumerate(RETIRED_SLOTS)},
 }
 _CONTAINER, _CERTIFICATE, _CERTIFICATE_INFO, _ERROR_DETECTION = 0x53, 0x70, 0x71, 0xFE
+_COMPANIONS = frozenset({_CERTIFICATE_INFO, 0x72, _ERROR_DETECTION})  # 72 was the MSCUID of SP 800-73-3
 _GUID, _ON_CARD_CERTIFICATES = 0x34, 0xC1
 _GZIP, _NET_ID = b"\x1f\x8b", b"\x01\x00"
 _INFLATED_LIMIT = 65536
@@ -125,6 +126,7 @@ def certificate_front(data: bytes) -> CertificateFront | None:
     for field in fields(data, container.start, container.end):
         if field.tag == _CERTIFICATE:
             return _unpack(data[field.start : field.end], field.end - field.start)
+        _must_be_companion(field.tag)
         if field.end > len(data):
             raise Truncated
     return None
@@ -133,6 +135,9 @@ def certificate_front(data: bytes) -> CertificateFront | None:
 def certificate_in(data: bytes) -> bytes | None:
     """The certificate (DER, unpacked) in a whole object; None for an empty one. Raises ValueError."""
     contents = parse(unwrap(data))
+    if _CERTIFICATE not in contents:
+        for tag in contents:
+            _must_be_companion(tag)
     packed = contents.get(_CERTIFICATE, b"")
     front = _unpack(packed, len(packed))
     if front is None:
@@ -142,6 +147,12 @@ def certificate_in(data: bytes) -> bytes | None:
     if len(front.octets) != front.total:
         raise ValueError("a certificate of another length than the card says")
     return front.octets
+
+
+def _must_be_companion(tag: int) -> None:
+    """Beside a certificate, and in the place of one, nothing else may stand (SP 800-73-4 part 1, table 10)."""
+    if tag not in _COMPANIONS:
+        raise ValueError("an object that holds something else than a certificate")
 
 
 def _unpack(packed: bytes, size: int) -> CertificateFront | None:

@@ -85,7 +85,7 @@ def _free_retired_slots(applet: PivApplet) -> list[Slot] | None:
 
 def _is_metadata(response: ResponseApdu) -> bool:
     try:
-        return _ALGORITHM in parse(response.data)
+        return len(parse(response.data).get(_ALGORITHM, b"")) == 1
     except ValueError:
         return False
 
