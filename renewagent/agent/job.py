@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -30,6 +30,8 @@ from renewagent.model import CardIdentity, SigningCertificate, Slot
 from renewagent.renewal import Renewal
 from renewagent.rules import Campaign, Contact
 from renewagent.statements import Purpose, Statement
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Job:
     """Messages that were signed together with an earlier one and wait for their turn: "arm", "certconf", "receipt"."""
     receipt: bytes = b""
     outcome: dict[str, Any] = field(default_factory=dict)
+    _authentication: tuple[Slot, x509.Certificate] | None = None
 
     @property
     def campaign_name(self) -> str:
@@ -105,6 +108,16 @@ class Job:
             campaign="-" if purpose is Purpose.SIGN_IN else self.campaign_name,
         )
 
+    def signing(self, work: Callable[[SigningSession], T]) -> T:
+        """`Passcode.signing`, with everything that must be read from the card read before: a SELECT in the middle of a
+        session takes the PIN's rights away on many cards."""
+        self.authentication_certificate()
+        return self.passcode.signing(self.card, work)
+
+    def use(self, reader: str, card: RenewableCard) -> None:
+        """Go on with a fresh connection to the same card."""
+        self.reader, self.card, self._authentication = reader, card, None
+
     def authentication(self, session: SigningSession) -> Credential:
         """The holder's authentication certificate (9A) and its key, to protect messages within `session`."""
         slot, certificate = self.authentication_certificate()
@@ -125,7 +138,12 @@ class Job:
         return cms.sign(statement.encode(), certificate, self.key(session, slot, certificate.public_key()))
 
     def authentication_certificate(self) -> tuple[Slot, x509.Certificate]:
-        """The first other slot whose certificate may protect messages but not sign prescriptions."""
+        """The first other slot whose certificate may protect messages but not sign prescriptions; read once."""
+        if self._authentication is None:
+            self._authentication = self._find_authentication()
+        return self._authentication
+
+    def _find_authentication(self) -> tuple[Slot, x509.Certificate]:
         for slot in self.card.slots():
             der = self.card.certificate(slot) if slot != self.slot else None
             if der is None:

@@ -45,7 +45,7 @@ class Trial:
 
 def resume(job: Job, record: Record) -> Event:
     """Examine, and say how to go on."""
-    trial, enquiry = job.passcode.signing(job.card, lambda session: _examine(job, session))
+    trial, enquiry = job.signing(lambda session: _examine(job, session))
     on_card = job.card.certificate(job.slot) or b""
     answer = job.place.desk.ticket(enquiry)
     if answer is None or answer.state == "closed":

@@ -60,7 +60,7 @@ def sign_in(job: Job, record: Record) -> Event:
     def sign(session: SigningSession) -> bytes:
         return job.sign_statement(session, slot, der, statement)
 
-    desk.sign_in(job.passcode.signing(job.card, sign))
+    desk.sign_in(job.signing(sign))
     job.passcode.drop()
     job.outcome["signed_in"] = True
     job.place.prompter.tell(words.done(job.identity))
@@ -110,7 +110,7 @@ def _take(job: Job, reader: str) -> CardIdentity | None:
         connection.close()
         return None
     if seen == job.identity:
-        job.reader, job.card = reader, card
+        job.use(reader, card)
     else:
         connection.close()
     return seen

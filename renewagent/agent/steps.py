@@ -93,7 +93,7 @@ def ticket(job: Job, record: Record) -> Event:
         return desk.enquiry(credential, private.TICKET_REQUEST, request)
 
     try:
-        enquiry = job.passcode.signing(job.card, sign)
+        enquiry = job.signing(sign)
     except (KeyDoesNotFit, CardRefused) as error:
         return _old_key_unusable(job, error)
     answer = desk.ticket(enquiry)
@@ -108,9 +108,7 @@ def arm(job: Job, record: Record) -> Event:
     enquiry = job.outbox.pop("arm", None)
     if enquiry is None:
         value = private.TicketArm(ticket=job.renewal.facts.get("ticket", ""), public_key=b"")
-        enquiry = job.passcode.signing(
-            job.card, lambda session: desk.enquiry(job.authentication(session), private.TICKET_ARM, value)
-        )
+        enquiry = job.signing(lambda session: desk.enquiry(job.authentication(session), private.TICKET_ARM, value))
     answer = desk.ticket(enquiry)
     if answer is None or answer.state == "open":
         raise RaMisbehaved("The Registration Authority did not keep the permission that it gave.")
@@ -136,7 +134,7 @@ def certify(job: Job, record: Record) -> Event:
     if job.renewal.way is Way.A:
         _prove_administration(job)
     try:
-        outgoing = job.passcode.signing(job.card, lambda session: _request(job, session))
+        outgoing = job.signing(lambda session: _request(job, session))
     except (KeyDoesNotFit, CardRefused) as error:
         if job.renewal.way is Way.A:
             return _old_key_unusable(job, error)
@@ -196,7 +194,7 @@ def poll(job: Job, record: Record) -> Event:
     def sign(session: SigningSession) -> Outgoing:
         return Outgoing(client, client.poll(desk.now(), _requester(job, session)))
 
-    return _certified(job, job.passcode.signing(job.card, sign))
+    return _certified(job, job.signing(sign))
 
 
 def _certified(job: Job, outgoing: Outgoing) -> Event:
@@ -247,7 +245,7 @@ def try_new_key(job: Job, record: Record) -> Event:
         return receipt
 
     try:
-        job.receipt = job.passcode.signing(job.card, sign)
+        job.receipt = job.signing(sign)
     except (KeyDoesNotFit, CardRefused):
         return Event(Kind.DID_NOT_SIGN)
     job.outcome["trial_signature"] = True
@@ -282,7 +280,7 @@ def _turn_down(job: Job, client: CmpClient) -> None:
         return Outgoing(client, client.confirm(job.place.now(), _requester(job, session), accept=False))
 
     with contextlib.suppress(RaError, KeyDoesNotFit, CardRefused):
-        job.place.desk.send(job.passcode.signing(job.card, sign))
+        job.place.desk.send(job.signing(sign))
 
 
 def send_receipt(job: Job, record: Record) -> Event:
