@@ -16,14 +16,11 @@ from renewagent.agent.campaigns import Accepted
 from renewagent.agent.full_inspection import Inspector, Judgement
 from renewagent.agent.job import Job, Workplace, sha256
 from renewagent.agent.passcode import Passcode, RenewableCard
-from renewagent.agent.renewing import Renewing
+from renewagent.agent.renewing import PERSON_LEFT, Renewing
 from renewagent.certificates import read_certificate
 from renewagent.errors import CampaignError, RenewalImpossible
 from renewagent.model import CardIdentity, Finding, SigningCertificate, Verdict
 from renewagent.renewal import Event, Kind, Renewal, State, replay
-
-SIGNATURE_LEFT = frozenset({State.REMOVE, State.RETURN, State.SIGN_IN})
-"""The card is renewed; what is left is for the person."""
 
 
 def renew_card(
@@ -154,7 +151,7 @@ def _document(job: Job, judged: Judgement, started: float) -> dict[str, Any]:
         "reader": job.reader,
         "verdict": judged.finding.verdict.value,
         "reason": judged.finding.reason,
-        "renewed": done or job.renewal.state in SIGNATURE_LEFT,
+        "renewed": done or job.renewal.state in PERSON_LEFT,
         "way": job.renewal.way.value if job.renewal.way else None,
         "state": job.renewal.state.value,
         "old": describe(job.old) if job.old_sha256 == job.old.sha256 else {"sha256": job.old_sha256},

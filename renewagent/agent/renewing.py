@@ -11,7 +11,15 @@ from renewagent.agent.job import Job
 from renewagent.agent.recovery import resume
 from renewagent.agent.sign_in import come_back, remove, sign_in, wait_for_card
 from renewagent.agent.steps import STEPS, Step
-from renewagent.errors import CardRemoved, CardReset, DifferentCard, NoCard, RaUnreachable, RenewAgentError
+from renewagent.errors import (
+    CardRemoved,
+    CardReset,
+    DifferentCard,
+    NoCard,
+    PersonStopped,
+    RaUnreachable,
+    RenewAgentError,
+)
 from renewagent.renewal import TABLE, Event, Kind, Renewal, State, Way, step
 
 ALL_STEPS: dict[State, Step] = {
@@ -25,6 +33,9 @@ PULLED = (CardRemoved, CardReset, DifferentCard, NoCard)
 RA_RETRIES = 3
 RA_PAUSE = 2.0
 """Seconds before the first new try after a network failure half-way; doubled each time."""
+
+PERSON_LEFT = frozenset({State.REMOVE, State.RETURN, State.SIGN_IN})
+"""The card is renewed; what is left is for the person."""
 
 PROGRESS = {
     State.TICKET: "asking the Registration Authority",
@@ -82,9 +93,22 @@ class Renewing:
             self._job.pause(RA_PAUSE * 2**self._ra_tries)
             self._ra_tries += 1
         else:
-            raise error
+            raise self._in_context(error)
         self._job.outbox.clear()
         self.record(Event(Kind.RESUMED))
+
+    def _in_context(self, error: RenewAgentError) -> RenewAgentError:
+        """Somebody who stops half-way is told what that means for the card."""
+        if not isinstance(error, PersonStopped):
+            return error
+        job = self._job
+        if job.renewal.state in PERSON_LEFT:
+            message = words.done_not_signed_in(job.identity, job.place.contact)
+        elif job.renewal.unsafe_to_leave:
+            message = words.pulled_unsafe(job.identity)
+        else:
+            return error
+        return PersonStopped(message.body, advice=message.advice)
 
     def _show_progress(self, state: State) -> None:
         shown = _SHOWN.get(self._job.renewal.way or Way.D, ())
