@@ -17,15 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from renewagent.algorithms import KEY_USAGES, key_algorithm, signature_algorithm
 from renewagent.card.head import certificate_algorithms, certificate_head, certificate_names
 from renewagent.errors import CardDataError
+from renewagent.loading import UNREADABLE
 from renewagent.model import SigningCertificate
 
-_REFUSALS = (
-    ValueError,
-    UnsupportedAlgorithm,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
 _SIZED = (rsa.RSAPublicKey, ec.EllipticCurvePublicKey, dsa.DSAPublicKey)
 _ASN1CRYPTO_NAMES = {
     "digital_signature": "digitalSignature",
@@ -65,7 +59,7 @@ def _usage_and_bits(der: bytes) -> tuple[frozenset[str] | None, int]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what it deprecates today it refuses tomorrow: see below
             return _by_cryptography(x509.load_der_x509_certificate(der))
-    except _REFUSALS:
+    except UNREADABLE:
         pass
     try:
         return _by_asn1crypto(lenient.Certificate.load(der, strict=True))

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.verification import (
     Criticality,
     ExtensionPolicy,
@@ -21,15 +20,9 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
+from renewagent.loading import UNREADABLE
+
 MOST_INTERMEDIATES = 6
-UNREADABLE = (
-    ValueError,
-    UnsupportedAlgorithm,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
-"""What `cryptography` raises, early or late, for a certificate that makes no sense."""
 
 
 def build_chain(

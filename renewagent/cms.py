@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs7 import PKCS7Options, PKCS7SignatureBuilder
 
+from renewagent.loading import load_certificate
+
 _HASHES: dict[str, hashes.HashAlgorithm] = {
     "sha256": hashes.SHA256(),
     "sha384": hashes.SHA384(),
@@ -35,9 +37,6 @@ _BROKEN = (
     OverflowError,
     RecursionError,
     UnsupportedAlgorithm,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
 )
 
 
@@ -125,7 +124,7 @@ def _certificates(signed: Any) -> list[x509.Certificate]:
     if not isinstance(signed["certificates"], cms.CertificateSet):
         return []
     found = signed["certificates"]
-    return [x509.load_der_x509_certificate(c.chosen.dump()) for c in found if c.name == "certificate"]
+    return [load_certificate(c.chosen.dump()) for c in found if c.name == "certificate"]
 
 
 def _signer_certificate(signer: Any, certificates: Sequence[x509.Certificate]) -> x509.Certificate:

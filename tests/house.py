@@ -32,6 +32,7 @@ FLOORS = (
             "renewagent.certificates",
             "renewagent.chains",
             "renewagent.cms",
+            "renewagent.loading",
             "renewagent.cmp",
             "renewagent.cmp.*",
             "renewagent.card",
@@ -106,6 +107,7 @@ SHARED_WIRE = (
     "renewagent.cmp.private",
     "renewagent.cmp.wire",
     "renewagent.cms",
+    "renewagent.loading",
     "renewagent.statements",
 )
 CMP_ANSWERING = ("renewagent.cmp.responder*", "renewagent_fixtures.mock_ra", "renewagent_fixtures.mock_ra.*")

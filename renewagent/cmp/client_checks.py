@@ -14,10 +14,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from renewagent.chains import UNREADABLE, build_chain
+from renewagent.chains import build_chain
 from renewagent.cmp import codec, macs, signatures
 from renewagent.cmp.client_words import CLOCK_TOLERANCE, misbehaved
 from renewagent.cmp.wire import Message, Oid
+from renewagent.loading import UNREADABLE, load_certificate
 from renewagent.names import Name, same_name
 
 MOST_EXTRA_CERTS = 32
@@ -104,12 +105,9 @@ def certificates(ders: Sequence[bytes]) -> list[x509.Certificate]:
     if len(ders) > 2 * MOST_EXTRA_CERTS:
         raise misbehaved("it brings too many certificates")
     try:
-        found = [x509.load_der_x509_certificate(der) for der in dict.fromkeys(ders)]
-        for certificate in found:  # extensions are parsed late: have it fail here, if it must
-            _ = (certificate.extensions, certificate.subject, certificate.issuer)
-    except UNREADABLE as error:
+        return [load_certificate(der) for der in dict.fromkeys(ders)]
+    except ValueError as error:
         raise misbehaved("it brings a certificate that cannot be read") from error
-    return found
 
 
 def _signer(message: Message, pool: Sequence[x509.Certificate]) -> x509.Certificate:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -15,6 +17,7 @@ from renewagent.cmp.responder_mac import MacScheme, is_mac, mac_scheme
 from renewagent.cmp.responder_signature import algorithm_known, may_sign_messages, signature_fits
 from renewagent.cmp.responder_words import Authority, Known, Refusal
 from renewagent.cmp.wire import BodyType, Header, Message, Oid
+from renewagent.loading import load_certificate
 
 FIRST_BODIES = frozenset(
     {BodyType.IR, BodyType.CR, BodyType.P10CR, BodyType.KUR, BodyType.RR, BodyType.GENM, BodyType.NESTED}
@@ -103,8 +106,6 @@ def authenticate(message: Message, authority: Authority, now: datetime) -> Calle
 
 
 def _by_secret(message: Message, authority: Authority) -> Caller:
-    import hmac
-
     caller = find_secret(message, authority)
     if caller is None or caller.scheme is None:
         raise Refusal("no shared secret has this reference", "badMessageCheck")
@@ -118,43 +119,69 @@ def _by_signature(message: Message, authority: Authority, now: datetime) -> Call
     if not message.extra_certs:
         raise Refusal("extraCerts begins with the certificate that protects the message", "badMessageCheck")
     first = message.extra_certs[0]
-    certificate = _loaded(first)
-    _check_signer(message.header, certificate)
+    signer = _signer(first)
+    certificate = signer.certificate
+    _check_signer(message.header, signer)
     covered = codec.protected_part(message.raw_header, message.raw_body)
     algorithm = message.header.protection_alg
     assert algorithm is not None  # noqa: S101  # the caller of this has looked
-    if not signature_fits(algorithm, certificate.public_key(), message.protection or b"", covered):
+    if not signature_fits(algorithm, signer.key, message.protection or b"", covered):
         raise Refusal("the protection does not verify under the first certificate of extraCerts", "badMessageCheck")
     known = authority.known(first, now)
     if known is None:
         _refuse_stranger(message)
-    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+    if not signer.begins <= now <= signer.ends:
         raise Refusal("the certificate that protects the message is not in date", "signerNotTrusted")
     return Caller(certificate=certificate, der=first, known=known)
 
 
 def _loaded(certificate: bytes) -> x509.Certificate:
     try:
-        loaded = x509.load_der_x509_certificate(certificate)
-        loaded.public_key()
-        _ = loaded.subject, loaded.issuer, loaded.extensions
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as problem:
+        return load_certificate(certificate)
+    except ValueError as problem:
         raise Refusal("a certificate in extraCerts cannot be read", "badMessageCheck") from problem
-    return loaded
 
 
-def _check_signer(header: Header, certificate: x509.Certificate) -> None:
+@dataclass(frozen=True, slots=True)
+class _Signer:
+    """A protecting certificate, taken apart."""
+
+    certificate: x509.Certificate
+    key: object
+    sender: bytes
+    identifier: bytes | None
+    may_sign: bool
+    begins: datetime
+    ends: datetime
+
+
+@lru_cache(maxsize=4096)  # the certConf comes under the same certificate as its request
+def _signer(certificate: bytes) -> _Signer:
+    loaded = _loaded(certificate)
+    try:
+        identifier = loaded.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    except x509.ExtensionNotFound:
+        identifier = None
+    return _Signer(
+        certificate=loaded,
+        key=loaded.public_key(),
+        sender=codec.directory(loaded.subject),
+        identifier=identifier,
+        may_sign=may_sign_messages(loaded),
+        begins=loaded.not_valid_before_utc,
+        ends=loaded.not_valid_after_utc,
+    )
+
+
+def _check_signer(header: Header, signer: _Signer) -> None:
     if header.sender_kid is None:
         raise Refusal("the senderKID is missing", "badMessageCheck")
-    try:
-        identifier = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-    except x509.ExtensionNotFound:
-        identifier = header.sender_kid  # nothing to hold it against (RFC 9483 3.1)
-    if header.sender_kid != identifier:
+    # Without a subjectKeyIdentifier there is nothing to hold it against (RFC 9483 3.1).
+    if signer.identifier not in (None, header.sender_kid):
         raise Refusal("the senderKID is not that of the first certificate of extraCerts", "badMessageCheck")
-    if header.sender != codec.directory(certificate.subject):
+    if header.sender != signer.sender:
         raise Refusal("the sender is not the subject of the certificate that protects the message", "badMessageCheck")
-    if not may_sign_messages(certificate):
+    if not signer.may_sign:
         raise Refusal("a certificate without digitalSignature cannot protect messages", "badMessageCheck")
 
 
