@@ -22,6 +22,7 @@ from renewagent.rules import Contact
 T = TypeVar("T")
 
 SYSTEM_FILE = Path("/etc/renewagent/config.toml")
+CONFIGURATION_FILE = f"the configuration file ({SYSTEM_FILE}, unless --config names another)"
 
 
 def user_file() -> Path:
@@ -39,11 +40,13 @@ def _user_state() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class RaSettings:
-    """The Registration Authority: its CMP URL, the PEM file of its root, and where people sign in if not by default."""
+    """The Registration Authority: its CMP URL, the PEM file of its root, and where people sign in if not by default.
+    `timeout`: seconds for one exchange with it."""
 
     url: str | None = None
     root: Path | None = None
     sign_in_url: str | None = None
+    timeout: int = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +231,7 @@ def _check_files(overrides: Overrides) -> None:
 
 def _needed(value: T | None, missing: str, key: str, option: str) -> T:
     if value is None:
-        raise ConfigurationError(missing, advice=f"Set {key} in {SYSTEM_FILE} or use {option}.")
+        raise ConfigurationError(missing, advice=f"Set {key} in {CONFIGURATION_FILE} or use {option}.")
     return value
 
 

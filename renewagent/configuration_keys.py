@@ -137,6 +137,7 @@ KEYS: Mapping[str, Callable[[object, Place], object]] = MappingProxyType(
         "ra.url": read_url,
         "ra.root": read_path,
         "ra.sign_in_url": read_url,
+        "ra.timeout": read_seconds,
         "campaign.urls": read_sources,
         "campaign.anchor": read_path,
         "card.management_key": read_management_key,

@@ -8,18 +8,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from renewagent.agent import words
 from renewagent.agent.control import ask_agent, runtime_folder
-from renewagent.agent.options import configuration_of, words_of
+from renewagent.agent.options import configuration_of, contact_named, words_of
 from renewagent.cli.answer import emit, say
-from renewagent.errors import NoCard, NoReader, RenewAgentError
 from renewagent.model import Verdict
 
 if TYPE_CHECKING:
     from renewagent.agent.full_inspection import Inspection
-    from renewagent.card.interface import Readers
     from renewagent.configuration import Configuration
 
 
@@ -30,10 +29,9 @@ def agent(arguments: argparse.Namespace) -> NoReturn:
     from renewagent.names import format_name
 
     configuration = configuration_of(arguments)
-    if configuration.campaign.urls:
-        configuration.campaign_anchor()  # says now what every fetch would say
+    _check_certificates(configuration)
     state = configuration.agent.state_dir
-    with only_one(state):
+    with contact_named(configuration), only_one(state):
         pass
     settings = ResidentSettings(
         state_folder=state,
@@ -48,36 +46,49 @@ def agent(arguments: argparse.Namespace) -> NoReturn:
     os.execv(sys.executable, [sys.executable, "-P", "-m", "renewagent.agent.process", given])  # noqa: S606
 
 
+def _check_certificates(configuration: Configuration) -> None:
+    """Say now, to whoever starts the agent, what its children would find wrong hour after hour."""
+    from renewagent.campaign.pem import read_certificates
+
+    if configuration.campaign.urls:
+        read_certificates(configuration.campaign_anchor())
+    if configuration.ra.root is not None:
+        read_certificates(configuration.ra.root)
+
+
 def status(arguments: argparse.Namespace) -> int:
     """What the agent knows. Raises AgentError if none runs."""
-    state = configuration_of(arguments).agent.state_dir
-    document = {**ask_agent(runtime_folder(state), {"ask": "status"}), "renewals": _open_renewals(arguments)}
+    configuration = configuration_of(arguments)
+    state = configuration.agent.state_dir
+    with contact_named(configuration):
+        document = {**ask_agent(runtime_folder(state), {"ask": "status"}), "renewals": _open_renewals(state)}
     if arguments.json:
         emit(document)
     else:
-        say("\n".join(_status_lines(document)))
+        say("\n".join(_status_lines(document, datetime.now().astimezone())))
     return 0
 
 
-def _open_renewals(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def _open_renewals(state: Path) -> list[dict[str, Any]]:
     """Renewals that were begun here and are not finished."""
     from renewagent.agent.journal import Journal
 
-    path = configuration_of(arguments).agent.state_dir / "journal.db"
+    path = state / "journal.db"
     if not path.exists():
         return []
     with Journal(path) as journal:
         return [{"renewal": one.renewal, "card": one.card} for one in journal.open_renewals()]
 
 
-def _status_lines(document: dict[str, Any]) -> Iterator[str]:
-    yield f"The agent has been running since {document['agent']['started']}."
+def _status_lines(document: dict[str, Any], now: datetime) -> Iterator[str]:
+    started = datetime.fromisoformat(document["agent"]["started"]).astimezone()
+    yield f"The agent is running; it was started {words.time_in_words(started, now)}."
     if not document["pcsc"]["ok"]:
         yield f"Smartcards cannot be checked now: {document['pcsc']['problem']}"
     elif not document["readers"]:
         yield "There is no smartcard reader."
     for reader in document["readers"]:
-        yield f"{reader['reader']}: {_reader_line(reader)}"
+        yield f"\n{reader['reader']}:\n{_reader_line(reader)}\n"
     campaigns = document["campaigns"]
     names = ", ".join(f"{one['id']} (version {one['version']})" for one in campaigns["accepted"])
     yield f"Campaigns: {names or 'none'}."
@@ -89,62 +100,58 @@ def _status_lines(document: dict[str, Any]) -> Iterator[str]:
 
 def _reader_line(reader: dict[str, Any]) -> str:
     if not reader["present"]:
-        return "no smartcard."
+        return "There is no smartcard in this reader."
     if reader["renewing"]:
-        return "this smartcard is being renewed."
+        return "This smartcard is being renewed."
     if reader["message"] is None:
-        return "this smartcard is being checked."
-    return str(reader["message"]).replace("\n", " ")
+        return "This smartcard is being checked."
+    return str(reader["message"])
 
 
 def inspect(arguments: argparse.Namespace) -> int:
     """Check the cards in all readers, or in the one named, in this very process."""
+    configuration = configuration_of(arguments)
+    with contact_named(configuration):
+        return _inspect(arguments, configuration, datetime.now(UTC))
+
+
+def _inspect(arguments: argparse.Namespace, configuration: Configuration, now: datetime) -> int:
     from renewagent.agent.campaigns import campaigns_in_force
     from renewagent.agent.inspection_child import inspect_reader
-    from renewagent.agent.workstation import open_readers
+    from renewagent.agent.workstation import filled_readers, open_readers
 
-    configuration, now = configuration_of(arguments), datetime.now(UTC)
     in_force = campaigns_in_force(configuration, now, apart=bool(arguments.campaign or arguments.campaign_anchor))
     for problem in in_force.problems:
         say(problem.message)
     cards: list[dict[str, Any]] = []
     with closing(open_readers(configuration.card.readers)) as readers:
-        for name in _filled(readers, arguments.reader):
+        for name in filled_readers(readers, arguments.reader):
             inspection = inspect_reader(configuration, in_force.all, readers, name, now)
             cards.append(inspection.document())
             _tell(inspection, configuration, in_force.all, now)
-    ok = all(card["verdict"] != Verdict.UNREADABLE.value for card in cards)
+    # Told to judge by campaigns, and none could be had: then nobody knows whether these cards are good.
+    judged = bool(in_force.campaigns) or not in_force.problems
+    ok = judged and all(card["verdict"] != Verdict.UNREADABLE.value for card in cards)
     if arguments.json:
         emit({"ok": ok, "cards": cards})
     return 0 if ok else 1
-
-
-def _filled(readers: Readers, wanted: str | None) -> list[str]:
-    """The readers to look into. Raises NoReader, NoCard."""
-    states = readers.states()
-    if not states:
-        raise NoReader("There is no smartcard reader.")
-    if wanted is not None and wanted not in states:
-        raise NoReader(f"There is no smartcard reader called {wanted}.", advice=f"There are: {', '.join(states)}.")
-    filled = [name for name, state in sorted(states.items()) if state.present and wanted in (None, name)]
-    if not filled:
-        raise NoCard("There is no smartcard in the reader.")
-    return filled
 
 
 def _tell(inspection: Inspection, configuration: Configuration, campaigns: list[Any], now: datetime) -> None:
     say(f"{inspection.reader}:")
     judgement = inspection.judgement
     campaign = next((one for one in campaigns if one.id == judgement.finding.campaign), None)
-    message = words.for_finding(judgement.finding, campaign, now.astimezone(), now, configuration.contact)
+    message = words.for_finding(
+        judgement.finding, campaign, now.astimezone(), now, configuration.contact, judged=bool(campaigns)
+    )
     if judgement.revoked and message.kind == "not-affected":
         message = words.revoked(configuration.contact)
-    if isinstance(judgement.error, RenewAgentError):
-        message = words.unreadable(judgement.error.message, configuration.contact, judgement.error.code)
+    if judgement.error is not None:
+        error = judgement.error
+        message = words.unreadable(error.message, configuration.contact, error.code, error.advice)
     say(message.text)
-    reason = judgement.finding.reason
-    if reason not in message.text:
-        say(reason)
-    if judgement.note:
-        say(judgement.note)
+    reason = judgement.finding.reason if message.kind != "not-judged" else ""
+    for more in (reason, words.tries_in_words(inspection.pin_tries), judgement.note):
+        if more not in message.text:
+            say(more)
     say("")

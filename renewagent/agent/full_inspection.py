@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from renewagent.agent.inspector import (
     NO_SIGNING_CERTIFICATE,
     CountingConnection,
+    HeadResult,
     inspect_head,
     is_signing_issuer,
     unreadable,
@@ -89,6 +90,7 @@ class Inspection:
             "revoked": judgement.revoked,
             "nothing_open": judgement.nothing_open,
             "note": judgement.note or None,
+            "error": error_document(judgement.error) if judgement.error is not None else None,
         }
 
 
@@ -119,7 +121,7 @@ class Inspector:
         if heads.finding is not None and heads.slot is None:
             return Judgement(heads.finding, error=heads.error)
         slots = (heads.slot,) if heads.slot is not None else heads.to_read
-        return self._by_ra(self._read(driver, slots, heads.slot is not None, now))
+        return self._by_ra(self._found(self._read(driver, slots, heads.slot is not None, now), heads))
 
     def _by_card(self, driver: CardDriver, now: datetime) -> Judgement:
         try:
@@ -128,7 +130,12 @@ class Inspector:
             return _unreadable(error)
         if heads.finding is not None:
             return Judgement(heads.finding, heads.slot, error=heads.error)
-        return self._read(driver, heads.to_read, heads.slot is not None, now)
+        return self._found(self._read(driver, heads.to_read, heads.slot is not None, now), heads)
+
+    def _found(self, judgement: Judgement, heads: HeadResult) -> Judgement:
+        """A card is not without a signing certificate when there is one that cannot be read."""
+        missing = judgement.finding.verdict is Verdict.NO_CERTIFICATE
+        return _unreadable(heads.error) if missing and heads.error is not None else judgement
 
     def _read(self, driver: CardDriver, slots: Sequence[Slot], known: bool, now: datetime, tries: int = 2) -> Judgement:
         """`known`: heads told which certificate signs. Once more when another program resets the card meanwhile."""
@@ -174,6 +181,11 @@ class Inspector:
             finding = replace(judgement.finding, verdict=Verdict.PART_WAY, reason=_part_way(head, standing.state))
             return replace(judgement, finding=finding, revoked=standing.revoked)
         return replace(judgement, revoked=standing.revoked, nothing_open=not standing.revoked)
+
+
+def error_document(error: RenewAgentError) -> dict[str, str]:
+    """An error in `--json` documents."""
+    return {"code": error.code, "message": error.message, "advice": error.advice}
 
 
 def _part_way(head: CertificateHead, state: str | None) -> str:

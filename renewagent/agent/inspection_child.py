@@ -13,7 +13,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
-from renewagent.agent.full_inspection import AskRa, Inspection, Inspector
+from renewagent.agent.full_inspection import AskRa, Inspection, Inspector, error_document
 from renewagent.agent.options import add_configuration_options, configuration_of
 from renewagent.agent.ra_desk import RaDesk, utc_now
 from renewagent.agent.reader_worker import within
@@ -46,7 +46,8 @@ def ra_enquiry(configuration: Configuration) -> AskRa | None:
     """The RA's PIN-less status address, None without an RA."""
     if configuration.ra.url is None:
         return None
-    transport = HttpRaTransport(configuration.ra.url, root_file=configuration.ra.root, timeout=RA_LIMIT)
+    limit = min(RA_LIMIT, configuration.ra.timeout)
+    transport = HttpRaTransport(configuration.ra.url, root_file=configuration.ra.root, timeout=limit)
     return RaDesk(transport, (), "", utc_now).standing
 
 
@@ -59,8 +60,7 @@ def main(words: list[str]) -> int:
     try:
         document = _inspect(configuration_of(arguments), arguments.reader)
     except RenewAgentError as error:
-        said = {"code": error.code, "message": error.message, "advice": error.advice}
-        document = {"ok": False, "error": said}
+        document = {"ok": False, "error": error_document(error)}
     sys.stdout.write(json.dumps(document))
     return 0
 

@@ -125,7 +125,8 @@ def _judged(head: CertificateHead, slot: Slot, campaigns: Sequence[Campaign], no
 
 def _none_found(broken: CardError | None, filled: list[Slot], issuers_known: bool) -> HeadResult:
     if filled and not issuers_known:
-        return HeadResult(None, to_read=tuple(filled))  # only key usage can tell, and no head holds it
+        # Only key usage can tell, and no head holds it; what is broken may be the one that we look for.
+        return HeadResult(None, to_read=tuple(filled), error=broken)
     if broken is not None:
         return unreadable(broken)
     why = " None of its certificates is from a signing issuer." if filled else ""

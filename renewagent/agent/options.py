@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from renewagent.agent import words
 from renewagent.configuration import Configuration, Overrides, load
+from renewagent.errors import ConfigurationError, RenewAgentError
 
 
 def add_configuration_options(parser: argparse.ArgumentParser, *, overrides: bool = True) -> None:
@@ -30,6 +33,18 @@ def configuration_of(arguments: argparse.Namespace) -> Configuration:
         campaign_anchor=getattr(arguments, "campaign_anchor", None),
     )
     return load(arguments.config, overrides)
+
+
+@contextmanager
+def contact_named(configuration: Configuration) -> Iterator[None]:
+    """An error that passes says whom to ask, as the configuration has it; not one about the configuration itself."""
+    try:
+        yield
+    except ConfigurationError:
+        raise
+    except RenewAgentError as error:
+        error.advice = words.advice_with_contact(error, configuration.contact)
+        raise
 
 
 def words_of(arguments: argparse.Namespace) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from renewagent.agent import words
 from renewagent.agent.prompts import Prompter
 from renewagent.card.interface import AdminSession, CardDriver, SigningSession, TellsTries
-from renewagent.errors import CardReset, WrongPin
+from renewagent.errors import CardReset, LastPinTry, PinBlocked, WrongPin
 from renewagent.model import Slot
 from renewagent.pin import Pin, RefusedPins
 
@@ -44,7 +44,10 @@ class KeyDoesNotFit(Exception):
 
 
 class Passcode:
-    """Asks the person for the PIN once, runs signing sessions with it, and asks again after a refusal."""
+    """Asks the person for the PIN once, runs signing sessions with it, and asks again after a refusal.
+
+    Nobody is asked for a PIN that would not be sent: with one try left, or none, asking is refused instead.
+    """
 
     def __init__(self, prompter: Prompter) -> None:
         self._prompter = prompter
@@ -97,19 +100,28 @@ class Passcode:
         identity = card.identity()
         while True:
             tries = card.pin_tries()
+            refuse_few_tries(tries)
             pin = self._prompter.ask_pin(identity, tries, words.pin_wanted(identity, tries))
             if not self._refused.holds(str(identity), pin):
                 return pin
             pin.wipe()
-            self._prompter.tell(words.pin_known_wrong(identity))
+            self._prompter.tell(words.pin_known_wrong())
 
     def _note_refusal(self, card: RenewableCard, tries_left: int) -> None:
         identity = card.identity()
         if self._pin is not None:
             self._refused.add(str(identity), self._pin)
         self.drop()
-        if tries_left > 1:  # at one try left the next session refuses, and says so
-            self._prompter.tell(words.wrong_pin(identity, tries_left))
+        refuse_few_tries(tries_left, "Your passcode was wrong. ")
+        self._prompter.tell(words.wrong_pin(tries_left))
+
+
+def refuse_few_tries(tries: int | None, before: str = "") -> None:
+    """Raise PinBlocked or LastPinTry where no try may be spent; `before` is a sentence that goes first."""
+    if tries == 0:
+        raise PinBlocked(f"{before}There are no tries left for the passcode of this smartcard.")
+    if tries == 1:
+        raise LastPinTry(f"{before}There is 1 try left for the passcode of this smartcard.")
 
 
 class FittingSession:

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from renewagent.agent import words
 from renewagent.agent.control import ControlServer
 from renewagent.agent.resident import Resident, ResidentSettings
 from renewagent.agent.watcher import Watcher
@@ -33,6 +34,7 @@ from renewagent_drivers import open_card
 log = logging.getLogger(__name__)
 
 LOCK = "agent.lock"
+_ROOM_OR_LEAVE = "Ask your IT support to see that there is room, and that renewagent may write there."
 
 
 def run(settings: ResidentSettings, runtime_folder: Path, readers: str, *, at_terminal: bool) -> None:
@@ -48,12 +50,18 @@ def run(settings: ResidentSettings, runtime_folder: Path, readers: str, *, at_te
             ping=lambda: notify("WATCHDOG=1"),
             now=lambda: datetime.now(UTC),
         )
-        control = ControlServer(runtime_folder, resident.answer, lambda _number: watcher.stop())
+        try:
+            control = ControlServer(runtime_folder, resident.answer, lambda _number: watcher.stop())
+        except OSError as error:
+            said = f"renewagent cannot open its socket in {runtime_folder}: {error.strerror}."
+            raise AgentError(said, advice=_ROOM_OR_LEAVE) from error
         serving = threading.Thread(target=control.run, name="control", daemon=True)
         with _signals_to(control.wake_fd):
             serving.start()
             resident.start()
             log.info("agent.started pid=%d", os.getpid())
+            if at_terminal:
+                _tell_at_terminal(words.watching())
             notify("READY=1")
             watcher.run(resident.handle)
             notify("STOPPING=1")
@@ -70,7 +78,9 @@ def only_one(state_folder: Path) -> Iterator[None]:
         state_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(state_folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise AgentError(f"renewagent cannot write in its folder {state_folder}: {error.strerror}.") from error
+        raise AgentError(
+            f"renewagent cannot write in its folder {state_folder}: {error.strerror}.", advice=_ROOM_OR_LEAVE
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -170,6 +180,8 @@ def main(words: list[str], say: Callable[[str], object] = sys.stderr.write) -> i
         run(_settings(given), Path(given["runtime_folder"]), given["readers"], at_terminal=at_terminal)
     except RenewAgentError as error:
         say(f"{error.message}\n{error.advice}\n")
+        return 1
+    except KeyboardInterrupt:  # before the handlers stood
         return 1
     return 0
 

@@ -130,7 +130,7 @@ def _nothing_to_do(
     if judged.error is not None:
         raise judged.error
     if finding.verdict is not Verdict.UNAFFECTED:
-        raise RenewalImpossible(finding.reason)
+        raise RenewalImpossible(finding.reason, advice="Check that this is the smartcard you sign prescriptions with.")
     now = place.now()
     place.prompter.tell(words.not_affected(now.astimezone(), now))
     return {

@@ -14,7 +14,7 @@ from typing import Any
 
 from renewagent.agent.children import start_child
 from renewagent.agent.control import ask_agent, runtime_folder
-from renewagent.agent.options import configuration_of, words_of
+from renewagent.agent.options import configuration_of, contact_named, words_of
 from renewagent.agent.prompts import serve_channel
 from renewagent.agent.terminal import TerminalPrompter
 from renewagent.cli.answer import emit
@@ -36,7 +36,12 @@ class ChildsError(RenewAgentError):
 def renew(arguments: argparse.Namespace) -> int:
     """Renew the card in the reader, or in each of the readers. Raises what kept it from beginning."""
     configuration = configuration_of(arguments)
-    folder = runtime_folder(configuration.agent.state_dir)
+    with contact_named(configuration):
+        result = _result(arguments, runtime_folder(configuration.agent.state_dir))
+    return _answer(result, as_json=arguments.json)
+
+
+def _result(arguments: argparse.Namespace, folder: Path) -> dict[str, Any] | None:
     ours, theirs = socket.socketpair()
     with closing(ours):
         with closing(theirs):
@@ -44,7 +49,7 @@ def renew(arguments: argparse.Namespace) -> int:
         result = serve_channel(ours, TerminalPrompter())
     if child is not None:
         child.wait()
-    return _answer(result, as_json=arguments.json)
+    return result
 
 
 def _start(arguments: argparse.Namespace, folder: Path, descriptor: int) -> subprocess.Popen[bytes] | None:

@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 FULL_INSPECTION = "renewagent.agent.inspection_child"
 CAMPAIGNS = "renewagent.agent.campaigns"
 WORKER = "renewagent.agent.worker"
-_QUIET = frozenset({"not-affected", "no-certificate"})
+_QUIET = frozenset({"not-affected", "not-judged", "no-certificate"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,11 @@ class Resident:
             self._looked_up.add(head)
         campaign = next((c for c in self.status.campaigns if c.id == card["campaign"]), None)
         finding = Finding(Verdict(card["verdict"]), card["reason"], head, card["campaign"], card["rule"])
-        message = words.for_finding(finding, campaign, now.astimezone(), now, self._settings.contact)
+        message = words.for_finding(
+            finding, campaign, now.astimezone(), now, self._settings.contact, judged=bool(self.status.campaigns)
+        )
+        if error := card.get("error"):
+            message = words.unreadable(card["reason"], self._settings.contact, str(error["code"]), str(error["advice"]))
         if card.get("revoked") and message.kind == "not-affected":
             message = words.revoked(self._settings.contact)
         log.info("card.judged reader=%s verdict=%s campaign=%s", reader, card["verdict"], card["campaign"])
@@ -288,7 +292,7 @@ class Resident:
 
 def head_card_document(reader: str, check: HeadCheck) -> dict[str, Any]:
     """The card document of `inspect --json` as far as heads tell it; `verdict` is None where they do not settle it."""
-    finding = check.result.finding
+    finding, error = check.result.finding, check.result.error
     return {
         "reader": reader,
         "card": None,
@@ -299,4 +303,5 @@ def head_card_document(reader: str, check: HeadCheck) -> dict[str, Any]:
         "certificate": head_document(check.result.head),
         "check": {"apdus": check.apdus, "bytes": check.octets},
         "pin_tries": None,
+        "error": {"code": error.code, "message": error.message, "advice": error.advice} if error else None,
     }

@@ -16,7 +16,7 @@ from cryptography import x509
 
 from renewagent.agent import words
 from renewagent.agent.job import Job, new_key_type, public_key_of, sha256
-from renewagent.agent.passcode import KeyDoesNotFit
+from renewagent.agent.passcode import KeyDoesNotFit, refuse_few_tries
 from renewagent.agent.ra_desk import Outgoing
 from renewagent.card.interface import AdminSession, SigningSession
 from renewagent.cmp import private
@@ -24,8 +24,6 @@ from renewagent.cmp.client import CmpClient, Confirmed, Credential, Issued, Phas
 from renewagent.errors import (
     CardDataError,
     CardRefused,
-    LastPinTry,
-    PinBlocked,
     RaError,
     RaMisbehaved,
     RaRefused,
@@ -48,7 +46,7 @@ def preflight(job: Job, record: Record) -> Event:
     if job.old.head.not_after <= job.place.now():
         message = words.expired(job.old.head.not_after, job.place.contact)
         raise RenewalImpossible(message.body, advice=message.advice)
-    _refuse_few_tries(job)
+    refuse_few_tries(job.card.pin_tries())
     job.authentication_certificate()
     tickets = job.place.desk.nonce() is not None
     way = choose_way(
@@ -313,14 +311,6 @@ def _without_ticket(job: Job) -> Event:
     if not job.place.way_d_without_tickets:
         raise RenewalImpossible("The Registration Authority gives no permission in advance to renew this smartcard.")
     return Event(Kind.NO_TICKETS)
-
-
-def _refuse_few_tries(job: Job) -> None:
-    tries = job.card.pin_tries()
-    if tries == 0:
-        raise PinBlocked("There are no tries left for the passcode of this smartcard.")
-    if tries == 1:
-        raise LastPinTry("There is 1 try left for the passcode of this smartcard.")
 
 
 def _prove_administration(job: Job) -> None:

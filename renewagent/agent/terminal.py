@@ -30,19 +30,21 @@ class TerminalPrompter:
     def __init__(self, source: int = 0, out: TextIO | None = None) -> None:
         self._source = source
         self._out = sys.stderr if out is None else out
+        self._amid_progress = False
 
     def tell(self, message: Message) -> None:
         """See `Prompter`."""
-        self._write(message.text + "\n")
+        self._paragraph(message.text + "\n")
 
     def progress(self, step: int, of: int, text: str, seconds_left: float | None = None) -> None:
         """See `Prompter`."""
         self._write(words.running(step, of, text, seconds_left))
+        self._amid_progress = True
 
     def confirm(self, message: Message) -> bool:
         """See `Prompter`. Enter takes the first action."""
         first, *others = message.actions or ("Go on", "Stop")
-        self._write(message.text)
+        self._paragraph(message.text)
         self._write(f"  1  {first}\n  2  {others[0] if others else 'Stop'}")
         while True:
             answer = self._line("Type 1 or 2, then Enter: ").decode("utf-8", "replace").strip().lower()
@@ -51,7 +53,7 @@ class TerminalPrompter:
 
     def ask_pin(self, card: CardIdentity, tries_left: int | None, message: Message) -> Pin:
         """See `Prompter`."""
-        self._write(message.text)
+        self._paragraph(message.text)
         octets = self._line("Passcode (it is not shown): ", secret=True)
         try:
             if not octets:
@@ -62,11 +64,16 @@ class TerminalPrompter:
 
     def card_wanted(self, act: CardAct, reader: str, card: CardIdentity | None, message: Message) -> None:
         """See `Prompter`."""
-        self._write(message.text + "\n")
+        self._paragraph(message.text + "\n")
 
     def stopped(self) -> bool:
         """See `Prompter`. A terminal stops by Ctrl-C."""
         return False
+
+    def _paragraph(self, text: str) -> None:
+        """With an empty line between it and the lines of progress before it."""
+        self._write(f"\n{text}" if self._amid_progress else text)
+        self._amid_progress = False
 
     def _write(self, text: str) -> None:
         """Names come from cards and documents: no control character of theirs reaches the terminal."""

@@ -7,9 +7,12 @@ ends at a person. Nothing here prints, asks or decides.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
+from renewagent import errors
 from renewagent.errors import RenewAgentError
 from renewagent.model import CardIdentity, Finding, Verdict
 from renewagent.rules import Campaign, Contact
@@ -164,10 +167,26 @@ def no_certificate(contact: Contact) -> Message:
     return Message("no-certificate", "This smartcard cannot sign", body, advice)
 
 
-def unreadable(reason: str, contact: Contact, code: str = "RA-CARD-DATA") -> Message:
-    """The card could not be read; `reason` says why in a full sentence."""
-    advice = _join("Take the smartcard out, put it back in and wait a few seconds.", contact_in_words(contact))
-    return Message("unreadable", "This smartcard cannot be read", reason, advice, code)
+def unreadable(reason: str, contact: Contact, code: str = "RA-CARD-DATA", advice: str = "") -> Message:
+    """The card could not be read; `reason` says why in a full sentence, `advice` what to do if that is known."""
+    usual = "Take the smartcard out, put it back in and wait a few seconds."
+    return Message(
+        "unreadable", "This smartcard cannot be read", reason, _join(advice or usual, contact_in_words(contact)), code
+    )
+
+
+def not_judged() -> Message:
+    """There is nothing to judge a card by: it must not be called good."""
+    body = "There is no notice from your Registration Authority on this computer to check it by."
+    return Message("not-judged", "This smartcard was not checked", body, "Ask your IT support if this lasts.")
+
+
+def tries_in_words(tries_left: int | None) -> str:
+    """A sentence where a passcode can no longer be typed here, else nothing."""
+    if tries_left is None or tries_left > 1:
+        return ""
+    left = "There are no tries left" if tries_left == 0 else "There is 1 try left"
+    return f"{left} for its passcode: your Registration Authority can unlock it."
 
 
 def revoked(contact: Contact) -> Message:
@@ -185,9 +204,16 @@ def expired(not_after: datetime, contact: Contact) -> Message:
 
 
 def for_finding(
-    finding: Finding, campaign: Campaign | None, checked: datetime, now: datetime, contact: Contact
+    finding: Finding,
+    campaign: Campaign | None,
+    checked: datetime,
+    now: datetime,
+    contact: Contact,
+    *,
+    judged: bool = True,
 ) -> Message:
-    """The message for a finding. `contact` is the configuration's, used where the campaign names none."""
+    """The message for a finding. `contact` is the configuration's, used where the campaign names none; not `judged`:
+    there was no campaign at all to judge by."""
     whom = contact if campaign is None or not contact_in_words(campaign.contact) else campaign.contact
     if finding.verdict is Verdict.AFFECTED and campaign is not None:
         return affected(replace(campaign, contact=whom), finding.rule)
@@ -199,7 +225,7 @@ def for_finding(
         return unreadable(finding.reason, whom)
     if finding.head is not None and finding.head.not_after < now:
         return expired(finding.head.not_after, whom)
-    return not_affected(checked, now)
+    return not_affected(checked, now) if judged else not_judged()
 
 
 # --- while renewing -------------------------------------------------------------------------------------------------
@@ -218,50 +244,22 @@ def pin_wanted(card: CardIdentity, tries_left: int | None) -> Message:
     return Message("pin", "Passcode (PIN)", _join(f"Type the passcode (PIN) of {card_in_words(card)}.", tries))
 
 
-def wrong_pin(card: CardIdentity, tries_left: int) -> Message:
-    """The card refused what was typed; more than one try is left."""
+def wrong_pin(tries_left: int) -> Message:
+    """The card refused what was typed; more than one try is left, and the question follows again."""
     body = f"Your passcode was wrong. You have {_tries(tries_left)} left."
-    return Message(
-        "wrong-pin", "Wrong passcode", body, f"Type the passcode of {card_in_words(card)} again.", "RA-PIN-WRONG"
-    )
+    return Message("wrong-pin", "Wrong passcode", body)
 
 
-def pin_known_wrong(card: CardIdentity) -> Message:
-    """The person typed once more what the card has refused already: it is not sent again."""
+def pin_known_wrong() -> Message:
+    """The person typed once more what the card has refused already: it is not sent again, and the question follows."""
     body = "That is the passcode that did not work before. It was not tried again, and no try was used."
-    return Message(
-        "pin-known-wrong", "Wrong passcode", body, f"Type the passcode of {card_in_words(card)}.", "RA-PIN-WRONG"
-    )
-
-
-def one_try_left(contact: Contact, *, just_refused: bool = True) -> Message:
-    """We do not spend the last try."""
-    body = _join("Your passcode was wrong." if just_refused else "", "1 try left.")
-    advice = _join(
-        "Stop here and unlock your smartcard first. Your Registration Authority can help.", contact_in_words(contact)
-    )
-    return Message("one-try-left", "Stop here", body, advice, "RA-PIN-LAST-TRY")
-
-
-def blocked(contact: Contact) -> Message:
-    """No tries left."""
-    advice = _join("Ask your Registration Authority to unlock it.", contact_in_words(contact))
-    return Message(
-        "blocked", "Your smartcard is locked", "There are no tries left for its passcode.", advice, "RA-PIN-BLOCKED"
-    )
+    return Message("pin-known-wrong", "Wrong passcode", body)
 
 
 def running(step: int, of: int, text: str, seconds_left: float | None) -> str:
     """`Renewing. Keep the smartcard in. Step 2 of 4: making the new key. About 1 minute left.`"""
     left = f"{_capital(duration_in_words(seconds_left))} left." if seconds_left is not None else ""
     return _join("Renewing. Keep the smartcard in.", f"Step {step} of {of}: {text}.", left)
-
-
-def pulled_safe() -> Message:
-    """The card went away before anything was changed on it."""
-    body = "Renewal stopped because the smartcard was removed. Nothing changed. You can carry on using it as before."
-    advice = "Put it back in and run: renewagent renew."
-    return Message("pulled-safe", "Renewal stopped", body, advice, actions=("Try again", "Not now"))
 
 
 def pulled_unsafe(card: CardIdentity | None) -> Message:
@@ -287,11 +285,6 @@ def sign_in_again(card: CardIdentity | None, *, removal_ends_session: bool) -> M
 def insert_again(card: CardIdentity | None) -> Message:
     """The card is out; it is wanted back."""
     return Message("insert-again", "Put your smartcard back in", f"Insert {card_in_words(card)} to sign in again.")
-
-
-def insert_card() -> Message:
-    """No card in any reader."""
-    return Message("insert", "Insert your smartcard", "Put the smartcard that you want to renew into the reader.")
 
 
 def done(card: CardIdentity | None) -> Message:
@@ -321,11 +314,6 @@ def wrong_card(seen: CardIdentity, wanted: CardIdentity) -> Message:
 # --- when something else is in the way --------------------------------------------------------------------------------
 
 
-def ra_needed(why: str, contact: Contact) -> Message:
-    """Nothing safe can be done here; `why` is a full sentence."""
-    return Message("ra-needed", "See your Registration Authority", why, _see_ra(contact), "RA-IMPOSSIBLE")
-
-
 def waiting(minutes: int, contact: Contact) -> Message:
     """The RA says "come back later"."""
     body = "The Registration Authority has your request and is looking at it. You do not need to do anything."
@@ -333,21 +321,35 @@ def waiting(minutes: int, contact: Contact) -> Message:
     return Message("waiting", "Waiting for the Registration Authority", _join(body, after), contact_in_words(contact))
 
 
-def clock(seconds_off: float) -> Message:
-    """This computer's clock is too far off to renew safely."""
-    side = "fast" if seconds_off > 0 else "slow"
-    body = (
-        f"This computer's clock is {duration_in_words(abs(seconds_off))} {side}. Nothing was changed on the smartcard."
-    )
-    return Message(
-        "clock", "This computer's clock is wrong", body, "Ask your IT support to set it, then try again.", "RA-CLOCK"
-    )
+_TITLES: Mapping[type[RenewAgentError], str] = MappingProxyType(
+    {
+        errors.PinBlocked: "Your smartcard is locked",
+        errors.LastPinTry: "Stop here",
+        errors.UnsupportedCard: "This smartcard cannot be used here",
+        errors.CardDataError: "This smartcard cannot be read",
+        errors.CardRemoved: "The smartcard was removed",
+        errors.ClockError: "This computer's clock is wrong",
+        errors.RaUnreachable: "The Registration Authority cannot be reached",
+        errors.RenewalImpossible: "This smartcard cannot be renewed here",
+    }
+)
 
 
 def for_error(error: RenewAgentError, contact: Contact) -> Message:
     """Any error of ours: its sentence, its advice, its code in the small print, and whom to ask."""
-    advice = _join(error.advice, contact_in_words(contact))
-    return Message("error", "That did not work", error.message, advice, error.code)
+    title = _TITLES.get(type(error), "That did not work")
+    return Message("error", title, error.message, advice_with_contact(error, contact), error.code)
+
+
+def advice_with_contact(error: RenewAgentError, contact: Contact) -> str:
+    """What to do next; and whom to ask, unless the person can mend it alone and now (put the card in, say)."""
+    return error.advice if error.retry is errors.Retry.NOW else _join(error.advice, contact_in_words(contact))
+
+
+def watching() -> Message:
+    """Said at the terminal once the agent runs."""
+    body = "You will be told here when one must be renewed. Leave this window open, or press Ctrl-C to stop."
+    return Message("watching", "Watching for smartcards", body)
 
 
 def service_down() -> Message:

@@ -18,19 +18,19 @@ from typing import Any, cast
 
 from renewagent.agent import words
 from renewagent.agent.campaigns import Accepted, campaigns_in_force
-from renewagent.agent.full_inspection import Inspector
+from renewagent.agent.full_inspection import Inspector, error_document
 from renewagent.agent.job import Workplace
 from renewagent.agent.journal import Journal
-from renewagent.agent.options import add_configuration_options, configuration_of
+from renewagent.agent.options import add_configuration_options, configuration_of, contact_named
 from renewagent.agent.passcode import RenewableCard
 from renewagent.agent.prompts import ChannelPrompter, Prompter
 from renewagent.agent.ra_desk import RaDesk, utc_now
 from renewagent.agent.renew_card import renew_card
-from renewagent.agent.workstation import card_opener, open_readers
+from renewagent.agent.workstation import card_opener, filled_readers, open_readers
 from renewagent.campaign.pem import read_certificates
 from renewagent.card.interface import CardConnection
-from renewagent.configuration import Configuration
-from renewagent.errors import ConfigurationError, NoCard, NoReader, PersonStopped, RenewAgentError
+from renewagent.configuration import CONFIGURATION_FILE, Configuration
+from renewagent.errors import ConfigurationError, PersonStopped, RenewAgentError
 from renewagent.ra_transport import HttpRaTransport
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
     prompter = ChannelPrompter.from_fd(options.channel_fd)
     try:
         apart = bool(options.campaign or options.campaign_anchor)
-        document = renew(configuration_of(options), options.reader, prompter, apart=apart)
+        configuration = configuration_of(options)
+        with contact_named(configuration):
+            document = renew(configuration, options.reader, prompter, apart=apart)
     except RenewAgentError as error:
         document = refusal(error)
     except Exception as error:
@@ -63,6 +65,12 @@ def renew(
 
     `apart`: campaigns were named on the command line and are not the agent's to keep.
     """
+    if not configuration.campaign.urls:
+        raise ConfigurationError(
+            "No campaign is configured: nothing says which smartcards must be renewed.",
+            advice=f"Set campaign.urls in {CONFIGURATION_FILE} or use --campaign FILE.",
+        )
+    desk = open_desk(configuration)
     in_force = campaigns_in_force(configuration, utc_now(), apart=apart)
     if not in_force.campaigns and in_force.problems:
         raise in_force.problems[0]
@@ -72,7 +80,7 @@ def renew(
         place = Workplace(
             readers=readers,
             open_card=cast("Callable[[CardConnection], RenewableCard]", card_opener(configuration.card)),
-            desk=open_desk(configuration),
+            desk=desk,
             journal=journal,
             prompter=prompter,
             contact=configuration.contact,
@@ -84,7 +92,7 @@ def renew(
             configuration.card.signing_issuers,
             place.desk.standing,
         )
-        return _renew_all(place, inspector, campaigns, _readers_with_cards(place, reader))
+        return _renew_all(place, inspector, campaigns, filled_readers(readers, reader))
 
 
 def _renew_all(
@@ -98,36 +106,24 @@ def _renew_all(
             raise
         except RenewAgentError as error:
             place.prompter.tell(words.for_error(error, place.contact))
-            outcomes.append({"reader": name, "renewed": False, **refusal(error)})
+            outcomes.append({"reader": name, "renewed": False, "error": error_document(error)})
         if number < len(readers):
             renewed = sum(1 for outcome in outcomes if outcome["renewed"])
             place.prompter.tell(words.more_cards(renewed, len(readers), None))
     return {"ok": not any("error" in outcome for outcome in outcomes), "cards": outcomes}
 
 
-def _readers_with_cards(place: Workplace, wanted: str | None) -> list[str]:
-    states = place.readers.states()
-    if not states:
-        raise NoReader("There is no smartcard reader.")
-    if wanted is not None and wanted not in states:
-        raise NoReader(f"There is no smartcard reader called {wanted}.")
-    filled = [name for name, state in sorted(states.items()) if state.present and wanted in (None, name)]
-    if not filled:
-        raise NoCard("There is no smartcard in the reader.")
-    return filled
-
-
 def open_desk(configuration: Configuration) -> RaDesk:
     """The configured RA. Raises ConfigurationError."""
-    anchors = tuple(read_certificates(configuration.ra_root()))
-    transport = HttpRaTransport(configuration.ra_url(), root_file=configuration.ra_root())
+    url, root = configuration.ra_url(), configuration.ra_root()
+    anchors = tuple(read_certificates(root))
+    transport = HttpRaTransport(url, root, configuration.ra.timeout)
     return RaDesk(transport, anchors, configuration.sign_in_url(), utc_now)
 
 
 def refusal(error: RenewAgentError) -> dict[str, Any]:
     """The result document of something that did not succeed."""
-    said = {"code": error.code, "message": error.message, "advice": error.advice}
-    return {"ok": False, "error": said, "usage": isinstance(error, ConfigurationError)}
+    return {"ok": False, "error": error_document(error), "usage": isinstance(error, ConfigurationError)}
 
 
 def undumpable() -> None:

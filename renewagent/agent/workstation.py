@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from renewagent.card.interface import CardConnection, CardDriver, Readers
+from renewagent.errors import NoCard, NoReader
 from renewagent_drivers import FactoryKey, KeyFile, ManagementKey, PinProtectedKey, open_card
 
 if TYPE_CHECKING:
@@ -24,6 +25,19 @@ def open_readers(where: str) -> Readers:
     from renewagent.card.pcsc import PcscReaders
 
     return PcscReaders()
+
+
+def filled_readers(readers: Readers, wanted: str | None) -> list[str]:
+    """The readers that hold a card: all of them, or only `wanted`. Raises NoReader, NoCard."""
+    states = readers.states()
+    if not states:
+        raise NoReader("There is no smartcard reader.")
+    if wanted is not None and wanted not in states:
+        raise NoReader(f"There is no smartcard reader called {wanted}.", advice=f"There are: {', '.join(states)}.")
+    filled = [name for name, state in sorted(states.items()) if state.present and wanted in (None, name)]
+    if not filled:
+        raise NoCard("There is no smartcard in the reader.")
+    return filled
 
 
 def card_opener(settings: CardSettings) -> Callable[[CardConnection], CardDriver]:

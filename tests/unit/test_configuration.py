@@ -27,6 +27,7 @@ COMPLETE = """
 url = "https://ra.example:8443/.well-known/cmp"
 root = "/etc/renewagent/root.pem"
 sign_in_url = "https://login.example/start"
+timeout = 12
 
 [campaign]
 urls = ["https://ra.example/campaigns/eps.cms", "campaigns/local.cms"]
@@ -229,7 +230,7 @@ def test_what_is_missing_is_asked_for_when_it_is_needed() -> None:
         with pytest.raises(ConfigurationError) as refused:
             ask()
         assert refused.value.message == words
-        assert f"Set {key} in /etc/renewagent/config.toml or use --" in refused.value.advice
+        assert f"Set {key} in the configuration file (/etc/renewagent/config.toml, unless" in refused.value.advice
 
 
 def test_reading_it_costs_the_resident_agent_no_cryptography() -> None:

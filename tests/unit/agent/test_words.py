@@ -98,12 +98,12 @@ def test_a_wrong_card_is_named_by_both_endings() -> None:
     "message",
     [
         words.expired(NOW, RA),
-        words.blocked(RA),
-        words.one_try_left(RA),
+        words.for_error(errors.PinBlocked("No tries left."), RA),
+        words.for_error(errors.LastPinTry("1 try left."), RA),
         words.unreadable("It does not answer.", RA),
         words.no_certificate(RA),
         words.part_way(RA),
-        words.ra_needed("This card cannot be renewed here.", RA),
+        words.for_error(errors.RenewalImpossible("This card cannot be renewed here."), RA),
         words.waiting(60, RA),
         words.for_error(errors.RaUnreachable("The RA does not answer."), RA),
         words.done_not_signed_in(CARD, RA),
@@ -111,6 +111,10 @@ def test_a_wrong_card_is_named_by_both_endings() -> None:
 )
 def test_the_contact_is_there_where_a_message_ends_at_a_person(message: words.Message) -> None:
     assert "Contact: Registration Authority, 0300 303 5035, https://ra.example, weekdays 9 to 5." in message.text
+
+
+def test_nobody_is_sent_to_the_ra_for_what_mends_itself_by_hand() -> None:
+    assert "Contact" not in words.for_error(errors.CardRemoved("The smartcard was removed."), RA).text
 
 
 def test_an_error_keeps_its_code_in_the_small_print() -> None:
