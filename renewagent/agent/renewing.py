@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from renewagent.agent import words
 from renewagent.agent.job import Job
+from renewagent.agent.passcode import KeyDoesNotFit
 from renewagent.agent.recovery import resume
 from renewagent.agent.sign_in import come_back, remove, sign_in, wait_for_card
 from renewagent.agent.steps import STEPS, Step
 from renewagent.errors import (
+    CardDataError,
     CardRemoved,
     CardReset,
     DifferentCard,
@@ -31,6 +33,8 @@ ALL_STEPS: dict[State, Step] = {
 }
 PULLED = (CardRemoved, CardReset, DifferentCard, NoCard)
 RA_RETRIES = 3
+"""New tries of one state; its count starts anew only when that very state has succeeded, since coming back to it takes
+others that do."""
 RA_PAUSE = 2.0
 """Seconds before the first new try after a network failure half-way; doubled each time."""
 
@@ -53,7 +57,7 @@ class Renewing:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._ra_tries = 0
+        self._ra_tries: dict[State, int] = {}
 
     def run(self) -> Renewal:
         """To the end, or to the error for which only the person or time can help."""
@@ -62,6 +66,8 @@ class Renewing:
                 self._one_step()
             except RenewAgentError as error:
                 self._after(error)
+            except KeyDoesNotFit as error:
+                self._after(_misfit(error))
         return self._job.renewal
 
     def record(self, event: Event) -> None:
@@ -77,7 +83,7 @@ class Renewing:
         event = ALL_STEPS[state](self._job, self.record)
         if event is not None:
             self.record(event)
-        self._ra_tries = 0 if state is not State.RESUME else self._ra_tries
+        self._ra_tries.pop(state, None)
 
     def _after(self, error: RenewAgentError) -> None:
         """Note what `error` means; returns when the renewal can go on, raises it otherwise."""
@@ -85,17 +91,24 @@ class Renewing:
         fields = {"code": error.code, "message": error.message}
         if Kind.STOPPED in TABLE[renewal.state] and not renewal.begun:
             self.record(Event(Kind.STOPPED, fields))
-            raise error
+            raise _nothing_changed(error)
         self.record(Event(Kind.INTERRUPTED, fields))
         if isinstance(error, PULLED):
-            wait_for_card(self._job, words.pulled_unsafe(self._job.identity))
-        elif isinstance(error, RaUnreachable) and self._ra_tries < RA_RETRIES:
-            self._job.pause(RA_PAUSE * 2**self._ra_tries)
-            self._ra_tries += 1
+            wait_for_card(self._job, self._put_back())
+        elif isinstance(error, RaUnreachable) and (tries := self._ra_tries.get(renewal.state, 0)) < RA_RETRIES:
+            self._ra_tries[renewal.state] = tries + 1
+            self._job.pause(RA_PAUSE * 2**tries)
         else:
             raise self._in_context(error)
         self._job.outbox.clear()
         self.record(Event(Kind.RESUMED))
+
+    def _put_back(self) -> words.Message:
+        """What is said while the card is out in the middle."""
+        identity = self._job.identity
+        if self._job.renewal.state in PERSON_LEFT:
+            return words.insert_again(identity)
+        return words.pulled_unsafe(identity)
 
     def _in_context(self, error: RenewAgentError) -> RenewAgentError:
         """Somebody who stops half-way is told what that means for the card."""
@@ -114,3 +127,18 @@ class Renewing:
         shown = _SHOWN.get(self._job.renewal.way or Way.D, ())
         if state in shown:
             self._job.place.prompter.progress(shown.index(state) + 1, len(shown), PROGRESS[state])
+
+
+def _nothing_changed(error: RenewAgentError) -> RenewAgentError:
+    """Whoever pulled the card out in good time hears that it is as it was."""
+    if not isinstance(error, CardRemoved):
+        return error
+    message = "Renewal stopped because the smartcard was removed. Nothing was changed on it."
+    return CardRemoved(message, advice="Put it back in and start again, or use it as before.")
+
+
+def _misfit(error: KeyDoesNotFit) -> CardDataError:
+    """For a person; what a step can go on from, it has dealt with itself."""
+    misfit = CardDataError(f"A signature that the smartcard made is wrong: {error}.")
+    misfit.__cause__ = error
+    return misfit
