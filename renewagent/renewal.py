@@ -86,6 +86,8 @@ class Kind(Enum):
     """receipt, certconf, delivery: signed in one go, not yet sent"""
     DID_NOT_SIGN = "did-not-sign"
     CONFIRMED = "confirmed"
+    TOO_LATE = "too-late"
+    """The RA has withdrawn what was not confirmed in time; no ticket keeps it, so it is way A."""
     REJECTED = "rejected"
     RECEIPTED = "receipted"
     NO_RECEIPTS = "no-receipts"
@@ -110,8 +112,6 @@ class Kind(Enum):
     """certificate, nonce, conversation"""
     FOUND_CONFIRMED = "found-confirmed"
     """certificate, nonce"""
-    FOUND_DONE = "found-done"
-    """Renewed and receipted; only the sign-in is left."""
     FOUND_NOTHING = "found-nothing"
     """Nothing is open: the card may be judged anew."""
 
@@ -135,14 +135,14 @@ TABLE: Mapping[State, Mapping[Kind, State]] = MappingProxyType({
     S.POLL:      {K.ISSUED: S.STORE, K.TOLD_TO_WAIT: S.WAITING},
     S.STORE:     {K.BEGUN: S.STORE, K.STORED: S.TRY},
     S.TRY:       {K.TRIED: S.CONFIRM, K.DID_NOT_SIGN: S.REJECT},
-    S.CONFIRM:   {K.CONFIRMED: S.RECEIPT},
+    S.CONFIRM:   {K.CONFIRMED: S.RECEIPT, K.TOO_LATE: S.REJECT},
     S.REJECT:    {K.REJECTED: S.RESUME},
     S.RECEIPT:   {K.RECEIPTED: S.REMOVE, K.NO_RECEIPTS: S.REMOVE},
     S.REMOVE:    {K.REMOVED: S.RETURN},
     S.RETURN:    {K.RETURNED: S.SIGN_IN},
     S.SIGN_IN:   {K.SIGNED_IN: S.DONE},
     S.RESUME:    {K.FOUND_UNTOUCHED: S.ARM, K.FOUND_NO_KEY: S.ARM, K.FOUND_NEW_KEY: S.CERTIFY, K.FOUND_ISSUED: S.STORE,
-                  K.FOUND_STORED: S.TRY, K.FOUND_CONFIRMED: S.TRY, K.FOUND_DONE: S.REMOVE, K.FOUND_NOTHING: S.STOPPED},
+                  K.FOUND_STORED: S.TRY, K.FOUND_CONFIRMED: S.TRY, K.FOUND_NOTHING: S.STOPPED},
 })
 # fmt: on
 """state -> event -> next state. INTERRUPTED changes nothing; RESUMED leads to RESUME from every state in LOOK_FIRST."""
@@ -238,8 +238,8 @@ def _next_state(renewal: Renewal, event: Event) -> State:
 
 
 def _kept(renewal: Renewal, event: Event) -> Mapping[str, str]:
-    """A new key makes what was certified for the one before it worthless."""
-    if event.kind in (Kind.FOUND_NO_KEY, Kind.FOUND_UNTOUCHED, Kind.GENERATED, Kind.FOUND_NEW_KEY):
+    """A new key makes what was certified for the one before it worthless; what was rejected is not taken up again."""
+    if event.kind in (Kind.FOUND_NO_KEY, Kind.FOUND_UNTOUCHED, Kind.GENERATED, Kind.FOUND_NEW_KEY, Kind.REJECTED):
         stale = {"certificate", "nonce", "conversation", "public_key", "receipt", "certconf", "delivery"}
         return {name: value for name, value in renewal.facts.items() if name not in stale}
     return renewal.facts

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from renewagent import cms
+from renewagent.agent.campaigns import Accepted
 from renewagent.agent.journal import Journal
 from renewagent.agent.passcode import FittingSession, Passcode, PublicKey, RenewableCard
 from renewagent.agent.prompts import Prompter
@@ -67,6 +68,8 @@ class Job:
     renewal: Renewal
     rule: str | None = None
     """Which of the campaign's rules hit."""
+    campaigns: Mapping[str, Accepted] = field(default_factory=dict)
+    """All that are known here, by id."""
     outbox: dict[str, Outgoing] = field(default_factory=dict)
     """Messages that were signed together with an earlier one and wait for their turn: "arm", "certconf", "receipt"."""
     receipt: bytes = b""
@@ -75,8 +78,14 @@ class Job:
 
     @property
     def campaign_name(self) -> str:
-        """ "id/version", as statements carry it."""
-        return f"{self.campaign.id}/{self.campaign.version}"
+        """ "id/version", as statements carry it: that of the ticket where there is one."""
+        return self.renewal.facts.get("campaign") or self.campaign.label
+
+    def follow(self, label: str) -> None:
+        """Go by the campaign that the card's ticket names ("id/version"), where this computer has it."""
+        known = self.campaigns.get(label.rpartition("/")[0])
+        if known is not None:
+            self.campaign, self.campaign_document = known.campaign, known.document
 
     def fact(self, name: str) -> bytes:
         """A fact of the renewal that is bytes; empty where there is none."""

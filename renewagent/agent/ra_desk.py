@@ -7,7 +7,8 @@ transaction what it then sends over the network with no transaction held. Runs i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -16,14 +17,17 @@ from urllib.parse import quote, urlsplit
 from cryptography import x509
 from cryptography.hazmat import asn1
 
-from renewagent.cmp import private
+from renewagent.cmp import der, private
 from renewagent.cmp.client import CmpClient, Credential, GeneralAnswer, Result
+from renewagent.cmp.client_answers import LONGEST_WAIT
 from renewagent.cmp.client_checks import Trust, Wanted, certificates, check_certificate
+from renewagent.cmp.wire import Oid
 from renewagent.errors import ClockError, RaMisbehaved, RaRefused, RaUnreachable
 from renewagent.names import Name, format_name
 from renewagent.ra_transport import HttpRaTransport
 
 T = TypeVar("T")
+_NOT_SIGNED_IN = "Your smartcard is renewed. Contact your Registration Authority about signing in."
 MAX_CLOCK_DIFFERENCE = timedelta(minutes=5)
 REFUSED_FOR_CAUSE = frozenset(
     {"notAuthorized", "signerNotTrusted", "certRevoked", "badMessageCheck", "badTime", "badCertId", "systemUnavail"}
@@ -87,8 +91,10 @@ class RaDesk:
         if answer.status == 404 or answer.document is None:
             return None
         nonce = answer.document.get("nonce")
-        if answer.document.get("origin") != self.origin or not isinstance(nonce, str):
+        if answer.document.get("origin") != self.origin:
             raise RaMisbehaved("The Registration Authority answered with another address than the one that was asked.")
+        if not isinstance(nonce, str) or not _NONCE.fullmatch(nonce):
+            raise RaMisbehaved("The Registration Authority sent something else than a fresh number to be signed.")
         return nonce
 
     def standing(self, issuer: Name, serial: int) -> Standing | None:
@@ -97,23 +103,26 @@ class RaDesk:
         answer = self._transport.get_json(f"{self.origin}/status?{query}")
         if answer.status != 200 or answer.document is None:
             return None
-        waiting = answer.document.get("waiting") or {}
+        state, waiting = answer.document.get("state"), answer.document.get("waiting")
+        waiting = waiting if isinstance(waiting, dict) else {}
         return Standing(
             known=bool(answer.document.get("known")),
-            state=answer.document.get("state"),
+            state=state if isinstance(state, str) else None,
             revoked=bool(answer.document.get("revoked")),
             ready=bool(waiting.get("ready")),
-            check_after=int(waiting.get("check_after") or 0),
+            check_after=_seconds(waiting.get("check_after")),
         )
 
     def conversation(self, state: dict[str, Any] | None = None) -> CmpClient:
         """A new CMP transaction, or one that goes on from `state`."""
         return CmpClient.resume(state, self.anchors) if state is not None else CmpClient(self.anchors)
 
-    def enquiry(self, credential: Credential, kind: x509.ObjectIdentifier, value: object) -> Outgoing:
-        """A genm of our own, a transaction of its own."""
-        client = self.conversation()
-        return Outgoing(client, client.general(self.now(), credential, [(kind, asn1.encode_der(value))]))
+    def enquiry(
+        self, credential: Credential, kind: x509.ObjectIdentifier, value: object, *also: x509.ObjectIdentifier
+    ) -> Outgoing:
+        """A genm of our own, a transaction of its own; `also` are questions without a value that go along."""
+        client, asked = self.conversation(), [(kind, asn1.encode_der(value))]
+        return Outgoing(client, client.general(self.now(), credential, [*asked, *((oid, None) for oid in also)]))
 
     def send(self, outgoing: Outgoing) -> Result:
         """Deliver, and what the checked answer says. Raises RaUnreachable, RaRefused, RaMisbehaved, ClockError."""
@@ -122,15 +131,20 @@ class RaDesk:
 
     def ticket(self, enquiry: Outgoing) -> private.TicketAnswer | None:
         """Send one of the ticket enquiries; None where the RA knows no tickets, or none for this card."""
-        return self._answer(enquiry, private.TICKET, private.TicketAnswer)
+        return self._ticket(self._values(enquiry))
+
+    def ticket_and_authorities(self, enquiry: Outgoing) -> tuple[private.TicketAnswer | None, list[x509.Certificate]]:
+        """The same, with the RA's CA certificates where the enquiry asks for them (caCerts, RFC 9483 4.3.1)."""
+        values = self._values(enquiry)
+        return self._ticket(values), _authorities(values.get(Oid.CA_CERTS))
 
     def deliver(self, enquiry: Outgoing) -> private.ReceiptAnswer | None:
         """Send a receipt; None where the RA knows no receipts."""
-        return self._answer(enquiry, private.RECEIPT_ANSWER, private.ReceiptAnswer)
+        value = self._values(enquiry).get(private.RECEIPT_ANSWER)
+        return None if value is None else _decode(private.ReceiptAnswer, value)
 
-    def vet(self, certificate: bytes, wanted: Wanted, enquiry: Outgoing) -> None:
+    def vet(self, certificate: bytes, wanted: Wanted, pool: Sequence[x509.Certificate]) -> None:
         """Judge a certificate from outside an issuing response like one in it. Raises RaMisbehaved."""
-        pool = certificates(enquiry.client.state.ra_certs)
         check_certificate(certificate, wanted, pool, Trust(self.anchors), self.now())
 
     def challenge(self) -> str:
@@ -138,8 +152,10 @@ class RaDesk:
         answer = self._transport.get_json(f"{self._sign_in_url}/challenge")
         document = answer.document or {}
         nonce = document.get("nonce")
-        if answer.status != 200 or not isinstance(nonce, str) or document.get("origin") != self.sign_in_origin:
+        if answer.status != 200 or not isinstance(nonce, str):
             raise RaUnreachable("The sign-in service did not answer as expected.")
+        if document.get("origin") != self.sign_in_origin or not _NONCE.fullmatch(nonce):
+            raise RaMisbehaved("The sign-in service asked for a signature that is not for it.", advice=_NOT_SIGNED_IN)
         return nonce
 
     @property
@@ -156,19 +172,29 @@ class RaDesk:
             why = str(document.get("why") or "No reason was given.")
             raise RaRefused(f"The sign-in was not accepted. {why}", status_text=why)
 
-    def _answer(self, enquiry: Outgoing, kind: x509.ObjectIdentifier, shape: type[T]) -> T | None:
+    def _values(self, enquiry: Outgoing) -> Mapping[x509.ObjectIdentifier, bytes]:
+        """What a genp says, by type; nothing from an RA that does not know the question."""
         try:
             result = self.send(enquiry)
         except RaRefused as error:
             if error.fail_info & REFUSED_FOR_CAUSE:
                 raise
-            return None
+            return {}
         if not isinstance(result, GeneralAnswer):
             raise RaMisbehaved("The Registration Authority answered another question than the one that was asked.")
-        for oid, value in result.values:
-            if oid == kind and value is not None:
-                return _decode(shape, value)
-        return None
+        return {oid: value for oid, value in result.values if value is not None}
+
+    @staticmethod
+    def _ticket(values: Mapping[x509.ObjectIdentifier, bytes]) -> private.TicketAnswer | None:
+        value = values.get(private.TICKET)
+        if value is None:
+            return None
+        answer = _decode(private.TicketAnswer, value)
+        if not _SHA256.fullmatch(answer.old) or not _CAMPAIGN.fullmatch(answer.campaign):
+            raise RaMisbehaved(_NONSENSE)
+        if answer.certificate and not _NONCE.fullmatch(answer.nonce.hex()):
+            raise RaMisbehaved(_NONSENSE)
+        return answer
 
     def _check_clock(self, theirs: datetime) -> None:
         difference = self.now() - theirs
@@ -181,11 +207,33 @@ class RaDesk:
             )
 
 
+_NONSENSE = "The Registration Authority's answer cannot be understood."
+_NONCE = re.compile(r"(?:[0-9a-f]{2}){8,64}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_CAMPAIGN = re.compile(r"[\x21-\x7e]{1,200}")
+"""What of an answer goes into a statement that the card signs; `renewagent.statements` takes no other."""
+
+
 def _decode(shape: type[T], value: bytes) -> T:
     try:
         return asn1.decode_der(shape, value)
     except ValueError as error:
-        raise RaMisbehaved("The Registration Authority's answer cannot be understood.") from error
+        raise RaMisbehaved(_NONSENSE) from error
+
+
+def _authorities(value: bytes | None) -> list[x509.Certificate]:
+    if value is None:
+        return []
+    try:
+        found = [der.raw(element) for element in der.elements(der.unwrap(value, der.SEQUENCE))]
+    except ValueError as error:
+        raise RaMisbehaved(_NONSENSE) from error
+    return certificates(found)
+
+
+def _seconds(value: object) -> int:
+    """A waiting time from a plain address, 0 for none that makes sense."""
+    return min(int(value), LONGEST_WAIT) if isinstance(value, int | float) and value > 0 else 0
 
 
 def utc_now() -> datetime:

@@ -21,9 +21,15 @@ from renewagent.card.interface import SigningSession
 from renewagent.cmp import private
 from renewagent.cmp.client import CmpClient
 from renewagent.cmp.client_checks import Wanted
-from renewagent.errors import CardRefused
+from renewagent.cmp.conversation import Conversation
+from renewagent.cmp.wire import Oid
+from renewagent.errors import CardError, CardRefused, RaMisbehaved
 from renewagent.renewal import Event, Kind, Way
 from renewagent.statements import Purpose
+
+_TRY_AGAIN = (
+    "Take the smartcard out, put it back in and start again. If it happens again, contact your Registration Authority."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +53,21 @@ def resume(job: Job, record: Record) -> Event:
     """Examine, and say how to go on."""
     trial, enquiry = job.signing(lambda session: _examine(job, session))
     on_card = job.card.certificate(job.slot) or b""
-    answer = job.place.desk.ticket(enquiry)
+    answer, authorities = job.place.desk.ticket_and_authorities(enquiry)
     if answer is None or answer.state == "closed":
-        return _without_open_ticket(job, on_card, closed=answer is not None)
+        return _without_open_ticket(job, trial, on_card)
+    _check_old(job, answer)
     if answer.certificate:
         subject = x509.load_der_x509_certificate(job.old.der).subject.public_bytes()
-        job.place.desk.vet(answer.certificate, Wanted(answer.public_key, subject), enquiry)
+        job.place.desk.vet(answer.certificate, Wanted(answer.public_key, subject), authorities)
+    job.follow(answer.campaign)
     return _with_ticket(job, trial, on_card, answer)
+
+
+def _check_old(job: Job, answer: private.TicketAnswer) -> None:
+    """Where this workstation knows which certificate is to be replaced, the ticket must be for that one."""
+    if "old_certificate" in job.renewal.facts and answer.old != job.old.sha256:
+        raise RaMisbehaved("The Registration Authority's permission is for another certificate.")
 
 
 def _examine(job: Job, session: SigningSession) -> tuple[Trial, Outgoing]:
@@ -64,21 +78,25 @@ def _examine(job: Job, session: SigningSession) -> tuple[Trial, Outgoing]:
     except CardRefused:
         signature = None
     fetch = private.TicketFetch(card=str(job.identity))
-    return Trial(data, signature), job.place.desk.enquiry(job.authentication(session), private.TICKET_FETCH, fetch)
+    # The RA's CA certificates come along: a genp need not bring those that a new certificate's chain takes.
+    credential = job.authentication(session)
+    return Trial(data, signature), job.place.desk.enquiry(credential, private.TICKET_FETCH, fetch, Oid.CA_CERTS)
 
 
-def _without_open_ticket(job: Job, on_card: bytes, *, closed: bool) -> Event:
-    facts = job.renewal.facts
+def _without_open_ticket(job: Job, trial: Trial, on_card: bytes) -> Event:
+    """No ticket: way A, an RA without tickets, or all done at the RA but for our knowing it. Only a certificate that
+    the journal knows can be gone on with, where the card's key fits it and the card holds nothing newer."""
     certificate = job.fact("certificate")
-    if certificate and closed:
-        return Event(Kind.FOUND_DONE if certificate == on_card else Kind.FOUND_NOTHING)
-    if certificate and job.renewal.way is Way.A and "conversation" in facts:
-        return Event(Kind.FOUND_STORED if certificate == on_card else Kind.FOUND_ISSUED)
+    if certificate and "conversation" in job.renewal.facts and trial.by(_public_key(certificate)):
+        if on_card == certificate:
+            return Event(Kind.FOUND_STORED)
+        if on_card in (b"", job.old.der):
+            return Event(Kind.FOUND_ISSUED)
     return Event(Kind.FOUND_NOTHING)
 
 
 def _with_ticket(job: Job, trial: Trial, on_card: bytes, answer: private.TicketAnswer) -> Event:
-    common = {"ticket": answer.ticket, "old_sha256": answer.old, "way": Way.D.value}
+    common = {"ticket": answer.ticket, "old_sha256": answer.old, "way": Way.D.value, "campaign": answer.campaign}
     if answer.certificate and trial.by(answer.public_key):
         issued = {**common, "certificate": answer.certificate.hex(), "nonce": answer.nonce.hex()}
         issued["conversation"] = _conversation(job, answer)
@@ -92,6 +110,8 @@ def _with_ticket(job: Job, trial: Trial, on_card: bytes, answer: private.TicketA
         return Event(Kind.FOUND_NEW_KEY, {**common, "public_key": answer.public_key.hex()})
     if sha256(on_card) == answer.old and trial.by(_public_key(on_card)):
         return Event(Kind.FOUND_UNTOUCHED, common)
+    if answer.state == "confirmed":  # the RA certifies no second key then (design section 6): GENERATE would be the end
+        raise CardError("The new key of this smartcard did not sign.", advice=_TRY_AGAIN)
     return Event(Kind.FOUND_NO_KEY, common)
 
 
@@ -99,7 +119,9 @@ def _conversation(job: Job, answer: private.TicketAnswer) -> str:
     """The journal's own record of the conversation, or, at another workstation, one taken over from the RA's word."""
     kept = job.renewal.facts.get("conversation")
     if kept and job.fact("certificate") == answer.certificate:
-        return kept
+        state = Conversation.from_dict(json.loads(kept))
+        if (state.transaction_id, state.response_nonce) == (answer.transaction, answer.nonce):
+            return kept
     client = CmpClient.adopt(
         job.place.desk.anchors, answer.transaction, answer.nonce, x509.load_der_x509_certificate(answer.certificate)
     )

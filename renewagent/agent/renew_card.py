@@ -18,9 +18,12 @@ from renewagent.agent.job import Job, Workplace, sha256
 from renewagent.agent.passcode import Passcode, RenewableCard
 from renewagent.agent.renewing import PERSON_LEFT, Renewing
 from renewagent.certificates import read_certificate
-from renewagent.errors import CampaignError, RenewalImpossible
+from renewagent.errors import CampaignError, RaWaiting, RenewalImpossible
 from renewagent.model import CardIdentity, Finding, SigningCertificate, Verdict
 from renewagent.renewal import Event, Kind, Renewal, State, replay
+
+TOO_LATE_AFTER = 900
+"""Seconds after which an RA has surely withdrawn a certificate that nobody confirmed."""
 
 
 def renew_card(
@@ -39,25 +42,37 @@ def renew_card(
         if job is None:
             return _nothing_to_do(place, judged, reader, identity, started)
         try:
-            job = _run(job, campaigns, inspector)
+            if _run(job):
+                now_judged = inspector.judge(job.card, place.now())
+                again = _job(place, campaigns, now_judged, job.reader, job.card, identity, job.passcode)
+                if again is None:
+                    return _nothing_to_do(place, now_judged, job.reader, identity, started)
+                job = _anew(again)
         finally:
             job.passcode.drop()
     return _document(job, judged, started)
 
 
-def _run(job: Job, campaigns: Mapping[str, Accepted], inspector: Inspector) -> Job:
-    """Drive the job; where nothing turned out to be open any more, judge the card again and start from there."""
+def _run(job: Job) -> bool:
+    """Drive the job. True where nothing turned out to be open any more: the card is to be judged again."""
     taken_up = job.renewal.state is not State.PREFLIGHT
     renewing = Renewing(job)
     if taken_up:
         renewing.record(Event(Kind.RESUMED, {"campaign": job.campaign_name}))
     renewing.run()
-    if job.renewal.state is State.STOPPED and taken_up:
-        judged = inspector.judge(job.card, job.place.now())
-        again = _job(job.place, campaigns, judged, job.reader, job.card, job.identity, job.passcode)
-        if again is not None and again.renewal.state is State.PREFLIGHT:
-            Renewing(again).run()
-            return again
+    return job.renewal.state is State.STOPPED and taken_up
+
+
+def _anew(job: Job) -> Job:
+    """Begin once more with a card that nothing of ours is open for. Raises RaWaiting where the RA still has something
+    open that only the computer which began it can go on with: way A, until the RA has withdrawn it."""
+    if job.renewal.state is not State.PREFLIGHT:
+        raise RaWaiting(
+            "A renewal of this smartcard was begun at another computer and is not finished. Nothing was changed on it.",
+            TOO_LATE_AFTER,
+            advice="Finish it at that computer, or try again here in a quarter of an hour.",
+        )
+    Renewing(job).run()
     return job
 
 
@@ -94,6 +109,7 @@ def _job(
         campaign_document=signed.document,
         renewal=renewal,
         rule=judged.finding.rule,
+        campaigns=campaigns,
     )
 
 
@@ -110,7 +126,9 @@ def _from_journal(place: Workplace, identity: CardIdentity) -> Renewal | None:
 
 
 def _campaign(campaigns: Mapping[str, Accepted], renewal: Renewal | None, finding: Finding) -> Accepted:
-    name = renewal.campaign.rpartition("/")[0] if renewal is not None else finding.campaign
+    name = finding.campaign
+    if renewal is not None:
+        name = renewal.facts.get("campaign", renewal.campaign).rpartition("/")[0]
     if name is not None and name in campaigns:
         return campaigns[name]
     if name is None and campaigns:  # a stranger's half-finished card: the RA's ticket knows which one it is
@@ -131,6 +149,9 @@ def _nothing_to_do(
         raise judged.error
     if finding.verdict is not Verdict.UNAFFECTED:
         raise RenewalImpossible(finding.reason, advice="Check that this is the smartcard you sign prescriptions with.")
+    if judged.revoked:
+        message = words.revoked(place.contact)
+        raise RenewalImpossible(message.body, advice=message.advice)
     now = place.now()
     place.prompter.tell(words.not_affected(now.astimezone(), now))
     return {

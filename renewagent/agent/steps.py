@@ -97,7 +97,10 @@ def ticket(job: Job, record: Record) -> Event:
     answer = desk.ticket(enquiry)
     if answer is None:
         return _without_ticket(job)
-    return Event(Kind.TICKET_GRANTED, {"ticket": answer.ticket})
+    if answer.old != job.old.sha256:
+        raise RaMisbehaved("The Registration Authority's permission is for another certificate.")
+    # It may be a ticket that stood already, under an earlier version of the campaign: the receipt names that version.
+    return Event(Kind.TICKET_GRANTED, {"ticket": answer.ticket, "campaign": answer.campaign})
 
 
 def arm(job: Job, record: Record) -> Event:
@@ -255,9 +258,11 @@ def confirm(job: Job, record: Record) -> Event:
     try:
         result = job.place.desk.send(job.outbox.pop("certconf"))
     except RaRefused as error:
-        if "certConfirmed" not in error.fail_info:
+        if "certConfirmed" in error.fail_info:
+            return Event(Kind.CONFIRMED)
+        if job.renewal.way is not Way.A:  # a ticket's certificate waits for ever: why it is refused is for a person
             raise
-        return Event(Kind.CONFIRMED)
+        return Event(Kind.TOO_LATE)
     if not isinstance(result, Confirmed):
         raise RaMisbehaved("The Registration Authority did not confirm the new certificate.")
     return Event(Kind.CONFIRMED)

@@ -67,7 +67,7 @@ def _orders(state: State, seen: tuple[Kind, ...], renewal: Renewal, length: int)
         return [seen]
     found = []
     for kind in TABLE.get(state, {}) if length else ():
-        if kind is Kind.DID_NOT_SIGN or (seen and seen[-1] is kind):
+        if kind in (Kind.DID_NOT_SIGN, Kind.TOO_LATE) or (seen and seen[-1] is kind):
             continue
         fields = {"way": way} if kind is Kind.READY and (way := renewal.facts.get("wanted")) else {}
         try:
