@@ -7,9 +7,11 @@ import pytest
 from renewagent.agent import renewing
 from renewagent.cmp import bodies, codec, private
 from renewagent.cmp.wire import BodyType
-from renewagent.errors import CardDataError, RaUnreachable
+from renewagent.errors import CardDataError, CardError, CardRefused, RaUnreachable
+from renewagent.model import Slot
 from renewagent.ra_transport import HttpRaTransport
-from tests.flows.workshop import AUTHENTICATION, SIGNING, Workshop, Workstations, certificate, signs
+from renewagent_drivers.piv_signing import PivSigningSession
+from tests.flows.workshop import AUTHENTICATION, SIGNING, Cut, Killed, Workshop, Workstations, certificate, signs
 
 ENOUGH = 100
 """Messages to the RA after which a renewal counts as going round for ever."""
@@ -55,3 +57,25 @@ def test_an_authentication_key_that_does_not_fit_is_said_and_changes_nothing(
     assert certificate(card, SIGNING) == old
     assert signs(card)
     assert desk.kinds[-1] == "stopped"
+
+
+def test_a_confirmed_key_that_fails_once_is_never_generated_over(
+    workshop: Workshop, workstation: Workstations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The RA refuses a second key from then on, so the card could never sign again."""
+    card, campaign = workshop.card(), workshop.campaign()
+    desk = workstation(campaign)
+    with pytest.raises(Killed, match="confirmed"):
+        desk.renew(card, cut=Cut(11))
+    whole = PivSigningSession.sign
+
+    def glitch(session: PivSigningSession, slot: Slot, data: bytes, hash_name: str) -> bytes:
+        monkeypatch.setattr(PivSigningSession, "sign", whole)
+        raise CardRefused(f"The smartcard did not sign with the key in slot {slot} (6F00).", 0x6F00)
+
+    monkeypatch.setattr(PivSigningSession, "sign", glitch)
+    with pytest.raises(CardError, match="did not sign"):
+        desk.renew(card)
+    assert desk.tape.generated == 1
+    assert desk.renew(card)["signed_in"] is True
+    assert signs(card)
