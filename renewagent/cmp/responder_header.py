@@ -12,7 +12,7 @@ from functools import lru_cache
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
-from renewagent.cmp import codec, der
+from renewagent.cmp import codec
 from renewagent.cmp.responder_mac import MacScheme, is_mac, mac_scheme
 from renewagent.cmp.responder_signature import algorithm_known, may_sign_messages, signature_fits
 from renewagent.cmp.responder_words import Authority, Known, Refusal
@@ -36,6 +36,8 @@ class Caller:
     known: Known | None = None
     scheme: MacScheme | None = None
     reference: str = ""
+    subject: bytes = b""
+    issuer: bytes = b""
 
     @property
     def mark(self) -> str:
@@ -119,7 +121,8 @@ def _by_signature(message: Message, authority: Authority, now: datetime) -> Call
     if not message.extra_certs:
         raise Refusal("extraCerts begins with the certificate that protects the message", "badMessageCheck")
     first = message.extra_certs[0]
-    signer = _signer(first)
+    known = authority.known(first, now)
+    signer = _signer(first, ours=known is not None)
     certificate = signer.certificate
     _check_signer(message.header, signer)
     covered = codec.protected_part(message.raw_header, message.raw_body)
@@ -127,12 +130,11 @@ def _by_signature(message: Message, authority: Authority, now: datetime) -> Call
     assert algorithm is not None  # noqa: S101  # the caller of this has looked
     if not signature_fits(algorithm, signer.key, message.protection or b"", covered):
         raise Refusal("the protection does not verify under the first certificate of extraCerts", "badMessageCheck")
-    known = authority.known(first, now)
     if known is None:
         _refuse_stranger(message)
     if not signer.begins <= now <= signer.ends:
         raise Refusal("the certificate that protects the message is not in date", "signerNotTrusted")
-    return Caller(certificate=certificate, der=first, known=known)
+    return Caller(certificate, first, known, subject=signer.subject, issuer=signer.issuer)
 
 
 def _loaded(certificate: bytes) -> x509.Certificate:
@@ -148,6 +150,8 @@ class _Signer:
 
     certificate: x509.Certificate
     key: object
+    subject: bytes
+    issuer: bytes
     sender: bytes
     identifier: bytes | None
     may_sign: bool
@@ -156,16 +160,19 @@ class _Signer:
 
 
 @lru_cache(maxsize=4096)  # the certConf comes under the same certificate as its request
-def _signer(certificate: bytes) -> _Signer:
-    loaded = _loaded(certificate)
+def _signer(certificate: bytes, *, ours: bool) -> _Signer:
+    loaded = x509.load_der_x509_certificate(certificate) if ours else _loaded(certificate)
     try:
         identifier = loaded.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
     except x509.ExtensionNotFound:
         identifier = None
+    subject = loaded.subject.public_bytes()
     return _Signer(
         certificate=loaded,
         key=loaded.public_key(),
-        sender=codec.directory(loaded.subject),
+        subject=subject,
+        issuer=loaded.issuer.public_bytes(),
+        sender=codec.directory(subject),
         identifier=identifier,
         may_sign=may_sign_messages(loaded),
         begins=loaded.not_valid_before_utc,
@@ -229,18 +236,3 @@ def refuse_unless_unrevoked(caller: Caller) -> None:
     """For questions: an updated certificate may still ask, a revoked one may not."""
     if caller.known is not None and caller.known.state in ("revoked", "held"):
         raise Refusal("the certificate that protects the message was revoked", "certRevoked")
-
-
-def name_of(certificate: x509.Certificate) -> bytes:
-    """A certificate's subject in DER."""
-    return certificate.subject.public_bytes()
-
-
-def issuer_of(certificate: x509.Certificate) -> bytes:
-    """A certificate's issuer in DER."""
-    return certificate.issuer.public_bytes()
-
-
-def is_empty_name(name: bytes) -> bool:
-    """Whether a Name's DER is the NULL-DN."""
-    return not der.unwrap(name, der.SEQUENCE)

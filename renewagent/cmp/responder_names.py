@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from cryptography.hazmat import asn1
 from cryptography.x509 import ObjectIdentifier
 
@@ -12,6 +14,7 @@ _ENCODINGS = {0x0C: "utf-8", 0x13: "ascii", 0x14: "latin-1", 0x16: "ascii", 0x1E
 _SET = 0x31
 
 
+@lru_cache(maxsize=1024)
 def read_name(octets: bytes) -> Name:
     """A Name from its DER. Raises ValueError."""
     return tuple(_read_rdn(rdn) for rdn in der.elements(der.unwrap(octets, der.SEQUENCE)))

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from renewagent.cmp import bodies, codec, crmf, der
 from renewagent.cmp.private import TICKET_CONTROL
-from renewagent.cmp.responder_header import Caller, issuer_of, name_of, refuse_unless_usable
+from renewagent.cmp.responder_header import Caller, refuse_unless_usable
 from renewagent.cmp.responder_names import read_name, same_name_der
 from renewagent.cmp.responder_signature import acceptable_key, algorithm_known, signature_fits
 from renewagent.cmp.responder_words import Order, Refusal
@@ -144,12 +144,12 @@ def _old_certificate(message: Message, caller: Caller, request: crmf.CertRequest
 
 def _check_names_signer(issuer: bytes, serial: int, caller: Caller) -> None:
     certificate = caller.certificate
-    if certificate is None or serial != certificate.serial_number or not same_name_der(issuer, issuer_of(certificate)):
+    if certificate is None or serial != certificate.serial_number or not same_name_der(issuer, caller.issuer):
         raise Refusal("oldCertID names another certificate than the one that protects the kur", "badCertId")
 
 
 def _check_same_subject(subject: bytes, caller: Caller) -> None:
-    if caller.certificate is not None and not same_name_der(subject, name_of(caller.certificate)):
+    if caller.certificate is not None and not same_name_der(subject, caller.subject):
         raise Refusal("an update keeps the subject", "badCertTemplate")
 
 

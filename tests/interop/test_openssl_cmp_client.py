@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -313,20 +312,14 @@ class Remote:
     def lock(self) -> nullcontext[None]:
         return nullcontext()
 
-    @property
-    def responder(self) -> Remote:
-        return self
-
-    def respond(self, octets: bytes, now: datetime) -> bytes:
+    def answer(self, octets: bytes) -> bytes:
         return http("POST", self.url, octets).data
 
     def now(self) -> datetime:
         return datetime.now(UTC)
 
-    def commit(self) -> Future[None]:
-        done: Future[None] = Future()
-        done.set_result(None)
-        return done
+    def flush(self) -> None:
+        """The served RA has, before it answered."""
 
 
 def test_a_conversation_outlives_kill_9(tmp_path: Path) -> None:

@@ -161,8 +161,8 @@ class Peer:
     def send(self, octets: bytes) -> Answer:
         """Send bytes; the answer's protection is checked here."""
         with self.office.lock:
-            answer = self.office.responder.respond(octets, self.office.now())
-            self.office.commit().result(timeout=10)
+            answer = self.office.answer(octets)
+            self.office.flush()
         return Answer(check_protection(self.office, answer))
 
     def confirm(self, answer: Answer, *, body: bytes | None = None, **changes: Any) -> Answer:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from renewagent_fixtures.mock_ra.rows import FactRow, NonceRow
 from renewagent_fixtures.mock_ra.store import Store, StoreError
@@ -37,56 +36,52 @@ def test_what_was_put_is_seen_before_it_is_written(store: Store) -> None:
 
 def test_a_promise_is_on_disk(store: Store, path: Path) -> None:
     store.put(FactRow("a", "1"))
-    store.commit().result(timeout=5)
-    with sqlite3.connect(path) as other:
-        assert other.execute("select value from fact where name = 'a'").fetchall() == [("1",)]
+    assert store.find(FactRow, name="a") == [FactRow("a", "1")]
+    other = sqlite3.connect(path)
+    assert other.execute("select value from fact where name = 'a'").fetchall() == []  # seen, not yet promised
+    store.flush()
+    assert other.execute("select value from fact where name = 'a'").fetchall() == [("1",)]
     assert other.execute("pragma journal_mode").fetchone() == ("wal",)
     other.close()
 
 
-def test_a_commit_of_nothing_waits_for_what_is_under_way(store: Store) -> None:
-    store.put(FactRow("a", "1"))
-    first = store.commit()
-    second = store.commit()
-    second.result(timeout=5)
-    assert first.done()
-    assert store.commit().done()
-
-
-def test_many_units_share_transactions(store: Store) -> None:
-    """Group commit: a thousand units are not a thousand transactions."""
-    commits = []
-    sa.event.listen(store._engine, "commit", lambda connection: commits.append(1))
-    futures = []
+def test_many_units_share_one_transaction(store: Store) -> None:
+    statements: list[str] = []
+    driver: sqlite3.Connection = store._driver.dbapi_connection  # type: ignore[assignment]
+    driver.set_trace_callback(statements.append)
     for number in range(1000):
         store.put(NonceRow(f"{number:04}", float(number)))
-        futures.append(store.commit())
-    for future in futures:
-        future.result(timeout=10)
-    assert store.count(NonceRow) == 1000
-    assert len(commits) < 500
+        store.commit()
+    store.flush()
+    assert len(store.find(NonceRow)) == 1000
+    assert statements.count("COMMIT") == 1
+
+
+def test_a_unit_that_went_wrong_leaves_nothing(store: Store) -> None:
+    """Not even what a look-up in its middle made it write; the unit before it stays."""
+    store.put(FactRow("before", "1"))
+    store.commit()
+    store.put(FactRow("half", "1"))
+    assert len(store.find(FactRow)) == 3
+    store.abandon()
+    store.flush()
+    assert {row.name for row in store.find(FactRow)} == {"schema", "before"}
 
 
 def test_a_failure_is_told_and_nothing_is_lost(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that is full for a while: whoever waited is told, and the rows are written once there is room again."""
-    real, tries = store._write, []
 
-    def full(connection: sa.Connection, batch: object) -> None:
-        tries.append(batch)
-        if len(tries) < 3:
-            raise OSError("no space left on device")
-        real(connection, batch)  # type: ignore[arg-type]
+    def full(statement: str, parameters: object) -> None:
+        raise OSError("no space left on device")
 
-    monkeypatch.setattr(store, "_write", full)
     store.put(FactRow("a", "1"))
-    with pytest.raises(OSError, match="no space"):
-        store.commit().result(timeout=5)
+    with monkeypatch.context() as trouble:
+        trouble.setattr(store, "_execute", full)
+        with pytest.raises(OSError, match="no space"):
+            store.flush()
     store.put(FactRow("b", "2"))
-    later = store.commit()
-    with pytest.raises(OSError, match="no space"):
-        later.result(timeout=5)
     store.flush()
-    assert {row.name for row in store.find(FactRow)} >= {"a", "b"}
+    assert {row.name for row in store.find(FactRow)} == {"schema", "a", "b"}
 
 
 def test_another_version_is_refused(path: Path) -> None:
