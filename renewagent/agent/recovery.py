@@ -23,7 +23,7 @@ from renewagent.cmp.client import CmpClient
 from renewagent.cmp.client_checks import Wanted
 from renewagent.cmp.conversation import Conversation
 from renewagent.cmp.wire import Oid
-from renewagent.errors import CardError, CardRefused, RaMisbehaved
+from renewagent.errors import CardDataError, CardError, CardRefused, RaMisbehaved
 from renewagent.renewal import Event, Kind, Way
 from renewagent.statements import Purpose
 
@@ -52,7 +52,7 @@ class Trial:
 def resume(job: Job, record: Record) -> Event:
     """Examine, and say how to go on."""
     trial, enquiry = job.signing(lambda session: _examine(job, session))
-    on_card = job.card.certificate(job.slot) or b""
+    on_card = _on_card(job)
     answer, authorities = job.place.desk.ticket_and_authorities(enquiry)
     if answer is None or answer.state == "closed":
         return _without_open_ticket(job, trial, on_card)
@@ -62,6 +62,14 @@ def resume(job: Job, record: Record) -> Event:
         job.place.desk.vet(answer.certificate, Wanted(answer.public_key, subject), authorities)
     job.follow(answer.campaign)
     return _with_ticket(job, trial, on_card, answer)
+
+
+def _on_card(job: Job) -> bytes:
+    """The certificate in the slot; empty for none, and for one whose writing was cut short."""
+    try:
+        return job.card.certificate(job.slot) or b""
+    except CardDataError:
+        return b""
 
 
 def _check_old(job: Job, answer: private.TicketAnswer) -> None:
@@ -75,7 +83,7 @@ def _examine(job: Job, session: SigningSession) -> tuple[Trial, Outgoing]:
     data = job.statement(Purpose.TICKET, secrets.token_hex(16), job.old.der).encode()
     try:
         signature: bytes | None = session.sign(job.slot, data, "sha256")
-    except CardRefused:
+    except (CardRefused, CardDataError):  # the latter: a certificate cut short, by which the kind of key is known
         signature = None
     fetch = private.TicketFetch(card=str(job.identity))
     # The RA's CA certificates come along: a genp need not bring those that a new certificate's chain takes.

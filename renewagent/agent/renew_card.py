@@ -47,7 +47,10 @@ def renew_card(
                 again = _job(place, campaigns, now_judged, job.reader, job.card, identity, job.passcode)
                 if again is None:
                     return _nothing_to_do(place, now_judged, job.reader, identity, started)
-                job = _anew(again)
+                if again.renewal.state is not State.PREFLIGHT:
+                    raise _open_elsewhere(place, now_judged)
+                Renewing(again).run()
+                job = again
         finally:
             job.passcode.drop()
     return _document(job, judged, started)
@@ -63,17 +66,22 @@ def _run(job: Job) -> bool:
     return job.renewal.state is State.STOPPED and taken_up
 
 
-def _anew(job: Job) -> Job:
-    """Begin once more with a card that nothing of ours is open for. Raises RaWaiting where the RA still has something
-    open that only the computer which began it can go on with: way A, until the RA has withdrawn it."""
-    if job.renewal.state is not State.PREFLIGHT:
-        raise RaWaiting(
-            "A renewal of this smartcard was begun at another computer and is not finished. Nothing was changed on it.",
-            TOO_LATE_AFTER,
-            advice="Finish it at that computer, or try again here in a quarter of an hour.",
+def _open_elsewhere(place: Workplace, judged: Judgement) -> RaWaiting:
+    """The RA has something open that only the computer which began it can go on with: way A, which has no ticket. Until
+    the certificate is confirmed, the RA withdraws it after a while."""
+    head = judged.finding.head
+    standing = place.desk.standing(head.issuer, head.serial) if head is not None else None
+    if standing is not None and standing.state == "confirmed" and judged.finding.campaign is None:
+        return RaWaiting(
+            "This smartcard is renewed and can be used. The proof of it is still at the computer where it was renewed.",
+            0,
+            advice="Insert it at that computer when you can, and run: renewagent renew.",
         )
-    Renewing(job).run()
-    return job
+    return RaWaiting(
+        "A renewal of this smartcard was begun at another computer and is not finished. Nothing was changed here.",
+        TOO_LATE_AFTER,
+        advice="Finish it at that computer, or try again here in a quarter of an hour.",
+    )
 
 
 def _job(
@@ -90,8 +98,10 @@ def _job(
     if renewal is None and judged.finding.verdict not in (Verdict.AFFECTED, Verdict.PART_WAY):
         return None
     signed = _campaign(campaigns, renewal, judged.finding)
-    old = _old_certificate(renewal, judged)
-    if old is None or judged.slot is None:
+    old, slot = _old_certificate(renewal, judged), judged.slot
+    if slot is None and renewal is not None and renewal.begun:
+        slot = card.slots()[0]  # a write that was cut short left no certificate by which to know it
+    if old is None or slot is None:
         raise RenewalImpossible("There is no signing certificate on this smartcard that could be renewed.")
     if renewal is None:
         name = f"{signed.campaign.id}/{signed.campaign.version}"
@@ -103,7 +113,7 @@ def _job(
         reader=reader,
         card=card,
         identity=identity,
-        slot=judged.slot,
+        slot=slot,
         old=old,
         campaign=signed.campaign,
         campaign_document=signed.document,

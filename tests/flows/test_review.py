@@ -79,3 +79,18 @@ def test_a_confirmed_key_that_fails_once_is_never_generated_over(
     assert desk.tape.generated == 1
     assert desk.renew(card)["signed_in"] is True
     assert signs(card)
+
+
+@pytest.mark.parametrize("profile", ["plain", "extended"])
+@pytest.mark.parametrize("left", [b"", b"\x70\x82\x03\x00cut short"], ids=["nothing", "half"])
+def test_a_certificate_whose_writing_was_cut_short_is_written_again(
+    workshop: Workshop, workstation: Workstations, profile: str, left: bytes
+) -> None:
+    card = workshop.card(profile=profile)
+    desk = workstation(workshop.campaign())
+    with pytest.raises(Killed, match="begun"):
+        desk.renew(card, cut=Cut(8))
+    card.write_object(0x5FC10A, left)
+    outcome = desk.renew(card)
+    assert (outcome["receipt"], outcome["signed_in"]) == (True, True)
+    assert signs(card)
