@@ -153,6 +153,9 @@ LOOK_FIRST = frozenset(
 )
 """After an interruption in one of these the card is looked at before anything else is done."""
 
+BEGINS = frozenset({K.BEGUN, K.FOUND_NO_KEY, K.FOUND_NEW_KEY})
+"""The old key is gone, or may be from now on, whichever workstation saw to that: no STOPPED any more."""
+
 MAX_GENERATED = 3
 """A card whose new keys do not sign is given up to the RA after so many (`Renewal.exhausted`)."""
 
@@ -209,7 +212,7 @@ def step(renewal: Renewal, event: Event) -> Renewal:
         state=state,
         way=Way.D if unusable else way,
         old_key_usable=renewal.old_key_usable and not unusable,
-        begun=event.kind is Kind.BEGUN or (renewal.begun and event.kind is not Kind.FOUND_UNTOUCHED),
+        begun=event.kind in BEGINS or (renewal.begun and event.kind is not Kind.FOUND_UNTOUCHED),
         generated=renewal.generated + (event.kind is Kind.GENERATED),
         facts={**_kept(renewal, event), **event.fields},
     )

@@ -172,3 +172,11 @@ def test_only_digital_signature_protects_messages(usage: set[str] | None, may: b
 
 def test_the_diagram_in_the_docs_is_the_table() -> None:
     assert diagram() in (Path(__file__).parents[2] / "docs" / "renewal.md").read_text()
+
+
+@pytest.mark.parametrize("found", [Kind.FOUND_NO_KEY, Kind.FOUND_NEW_KEY])
+def test_what_another_workstation_began_cannot_be_stopped_here_either(found: Kind) -> None:
+    here = step(Renewal("r", "c", "k", state=State.RESUME), Event(found, {"ticket": "t", "way": "D"}))
+    assert here.unsafe_to_leave
+    with pytest.raises(OutOfOrder):
+        step(here, Event(Kind.STOPPED))
