@@ -82,8 +82,9 @@ class PinEntry:
     """One PIN, for one transaction: presented as often as is asked, and never again once the card refused it."""
 
     def __init__(self, applet: PivApplet, pin: Pin, count: Callable[[], None]) -> None:
+        padded_pin(pin)  # refuses what cannot be a PIN now, not half-way
         self._applet = applet
-        self._padded = padded_pin(pin)
+        self._pin = pin
         self._count = count
         self._refused: WrongPin | None = None
         self.presented = False
@@ -94,7 +95,7 @@ class PinEntry:
             raise WrongPin("The passcode is wrong.", self._refused.tries_left)
         self._count()
         self.presented = True
-        response = self._applet.verify(self._padded)
+        response = self._applet.verify(padded_pin(self._pin))
         if response.ok:
             return
         tries = response.tries_left

@@ -33,6 +33,7 @@ OnExchange = Callable[[str, bytes, bytes], None]
 
 _PNP = "\\\\?PnP?\\Notification"
 _PROTOCOLS = scard.SCARD_PROTOCOL_T0 | scard.SCARD_PROTOCOL_T1
+_CANCEL_LIMIT = 1.0
 _BREATH = 0.05  # after a wake-up that changed nothing, so that a reader gone mad cannot keep us busy
 
 _WAIT_ENDED = frozenset({pcsc_errors.SUCCESS, pcsc_errors.TIMEOUT, pcsc_errors.CANCELLED, pcsc_errors.UNKNOWN_READER})
@@ -95,12 +96,13 @@ class PcscConnection:
         self._reset_unsaid = False
         self._closed = False
         self._gave_up = False
-        self._context = _establish()
+        self._context: int | None = None
         self._card: int | None = None
         self._protocol = 0
+        self._atr = b""
         self._calls = TimedCalls()
         try:
-            self._atr = bytes(_look(self._context, (reader,))[0][2])
+            self._timed(self._establish)
             self._timed(self._connect)
         except BaseException:
             self.close()
@@ -163,6 +165,8 @@ class PcscConnection:
             self._gave_up = True
             self._leave()
             self._on_left(self._calls)
+            if self._context is None:
+                raise PcscUnavailable(pcsc_errors.HUNG) from None
             raise (mute_card() if self._depth else CardBusy(pcsc_errors.BUSY)) from None
 
     def _leave(self) -> None:
@@ -174,7 +178,11 @@ class PcscConnection:
 
     # What follows runs in the thread of `calls`.
 
+    def _establish(self) -> None:
+        self._context = _establish()
+
     def _connect(self) -> None:
+        self._atr = bytes(_look(self._context, (self._reader,))[0][2])
         code, result = _ask(scard.SCardConnect, self._context, self._reader, scard.SCARD_SHARE_SHARED, _PROTOCOLS)
         if code != pcsc_errors.SUCCESS:
             raise error_of(pcsc_errors.NO_SMARTCARD if code == pcsc_errors.REMOVED_CARD else code)
@@ -206,7 +214,8 @@ class PcscConnection:
         if self._card is not None:
             _ask(scard.SCardEndTransaction, self._card, disposition)  # one that began after we lost patience, too
             _ask(scard.SCardDisconnect, self._card, scard.SCARD_LEAVE_CARD)
-        _ask(scard.SCardReleaseContext, self._context)
+        if self._context is not None:
+            _ask(scard.SCardReleaseContext, self._context)
 
 
 def _pci(protocol: int) -> int:
@@ -223,6 +232,7 @@ class PcscReaders:
         self._waiting: int | None = None
         self._cancelled = threading.Event()
         self._left: dict[str, TimedCalls] = {}
+        self._hung: TimedCalls | None = None
 
     def connect(self, reader: str) -> PcscConnection:
         """A shared connection. Raises NoReader, NoCard, CardBusy, PcscUnavailable."""
@@ -235,11 +245,32 @@ class PcscReaders:
 
     def states(self) -> Mapping[str, ReaderState]:
         """Every reader and what it holds now. Raises PcscUnavailable."""
-        with _context() as context:
-            return _understand(_look(context))
+        found: dict[str, ReaderState] = self._patiently(0, self._states)
+        return found
 
     def wait(self, known: Mapping[str, ReaderState], timeout: float) -> Mapping[str, ReaderState]:
         """See `renewagent.card.interface.Readers`; a `cancel` between two waits ends the second one."""
+        found: dict[str, ReaderState] = self._patiently(timeout, self._wait, dict(known), timeout)
+        return found
+
+    def _patiently(self, seconds: float, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Ask the service in a thread of its own: a service that hangs must not hang us."""
+        if self._hung is not None and not self._hung.await_end(self._patience):
+            raise PcscUnavailable(pcsc_errors.HUNG)
+        calls = TimedCalls()
+        try:
+            return calls(seconds + self._patience, function, *arguments)
+        except TimedOut:
+            self._hung = calls
+            raise PcscUnavailable(pcsc_errors.HUNG) from None
+        finally:
+            calls.leave(lambda: None)
+
+    def _states(self) -> dict[str, ReaderState]:
+        with _context() as context:
+            return _understand(_look(context))
+
+    def _wait(self, known: dict[str, ReaderState], timeout: float) -> dict[str, ReaderState]:
         end = time.monotonic() + timeout
         with _context() as context:
             self._note(context)
@@ -248,7 +279,7 @@ class PcscReaders:
                 while True:
                     seen = _look(context)
                     left = end - time.monotonic()
-                    if _understand(seen) != dict(known) or left <= 0 or self._cancelled.is_set():
+                    if _understand(seen) != known or left <= 0 or self._cancelled.is_set():
                         return _understand(seen)
                     if woken and self._cancelled.wait(min(_BREATH, left)):
                         continue
@@ -262,8 +293,16 @@ class PcscReaders:
         self._cancelled.set()
         with self._lock:
             waiting = self._waiting
-        end = time.monotonic() + 1
-        while waiting is not None and self._waiting == waiting and time.monotonic() < end:
+        if waiting is None:
+            return
+        calls = TimedCalls()
+        with contextlib.suppress(TimedOut):  # of a service that hangs
+            calls(_CANCEL_LIMIT, self._cancel, waiting)
+        calls.leave(lambda: None)
+
+    def _cancel(self, waiting: int) -> None:
+        end = time.monotonic() + _CANCEL_LIMIT
+        while self._waiting == waiting and time.monotonic() < end:
             _ask(scard.SCardCancel, waiting)  # again and again: it does nothing just before the wait begins
             time.sleep(0.005)
 
@@ -291,7 +330,7 @@ def _context() -> Iterator[int]:
         _ask(scard.SCardReleaseContext, context)
 
 
-def _look(context: int, readers: tuple[str, ...] | None = None) -> _Seen:
+def _look(context: int | None, readers: tuple[str, ...] | None = None) -> _Seen:
     """What the readers hold (all of them by default), without waiting. Raises NoReader, PcscUnavailable."""
     names = _list(context) if readers is None else readers
     if not names:
@@ -305,14 +344,14 @@ def _look(context: int, readers: tuple[str, ...] | None = None) -> _Seen:
     return list(seen)
 
 
-def _look_at(context: int, name: str) -> _Seen:
+def _look_at(context: int | None, name: str) -> _Seen:
     try:
         return _look(context, (name,))
     except NoReader:
         return []
 
 
-def _list(context: int) -> tuple[str, ...]:
+def _list(context: int | None) -> tuple[str, ...]:
     code, names = _ask(scard.SCardListReaders, context, [])
     if code == pcsc_errors.NO_READERS:
         return ()

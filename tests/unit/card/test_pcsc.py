@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +31,7 @@ from renewagent_fixtures.private_pcscd import PrivatePcscd
 from renewagent_fixtures.virtual_card import VirtualCard
 from renewagent_fixtures.vpcd import VpcdLink
 from tests.pcsc import until
+from tests.programs import missing
 
 SELECT, EMPTY_VERIFY = bytes.fromhex("00a4040005a000000308"), bytes.fromhex("00200080")
 
@@ -204,6 +208,68 @@ def test_a_service_that_goes_away_in_a_transaction(
         private_pcscd.stop()
         connection.transmit(SELECT)
     connection.close()
+
+
+def test_sixteen_readers(pcsc_directory: Path, readers: PcscReaders, card: VirtualCard) -> None:
+    """As many as pcscd knows: no room for the pseudo-reader that announces new ones, and still no polling."""
+    try:
+        pcscd = PrivatePcscd(8, directory=pcsc_directory).__enter__()
+    except ReaderError as error:
+        missing(error.message)
+    try:
+        known = readers.states()
+        assert len(known) == 16
+        spent = time.thread_time()
+        assert readers.wait(known, 0.5) == known
+        assert time.thread_time() - spent < 0.05
+        link = VpcdLink(card, pcscd.ports[7])
+        timer = later(0.1, link.insert)
+        assert readers.wait(known, 10)[pcscd.reader_names[7]].present
+        timer.join()
+        link.remove()
+    finally:
+        pcscd.__exit__()
+
+
+def test_a_service_that_hangs(private_pcscd: PrivatePcscd, card: VirtualCard) -> None:
+    """Nothing answers, and nothing waits for ever; once it goes on, so do we."""
+    name, readers = private_pcscd.reader_names[0], PcscReaders(patience=0.3)
+    with VpcdLink(card, private_pcscd.ports[0]):
+        until(lambda: readers.states()[name].present)
+        connection, known, threads = readers.connect(name), readers.states(), threading.active_count()
+        stop_signal(private_pcscd, signal.SIGSTOP)
+        try:
+            for call in (lambda: readers.wait(known, 0.2), readers.states, lambda: readers.connect(name)):
+                for _ in range(2):
+                    started = time.monotonic()
+                    with pytest.raises((PcscUnavailable, CardBusy)):
+                        call()
+                    assert time.monotonic() - started < 1.2
+            with pytest.raises(CardBusy):
+                connection.transmit(SELECT)
+            started = time.monotonic()
+            readers.close()
+            assert time.monotonic() - started < 2
+            assert threading.active_count() <= threads + 4
+        finally:
+            stop_signal(private_pcscd, signal.SIGCONT)
+        until(lambda: threading.active_count() < threads)
+        assert readers.states()[name].present
+        assert readers.connect(name).transmit(SELECT)[-2:] == b"\x90\x00"
+
+
+def stop_signal(pcscd: PrivatePcscd, number: int) -> None:
+    """To the daemon itself, which is a grandchild of the process that we started."""
+    assert pcscd._process is not None
+    pending, found = [pcscd._process.pid], []
+    while pending:
+        pid = pending.pop()
+        found.append(pid)
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            pending += map(int, (task / "children").read_text().split())
+    daemons = [pid for pid in found if Path(f"/proc/{pid}/comm").read_text().strip() == "pcscd"]
+    assert len(daemons) == 1
+    os.kill(daemons[0], number)
 
 
 # -- what pcscd is too small or too old for, with PC/SC replaced by a script -----------------------------------------
