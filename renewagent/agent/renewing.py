@@ -93,22 +93,30 @@ class Renewing:
             self.record(Event(Kind.STOPPED, fields))
             raise _nothing_changed(error)
         self.record(Event(Kind.INTERRUPTED, fields))
-        if isinstance(error, PULLED):
-            wait_for_card(self._job, self._put_back())
-        elif isinstance(error, RaUnreachable) and (tries := self._ra_tries.get(renewal.state, 0)) < RA_RETRIES:
-            self._ra_tries[renewal.state] = tries + 1
-            self._job.pause(RA_PAUSE * 2**tries)
-        else:
-            raise self._in_context(error)
+        try:
+            self._wait_it_out(error)
+        except RenewAgentError as final:
+            raise self._in_context(final) from final.__cause__
         self._job.outbox.clear()
         self.record(Event(Kind.RESUMED))
+
+    def _wait_it_out(self, error: RenewAgentError) -> None:
+        """Until the card is back, or for a while; raises where neither helps."""
+        state = self._job.renewal.state
+        if isinstance(error, PULLED):
+            wait_for_card(self._job, self._put_back())
+        elif isinstance(error, RaUnreachable) and (tries := self._ra_tries.get(state, 0)) < RA_RETRIES:
+            self._ra_tries[state] = tries + 1
+            self._job.pause(RA_PAUSE * 2**tries)
+        else:
+            raise error
 
     def _put_back(self) -> words.Message:
         """What is said while the card is out in the middle."""
         identity = self._job.identity
         if self._job.renewal.state in PERSON_LEFT:
             return words.insert_again(identity)
-        return words.pulled_unsafe(identity)
+        return words.pulled_unsafe(identity) if self._job.renewal.unsafe_to_leave else words.pulled_half_way(identity)
 
     def _in_context(self, error: RenewAgentError) -> RenewAgentError:
         """Somebody who stops half-way is told what that means for the card."""
@@ -134,7 +142,7 @@ def _nothing_changed(error: RenewAgentError) -> RenewAgentError:
     if not isinstance(error, CardRemoved):
         return error
     message = "Renewal stopped because the smartcard was removed. Nothing was changed on it."
-    return CardRemoved(message, advice="Put it back in and start again, or use it as before.")
+    return CardRemoved(message, advice="Put it back in and run: renewagent renew.")
 
 
 def _misfit(error: KeyDoesNotFit) -> CardDataError:

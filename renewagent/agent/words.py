@@ -269,6 +269,12 @@ def pulled_unsafe(card: CardIdentity | None) -> Message:
     return Message("pulled-unsafe", "Renewal is not finished", body, advice, actions=("Continue",))
 
 
+def pulled_half_way(card: CardIdentity | None) -> Message:
+    """The card went away in the middle, but its key is the one that it had: it can sign all the time."""
+    advice = f"Put {card_in_words(card)} back in and continue."
+    return Message("pulled-half-way", "Renewal is not finished", "The smartcard was removed.", advice)
+
+
 def sign_in_again(card: CardIdentity | None, *, removal_ends_session: bool) -> Message:
     """After pkiConf and receipt: the profile decides what removal is for (design section 4, "Sign in again")."""
     if removal_ends_session:

@@ -3,9 +3,12 @@ another one, whose journal knows nothing."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from renewagent.errors import RaWaiting
+from renewagent.agent.ra_desk import utc_now
+from renewagent.errors import RaWaiting, RenewalImpossible
 from renewagent_fixtures.virtual_card import VirtualCard
 from tests.flows import test_renewal_way_a, test_renewal_way_d
 from tests.flows.workshop import (
@@ -69,3 +72,111 @@ def test_way_a_goes_on_where_it_was_begun(
     desk.renew(card)
     assert_renewed(workshop, card, old)
     assert (card.public_key(SIGNING), card.pin_tries) == (key, 3)
+
+
+@pytest.mark.parametrize("at", places(test_renewal_way_a.ORDER[:5]))
+def test_way_a_at_another_workstation_waits_until_the_ra_has_given_up_the_first(
+    workshop: Workshop, workstation: Workstations, at: int
+) -> None:
+    card, campaign = workshop.card(protects=True), workshop.campaign(rekey="allowed")
+    old = certificate(card)
+    name = killed(workstation(campaign), card, at, "journalled")
+    elsewhere = workstation(campaign)
+    if name in ("issued", "begun"):
+        with pytest.raises(RaWaiting, match="begun at another computer") as told:
+            elsewhere.renew(card)
+        assert (told.value.code, told.value.check_after) == ("RA-WAITING", 900)
+        assert "Finish it at that computer, or try again here" in told.value.advice
+        assert (certificate(card), signs(card), workshop.row(old).state) == (old, True, "valid")
+        workshop.ten_minutes_later()
+    elsewhere.renew(card)
+    assert_renewed(workshop, card, old)
+
+
+@pytest.mark.parametrize("name", ["stored", "tried"])
+def test_way_a_with_an_unconfirmed_certificate_on_the_card_is_finished_where_it_was_begun(
+    workshop: Workshop, workstation: Workstations, name: str
+) -> None:
+    card, campaign = workshop.card(protects=True), workshop.campaign(rekey="allowed")
+    old, here = certificate(card), workstation(campaign)
+    killed(here, card, test_renewal_way_a.ORDER.index(name), "journalled")
+    new = certificate(card)
+    with pytest.raises(RaWaiting, match="begun at another computer"):
+        workstation(campaign).renew(card)
+    assert (certificate(card), signs(card), workshop.row(old).state) == (new, True, "valid")
+    here.renew(card)
+    assert_renewed(workshop, card, old)
+    assert certificate(card) == new
+
+
+def test_way_a_that_was_left_too_long_begins_again_where_it_was_begun(
+    workshop: Workshop, workstation: Workstations
+) -> None:
+    card, campaign = workshop.card(protects=True), workshop.campaign(rekey="allowed")
+    old, here = certificate(card), workstation(campaign)
+    killed(here, card, test_renewal_way_a.ORDER.index("stored"), "journalled")
+    workshop.ten_minutes_later()
+    withdrawn = certificate(card)
+    assert workshop.row(withdrawn).state == "withdrawn"
+    with pytest.raises(RenewalImpossible, match="revoked"):
+        workstation(campaign).renew(card)
+    here.renew(card)
+    assert_renewed(workshop, card, old)
+    assert certificate(card) != withdrawn
+    assert here.kinds[-16:-12] == ["tried", "too-late", "rejected", "found-nothing"]
+
+
+def test_way_a_that_lacks_its_receipt_alone_can_be_used_and_is_finished_where_it_was_begun(
+    workshop: Workshop, workstation: Workstations
+) -> None:
+    card, campaign = workshop.card(protects=True), workshop.campaign(rekey="allowed")
+    old, here = certificate(card), workstation(campaign)
+    killed(here, card, test_renewal_way_a.ORDER.index("confirmed"), "journalled")
+    with pytest.raises(RaWaiting, match="is renewed and can be used"):
+        workstation(campaign).renew(card)
+    assert signs(card)
+    here.renew(card)
+    assert_renewed(workshop, card, old)
+
+
+def test_a_ticket_of_an_older_version_of_the_campaign_is_finished_under_that(
+    workshop: Workshop, workstation: Workstations
+) -> None:
+    card = workshop.card()
+    older, newer = (workshop.campaign(name="twice-published", version=version) for version in (1, 2))
+    old = certificate(card)
+    killed(workstation(older), card, 6, "journalled")
+    workstation(newer).renew(card)
+    assert_renewed(workshop, card, old)
+    assert [receipt.campaign for receipt in workshop.receipts(card)] == ["twice-published/1"]
+
+
+def test_a_strangers_card_is_finished_by_the_campaign_of_its_ticket(
+    workshop: Workshop, workstation: Workstations
+) -> None:
+    card, meant, other = workshop.card(), workshop.campaign(removal_ends_session=False), workshop.campaign()
+    old = certificate(card)
+    killed(workstation(meant), card, test_renewal_way_d.ORDER.index("stored"), "journalled")
+    latest = replace(other.campaign, rules=(), published=utc_now())  # what would be guessed
+    desk = workstation(meant, replace(other, campaign=latest))
+    person = desk.person(card)
+    desk.renew(card, person)
+    assert_renewed(workshop, card, old)
+    assert [receipt.campaign for receipt in workshop.receipts(card)] == [meant.campaign.label]
+    assert "sign you out" in person.heard
+
+
+def test_what_another_workstation_has_finished_is_not_begun_again(
+    workshop: Workshop, workstation: Workstations
+) -> None:
+    card, campaign = workshop.card(), workshop.campaign()
+    old, here = certificate(card), workstation(campaign)
+    killed(here, card, test_renewal_way_d.ORDER.index("asked"), "journalled")
+    workstation(campaign).renew(card)
+    new = certificate(card)
+    person = here.person(card)
+    outcome = here.renew(card, person)
+    assert (outcome["verdict"], outcome["renewed"]) == ("UNAFFECTED", False)
+    assert person.kinds[-1] == "not-affected"
+    assert certificate(card) == new
+    assert_renewed(workshop, card, old)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import threading
+import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -224,6 +226,12 @@ class Workstation:
         """Pull the card, if there is one."""
         if self.readers.states()[reader].present:
             self.readers.remove(reader)
+
+    def lose_contact(self) -> None:
+        """Pull the card while it is at work: to be followed by an exception from its hook."""
+        threading.Thread(target=self.take_out).start()
+        while self.readers.states()[READER].present:
+            time.sleep(0.001)
 
     def open_card(self, connection: CardConnection) -> PivDriver:
         """What `renewagent.agent.workstation.card_opener` gives."""
