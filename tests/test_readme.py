@@ -23,11 +23,12 @@ LINKS = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 
 def commands_in(text: str) -> list[str]:
     """Every `renewagent ...` that a document shows, without a shell's comment."""
-    return [shown or indented for shown, indented in OUR_COMMANDS.findall(text)]
+    joined = text.replace("\\\n", " ")  # a line that goes on after its backslash
+    return [shown or indented for shown, indented in OUR_COMMANDS.findall(joined)]
 
 
 def words_of(command: str) -> list[str]:
-    return shlex.split(command, comments=True)[1:]
+    return shlex.split(command.removesuffix("&"), comments=True)[1:]
 
 
 def paths_in(text: str) -> list[str]:
@@ -68,9 +69,10 @@ def test_dev_has_the_commands_shown(document: str) -> None:
 
 def test_the_patterns_find_what_they_should() -> None:
     text = "see `renewagent demo --json`, `renewal.py`, [x](SECURITY.md), `renewagent/no/such.py`\n\n"
-    text += "    renewagent inspect  # c\n"
-    assert commands_in(text) == ["renewagent demo --json", "renewagent inspect  # c"]
+    text += "    renewagent inspect  # c\n    renewagent status \\\n  --json &\n"
+    assert commands_in(text) == ["renewagent demo --json", "renewagent inspect  # c", "renewagent status    --json &"]
     assert words_of("renewagent inspect  # c") == ["inspect"]
+    assert words_of("renewagent status    --json &") == ["status", "--json"]
     assert [(p, exists(p)) for p in paths_in(text)] == [
         ("renewal.py", True),
         ("renewagent/no/such.py", False),
