@@ -334,6 +334,7 @@ _TITLES: Mapping[type[RenewAgentError], str] = MappingProxyType(
         errors.UnsupportedCard: "This smartcard cannot be used here",
         errors.CardDataError: "This smartcard cannot be read",
         errors.CardRemoved: "The smartcard was removed",
+        errors.PersonStopped: "Nothing was renewed",
         errors.ClockError: "This computer's clock is wrong",
         errors.RaUnreachable: "The Registration Authority cannot be reached",
         errors.RenewalImpossible: "This smartcard cannot be renewed here",

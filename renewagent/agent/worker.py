@@ -32,6 +32,7 @@ from renewagent.card.interface import CardConnection
 from renewagent.configuration import CONFIGURATION_FILE, Configuration
 from renewagent.errors import ConfigurationError, PersonStopped, RenewAgentError
 from renewagent.ra_transport import HttpRaTransport
+from renewagent.renewal import State
 
 log = logging.getLogger(__name__)
 
@@ -100,17 +101,28 @@ def _renew_all(
 ) -> dict[str, Any]:
     outcomes: list[dict[str, Any]] = []
     for number, name in enumerate(readers, start=1):
-        try:
-            outcomes.append(renew_card(place, campaigns, inspector, name))
-        except PersonStopped:
-            raise
-        except RenewAgentError as error:
-            place.prompter.tell(words.for_error(error, place.contact))
-            outcomes.append({"reader": name, "renewed": False, "error": error_document(error)})
+        outcomes.append(_renew_one(place, inspector, campaigns, name))
         if number < len(readers):
             renewed = sum(1 for outcome in outcomes if outcome["renewed"])
             place.prompter.tell(words.more_cards(renewed, len(readers), None))
     return {"ok": not any("error" in outcome for outcome in outcomes), "cards": outcomes}
+
+
+def _renew_one(
+    place: Workplace, inspector: Inspector, campaigns: Mapping[str, Accepted], reader: str
+) -> dict[str, Any]:
+    """The outcome, with the error in it where there is one. Raises PersonStopped from whoever wants no more at all."""
+    try:
+        outcome = renew_card(place, campaigns, inspector, reader)
+        if outcome.get("state") != State.STOPPED.value:
+            return outcome
+        error: RenewAgentError = PersonStopped("You chose not to renew now. Nothing was changed.")
+    except PersonStopped:
+        raise
+    except RenewAgentError as problem:
+        outcome, error = {"reader": reader, "renewed": False}, problem
+    place.prompter.tell(words.for_error(error, place.contact))
+    return {**outcome, "error": error_document(error)}
 
 
 def open_desk(configuration: Configuration) -> RaDesk:
