@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -458,6 +458,19 @@ def test_an_ir_gets_what_it_asks_for(ra: Office) -> None:
     assert usage.digital_signature
     assert usage.content_commitment
     assert peer.confirm(answer).kind is BodyType.PKICONF
+
+
+def test_an_ir_for_the_end_of_time(ra: Office) -> None:
+    late = datetime(9999, 12, 31, tzinfo=UTC)
+    assert Peer(ra).say(Request(IR, p256(), template={"not_before": late}).body()).failures == {"badCertTemplate"}
+
+
+@settings(max_examples=200, deadline=None)
+@given(content=st.binary(max_size=60), kind=st.sampled_from([k for k in BodyType if k is not BodyType.NESTED]))
+def test_no_body_is_more_than_refused(standing: Office, content: bytes, kind: BodyType) -> None:
+    """Well protected nonsense in any body: an error that names a failure, or an answer; never an exception."""
+    answer = Peer(standing).say(codec.encode_body(kind, der.tlv(0x30, content)))
+    assert answer.failures or answer.kind in (BodyType.GENP, BodyType.PKICONF)
 
 
 def test_digital_signature_alone_is_the_authentication_cas(ra: Office) -> None:

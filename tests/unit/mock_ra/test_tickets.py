@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from renewagent.cmp import bodies, private
 from renewagent.cmp.wire import BodyType, CertStatus, PkiStatus, StatusInfo
@@ -58,6 +60,12 @@ def test_a_signing_certificate_for_a_new_key_needs_a_ticket(ra: Office) -> None:
         for usages in (SIGNING, BOTH, None, frozenset({"keyEncipherment"})):
             refused = ada.card.anew().say(Request(kind, p256(), usages=usages).body())
             assert refused.failures == {"notAuthorized"}, (kind, usages)
+    name = x509.load_der_x509_certificate(ada.card.certificate).subject
+    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(p256(), hashes.SHA256())
+    pkcs10 = bodies.write_pkcs10(request.public_bytes(Encoding.DER))
+    assert ada.card.anew().say(pkcs10).failures == {"notAuthorized"}
+    own_kur = Request(BodyType.KUR, p256(), old=ada.card.certificate, usages=SIGNING)
+    assert ada.card.anew().say(own_kur.body()).failures == {"badCertTemplate"}
     refused = ada.certify(None, p256())
     assert refused.failures == {"notAuthorized"}
     assert ra.counters()["issued"] == 2
