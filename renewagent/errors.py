@@ -22,6 +22,7 @@ RenewAgentError
 │   ├── CardRefused               any other status word (`.sw`)
 │   ├── CardDataError             the card's data makes no sense (a lying length, a broken certificate)
 │   ├── DifferentCard             another card than the one we were working on
+│   ├── ImpossiblePin             what was typed cannot be a PIN of this card, which was not asked
 │   ├── WrongPin                  refused; `.tries_left` remain
 │   ├── LastPinTry                one try is left, and we will not spend it
 │   ├── PinBlocked                no tries left
@@ -190,6 +191,13 @@ class DifferentCard(CardError):
     """Another card than the one we were working on."""
 
     code = "RA-CARD-DIFFERENT"
+    retry = Retry.NOW
+
+
+class ImpossiblePin(CardError):
+    """What was typed cannot be a PIN of this kind of card: it was not sent, and no try was used."""
+
+    code = "RA-PIN-IMPOSSIBLE"
     retry = Retry.NOW
 
 

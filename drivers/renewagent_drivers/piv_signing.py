@@ -12,7 +12,7 @@ from enum import Enum
 
 from renewagent.card.apdu import ResponseApdu, StatusWord
 from renewagent.card.head import KeyKind
-from renewagent.errors import CardDataError, CardError, CardRefused, LastPinTry, PinBlocked, Retry, WrongPin
+from renewagent.errors import CardDataError, CardRefused, ImpossiblePin, LastPinTry, PinBlocked, WrongPin
 from renewagent.model import Slot
 from renewagent.pin import Pin
 from renewagent_drivers.piv_applet import (
@@ -58,15 +58,13 @@ class SlotKey:
 
 
 def padded_pin(pin: Pin) -> bytes:
-    """The eight octets that VERIFY takes. Raises CardError, before the card is asked, for what cannot be a PIN."""
+    """The eight octets that VERIFY takes. Raises ImpossiblePin, before the card is asked."""
     octets = pin.reveal()
     if len(octets) not in _PIN_LENGTHS or not all(0x20 <= octet < 0x7F for octet in octets):
-        error = CardError(
+        raise ImpossiblePin(
             "That cannot be this smartcard's passcode, so it was not tried.",
             advice="Type the 6 to 8 digits of your passcode. No try was used.",
         )
-        error.retry = Retry.NOW
-        raise error
     return octets.ljust(8, b"\xff")
 
 

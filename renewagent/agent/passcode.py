@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from renewagent.agent import words
 from renewagent.agent.prompts import Prompter
 from renewagent.card.interface import AdminSession, CardDriver, SigningSession, TellsTries
-from renewagent.errors import CardReset, LastPinTry, PinBlocked, WrongPin
+from renewagent.errors import CardReset, ImpossiblePin, LastPinTry, PersonStopped, PinBlocked, WrongPin
 from renewagent.model import Slot
 from renewagent.pin import Pin, RefusedPins
 
@@ -64,6 +64,8 @@ class Passcode:
             try:
                 with card.signing(self.obtain(card)) as session:
                     return work(session)
+            except ImpossiblePin as error:
+                self._note_impossible(error)
             except WrongPin as error:
                 self._note_refusal(card, error.tries_left)
             except CardReset:
@@ -81,6 +83,8 @@ class Passcode:
             try:
                 with card.administration(pin) as session:
                     return work(session)
+            except ImpossiblePin as error:
+                self._note_impossible(error)
             except WrongPin as error:  # before the session began
                 self._note_refusal(card, error.tries_left)
 
@@ -102,10 +106,16 @@ class Passcode:
             tries = card.pin_tries()
             refuse_few_tries(tries)
             pin = self._prompter.ask_pin(identity, tries, words.pin_wanted(identity, tries))
+            if pin.wiped:
+                raise PersonStopped("No passcode was typed.")
             if not self._refused.holds(str(identity), pin):
                 return pin
             pin.wipe()
             self._prompter.tell(words.pin_known_wrong())
+
+    def _note_impossible(self, error: ImpossiblePin) -> None:
+        self.drop()
+        self._prompter.tell(words.pin_impossible(error))
 
     def _note_refusal(self, card: RenewableCard, tries_left: int) -> None:
         identity = card.identity()

@@ -256,6 +256,11 @@ def pin_known_wrong() -> Message:
     return Message("pin-known-wrong", "Wrong passcode", body)
 
 
+def pin_impossible(error: RenewAgentError) -> Message:
+    """What was typed cannot be a passcode of this card: it is not sent, and the question follows again."""
+    return Message("pin-impossible", "Not a passcode", error.message, error.advice)
+
+
 def running(step: int, of: int, text: str, seconds_left: float | None) -> str:
     """`Renewing. Keep the smartcard in. Step 2 of 4: making the new key. About 1 minute left.`"""
     left = f"{_capital(duration_in_words(seconds_left))} left." if seconds_left is not None else ""

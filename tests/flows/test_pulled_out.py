@@ -10,7 +10,6 @@ from renewagent.errors import CardRemoved, NoCard
 from renewagent.renewal import MAX_GENERATED
 from renewagent_fixtures.person import Said
 from renewagent_fixtures.virtual_card import Moment, VirtualCard
-from tests.flows import test_renewal_way_d
 from tests.flows.workshop import (
     READER,
     Workshop,

@@ -50,7 +50,7 @@ from tests.programs import run
 
 READER, OTHER_READER = "Desk reader", "Other reader"
 AUTHENTICATION, SIGNING = 0x9A, 0x9C
-PIN = "483920"
+PIN = "48392057"
 """Not the factory's, so that it can be searched for in logs and files."""
 DAYS = 40
 """How long ago the cards were issued that the campaigns are against."""
