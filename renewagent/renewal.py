@@ -61,7 +61,7 @@ class Kind(Enum):
     """What can happen. Each event's fields are noted here; all are text, bytes as hex."""
 
     READY = "ready"
-    """way"""
+    """way, old_certificate, campaign, campaign_document"""
     AGREED = "agreed"
     TICKET_GRANTED = "ticket-granted"
     """ticket"""
@@ -94,6 +94,8 @@ class Kind(Enum):
     REMOVED = "removed"
     RETURNED = "returned"
     SIGNED_IN = "signed-in"
+    SUPERSEDED = "superseded"
+    """The card was renewed elsewhere meanwhile, or something new is wrong with it: it is judged anew."""
     STOPPED = "stopped"
     """code, message: ended, and nothing on the card is half done"""
     INTERRUPTED = "interrupted"
@@ -124,13 +126,13 @@ AFTER_CONSENT: Mapping[Way, State] = MappingProxyType({Way.A: S.CERTIFY, Way.D: 
 # fmt: off
 TABLE: Mapping[State, Mapping[Kind, State]] = MappingProxyType({
     S.PREFLIGHT: {K.READY: S.CONSENT, K.STOPPED: S.STOPPED},
-    S.CONSENT:   {K.AGREED: S.TICKET, K.STOPPED: S.STOPPED},  # AFTER_CONSENT says which way goes where
+    S.CONSENT:   {K.AGREED: S.TICKET, K.STOPPED: S.STOPPED, K.SUPERSEDED: S.STOPPED},  # AGREED goes by AFTER_CONSENT
     S.TICKET:    {K.TICKET_GRANTED: S.ARM, K.OLD_KEY_UNUSABLE: S.TICKET, K.NO_TICKETS: S.GENERATE,
                   K.STOPPED: S.STOPPED},
     S.ARM:       {K.ARMED: S.GENERATE, K.STOPPED: S.STOPPED},
     S.GENERATE:  {K.BEGUN: S.GENERATE, K.GENERATED: S.CERTIFY, K.STOPPED: S.STOPPED},
     S.CERTIFY:   {K.ASKED: S.CERTIFY, K.ISSUED: S.STORE, K.TOLD_TO_WAIT: S.WAITING, K.OLD_KEY_UNUSABLE: S.TICKET,
-                  K.STOPPED: S.STOPPED},
+                  K.DID_NOT_SIGN: S.RESUME, K.STOPPED: S.STOPPED},
     S.WAITING:   {K.READY_AT_RA: S.POLL},
     S.POLL:      {K.ISSUED: S.STORE, K.TOLD_TO_WAIT: S.WAITING},
     S.STORE:     {K.BEGUN: S.STORE, K.STORED: S.TRY},
@@ -138,9 +140,9 @@ TABLE: Mapping[State, Mapping[Kind, State]] = MappingProxyType({
     S.CONFIRM:   {K.CONFIRMED: S.RECEIPT, K.TOO_LATE: S.REJECT},
     S.REJECT:    {K.REJECTED: S.RESUME},
     S.RECEIPT:   {K.RECEIPTED: S.REMOVE, K.NO_RECEIPTS: S.REMOVE},
-    S.REMOVE:    {K.REMOVED: S.RETURN},
-    S.RETURN:    {K.RETURNED: S.SIGN_IN},
-    S.SIGN_IN:   {K.SIGNED_IN: S.DONE},
+    S.REMOVE:    {K.REMOVED: S.RETURN, K.SUPERSEDED: S.STOPPED},
+    S.RETURN:    {K.RETURNED: S.SIGN_IN, K.SUPERSEDED: S.STOPPED},
+    S.SIGN_IN:   {K.SIGNED_IN: S.DONE, K.SUPERSEDED: S.STOPPED},
     S.RESUME:    {K.FOUND_UNTOUCHED: S.ARM, K.FOUND_NO_KEY: S.ARM, K.FOUND_NEW_KEY: S.CERTIFY, K.FOUND_ISSUED: S.STORE,
                   K.FOUND_STORED: S.TRY, K.FOUND_CONFIRMED: S.TRY, K.FOUND_NOTHING: S.STOPPED},
 })
@@ -149,14 +151,15 @@ TABLE: Mapping[State, Mapping[Kind, State]] = MappingProxyType({
 
 FINAL = frozenset({S.DONE, S.STOPPED})
 LOOK_FIRST = frozenset(
-    {S.TICKET, S.ARM, S.GENERATE, S.CERTIFY, S.POLL, S.STORE, S.TRY, S.CONFIRM, S.REJECT, S.RECEIPT, S.RESUME}
+    {S.TICKET, S.ARM, S.GENERATE, S.CERTIFY, S.STORE, S.TRY, S.CONFIRM, S.REJECT, S.RECEIPT, S.RESUME}
 )
-"""After an interruption in one of these the card is looked at before anything else is done."""
+"""After an interruption in one of these the card is looked at before anything else is done. (At POLL the RA is waiting
+with a certificate for the key that the card has: asking again is all there is to do.)"""
 
 BEGINS = frozenset({K.BEGUN, K.FOUND_NO_KEY, K.FOUND_NEW_KEY})
 """The old key is gone, or may be from now on, whichever workstation saw to that: no STOPPED any more."""
 
-MAX_GENERATED = 3
+MOST_ATTEMPTS = 3
 """A card whose new keys do not sign is given up to the RA after so many (`Renewal.exhausted`)."""
 
 
@@ -180,6 +183,7 @@ class Renewal:
     old_key_usable: bool = True
     begun: bool = False
     generated: int = 0
+    refused: int = 0
     facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -190,12 +194,12 @@ class Renewal:
     @property
     def unsafe_to_leave(self) -> bool:
         """The card may be unable to sign until this renewal goes on."""
-        return self.begun and self.way is not Way.A and self.state in LOOK_FIRST
+        return self.begun and self.way is not Way.A and self.state in LOOK_FIRST | {State.WAITING, State.POLL}
 
     @property
     def exhausted(self) -> bool:
-        """As many keys were generated as make sense."""
-        return self.generated >= MAX_GENERATED
+        """As many keys were generated, or trials have failed, as make sense."""
+        return max(self.generated, self.refused) >= MOST_ATTEMPTS
 
 
 class OutOfOrder(Exception):
@@ -214,6 +218,7 @@ def step(renewal: Renewal, event: Event) -> Renewal:
         old_key_usable=renewal.old_key_usable and not unusable,
         begun=event.kind in BEGINS or (renewal.begun and event.kind is not Kind.FOUND_UNTOUCHED),
         generated=renewal.generated + (event.kind is Kind.GENERATED),
+        refused=renewal.refused + (event.kind is Kind.DID_NOT_SIGN),
         facts={**_kept(renewal, event), **event.fields},
     )
 

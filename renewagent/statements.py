@@ -14,7 +14,9 @@ from enum import Enum
 from typing import Literal
 
 _FIELD = re.compile(r"[\x20-\x7e\u00a0-\uffff]*")
-_HEX = re.compile(r"(?:[0-9a-f]{2}){8,64}")
+MIN_NONCE, MAX_NONCE = 8, 64
+"""Bytes."""
+_HEX = re.compile(rf"(?:[0-9a-f]{{2}}){{{MIN_NONCE},{MAX_NONCE}}}")
 _NAMES = ("origin", "card", "certificate", "old", "campaign", "time", "nonce")
 
 

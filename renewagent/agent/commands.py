@@ -95,7 +95,7 @@ def _status_lines(document: dict[str, Any], now: datetime) -> Iterator[str]:
     if campaigns["problem"]:
         yield f"Campaigns could not be refreshed: {campaigns['problem']}"
     for renewal in document["renewals"]:
-        yield f"A renewal of smartcard {renewal['card']} is not finished. Run: renewagent renew."
+        yield f"The renewal of the smartcard ending {renewal['card'][-4:]} is not finished. Run: renewagent renew."
 
 
 def _reader_line(reader: dict[str, Any]) -> str:

@@ -92,6 +92,11 @@ class Job:
         return bytes.fromhex(self.renewal.facts.get(name, ""))
 
     @property
+    def begun_under(self) -> dict[str, str]:
+        """The campaign as the journal keeps it: what has begun must not need it from anywhere else."""
+        return {"campaign": self.campaign_name, "campaign_document": self.campaign_document.hex()}
+
+    @property
     def old_sha256(self) -> str:
         """SHA-256 of the certificate to replace: the RA's word where the card holds the new one already."""
         return self.renewal.facts.get("old_sha256") or self.old.sha256

@@ -40,7 +40,11 @@ class RenewableCard(CardDriver, TellsTries, Protocol):
 
 
 class KeyDoesNotFit(Exception):
-    """A signature that the card made does not verify with the public key it was made for."""
+    """A signature that the key in `slot` made does not verify with the public key it was made for."""
+
+    def __init__(self, slot: Slot) -> None:
+        super().__init__(f"the key in slot {slot} does not fit its certificate")
+        self.slot = slot
 
 
 class Passcode:
@@ -145,7 +149,7 @@ class FittingSession:
         """See `SigningSession`; raises KeyDoesNotFit besides."""
         signature = self._session.sign(slot, data, hash_name)
         if not fits(self._public_key, signature, data, hash_name):
-            raise KeyDoesNotFit(f"the key in slot {slot} does not fit its certificate")
+            raise KeyDoesNotFit(slot)
         return signature
 
 

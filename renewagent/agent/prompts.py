@@ -56,10 +56,12 @@ class Prompter(Protocol):
 
 
 class ChannelPrompter:
-    """The child's end. Once the other end is gone, telling is silent and asking raises `PersonStopped`."""
+    """The child's end. Once the person has left (the other end sends no more), asking raises `PersonStopped`; what is
+    told still arrives, as long as anybody listens."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._left = False
         self._gone = False
 
     @classmethod
@@ -98,17 +100,17 @@ class ChannelPrompter:
         self._say({"say": "card", "act": act.value, "reader": reader, "card": who, "message": asdict(message)})
 
     def stopped(self) -> bool:
-        """See `Prompter`: true once the other end is closed."""
-        if self._gone:
+        """See `Prompter`: true once the other end sends no more."""
+        if self._left or self._gone:
             return True
         try:
             self._sock.settimeout(0)  # with any other time-out Python waits for it, whatever the flags say
-            self._gone = self._sock.recv(1, socket.MSG_PEEK) == b""
+            self._left = self._sock.recv(1, socket.MSG_PEEK) == b""
         except BlockingIOError:
             return False
         except OSError:
-            self._gone = True
-        return self._gone
+            self._left = self._gone = True
+        return self._left
 
     def result(self, document: Mapping[str, Any]) -> None:
         """Hand the outcome over: `serve_channel` returns it."""
@@ -130,11 +132,11 @@ class ChannelPrompter:
 
     def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         self._say(request)
-        if self._gone:
+        if self._left or self._gone:
             raise PersonStopped("The window or terminal that asked for this was closed.")
         answer = _read_line(self._sock)
         if answer is None:
-            self._gone = True
+            self._left = True
             raise PersonStopped("The window or terminal that asked for this was closed.")
         if answer.get("stopped"):
             raise PersonStopped("You stopped the renewal.")
@@ -145,7 +147,7 @@ class ChannelPrompter:
         while view:
             count = self._sock.recv_into(view)
             if not count:
-                self._gone = True
+                self._left = True
                 raise PersonStopped("The window or terminal that asked for this was closed.")
             view = view[count:]
 
@@ -153,8 +155,8 @@ class ChannelPrompter:
 def serve_channel(sock: socket.socket, prompter: Prompter) -> dict[str, Any] | None:
     """The person's end: answer with a local prompter until the child closes. Returns the child's last `result`.
 
-    Raises AgentError for something that is not our protocol; KeyboardInterrupt passes, and closing `sock` tells the
-    child.
+    Raises AgentError for something that is not our protocol. KeyboardInterrupt passes; ending what `sock` sends tells
+    the child, and calling this once more hears it out.
     """
     result: dict[str, Any] | None = None
     while (request := _read_line(sock)) is not None:

@@ -6,6 +6,7 @@ transaction what it then sends over the network with no transaction held. Runs i
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -55,6 +56,7 @@ class Standing:
     known: bool
     state: str | None
     revoked: bool
+    waiting: bool
     ready: bool
     check_after: int
 
@@ -88,8 +90,10 @@ class RaDesk:
         answer = self._transport.get_json(f"{self.origin}/nonce")
         if answer.date is not None:
             self._check_clock(answer.date)
-        if answer.status == 404 or answer.document is None:
+        if answer.status == 404:
             return None
+        if answer.status != 200 or answer.document is None:  # whoever that was, it cannot say what the RA knows
+            raise RaUnreachable("The Registration Authority did not answer as expected.")
         nonce = answer.document.get("nonce")
         if answer.document.get("origin") != self.origin:
             raise RaMisbehaved("The Registration Authority answered with another address than the one that was asked.")
@@ -109,6 +113,7 @@ class RaDesk:
             known=bool(answer.document.get("known")),
             state=state if isinstance(state, str) else None,
             revoked=bool(answer.document.get("revoked")),
+            waiting=bool(waiting),
             ready=bool(waiting.get("ready")),
             check_after=_seconds(waiting.get("check_after")),
         )
@@ -129,18 +134,21 @@ class RaDesk:
         octets = self._transport.exchange(outgoing.octets)
         return outgoing.client.receive(self.now(), octets)
 
-    def ticket(self, enquiry: Outgoing) -> private.TicketAnswer | None:
-        """Send one of the ticket enquiries; None where the RA knows no tickets, or none for this card."""
-        return self._ticket(self._values(enquiry))
+    def ticket(self, enquiry: Outgoing, *, knows_us: bool = False) -> private.TicketAnswer | None:
+        """Send one of the ticket enquiries; None where the RA knows no tickets, or none for this card.
+
+        `knows_us`: it has shown that it knows them, so that any error is a refusal and no lack of understanding.
+        """
+        return self._ticket(self._values(enquiry, knows_us=knows_us))
 
     def ticket_and_authorities(self, enquiry: Outgoing) -> tuple[private.TicketAnswer | None, list[x509.Certificate]]:
         """The same, with the RA's CA certificates where the enquiry asks for them (caCerts, RFC 9483 4.3.1)."""
         values = self._values(enquiry)
         return self._ticket(values), _authorities(values.get(Oid.CA_CERTS))
 
-    def deliver(self, enquiry: Outgoing) -> private.ReceiptAnswer | None:
-        """Send a receipt; None where the RA knows no receipts."""
-        value = self._values(enquiry).get(private.RECEIPT_ANSWER)
+    def deliver(self, enquiry: Outgoing, *, knows_us: bool = False) -> private.ReceiptAnswer | None:
+        """Send a receipt; None where the RA knows no receipts. `knows_us` as for `ticket`."""
+        value = self._values(enquiry, knows_us=knows_us).get(private.RECEIPT_ANSWER)
         return None if value is None else _decode(private.ReceiptAnswer, value)
 
     def vet(self, certificate: bytes, wanted: Wanted, pool: Sequence[x509.Certificate]) -> None:
@@ -172,12 +180,12 @@ class RaDesk:
             why = str(document.get("why") or "No reason was given.")
             raise RaRefused(f"The sign-in was not accepted. {why}", status_text=why)
 
-    def _values(self, enquiry: Outgoing) -> Mapping[x509.ObjectIdentifier, bytes]:
+    def _values(self, enquiry: Outgoing, *, knows_us: bool = False) -> Mapping[x509.ObjectIdentifier, bytes]:
         """What a genp says, by type; nothing from an RA that does not know the question."""
         try:
             result = self.send(enquiry)
         except RaRefused as error:
-            if error.fail_info & REFUSED_FOR_CAUSE:
+            if knows_us or error.fail_info & REFUSED_FOR_CAUSE:
                 raise
             return {}
         if not isinstance(result, GeneralAnswer):
@@ -190,6 +198,8 @@ class RaDesk:
         if value is None:
             return None
         answer = _decode(private.TicketAnswer, value)
+        if answer.old_certificate and hashlib.sha256(answer.old_certificate).hexdigest() != answer.old:
+            raise RaMisbehaved(_NONSENSE)
         if not _SHA256.fullmatch(answer.old) or not _CAMPAIGN.fullmatch(answer.campaign):
             raise RaMisbehaved(_NONSENSE)
         if answer.certificate and not _NONCE.fullmatch(answer.nonce.hex()):

@@ -18,6 +18,7 @@ from renewagent.agent.passcode import fits
 from renewagent.agent.ra_desk import Outgoing
 from renewagent.agent.steps import Record
 from renewagent.card.interface import SigningSession
+from renewagent.certificates import read_certificate
 from renewagent.cmp import private
 from renewagent.cmp.client import CmpClient
 from renewagent.cmp.client_checks import Wanted
@@ -60,6 +61,7 @@ def resume(job: Job, record: Record) -> Event:
     if answer.certificate:
         subject = x509.load_der_x509_certificate(job.old.der).subject.public_bytes()
         job.place.desk.vet(answer.certificate, Wanted(answer.public_key, subject), authorities)
+    _know_old(job, answer)
     job.follow(answer.campaign)
     return _with_ticket(job, trial, on_card, answer)
 
@@ -76,6 +78,12 @@ def _check_old(job: Job, answer: private.TicketAnswer) -> None:
     """Where this workstation knows which certificate is to be replaced, the ticket must be for that one."""
     if "old_certificate" in job.renewal.facts and answer.old != job.old.sha256:
         raise RaMisbehaved("The Registration Authority's permission is for another certificate.")
+
+
+def _know_old(job: Job, answer: private.TicketAnswer) -> None:
+    """At another workstation the card may hold the new certificate already, or a torn one: the RA has the old one."""
+    if answer.old_certificate and job.old.sha256 != answer.old:
+        job.old = read_certificate(answer.old_certificate)
 
 
 def _examine(job: Job, session: SigningSession) -> tuple[Trial, Outgoing]:
@@ -105,6 +113,8 @@ def _without_open_ticket(job: Job, trial: Trial, on_card: bytes) -> Event:
 
 def _with_ticket(job: Job, trial: Trial, on_card: bytes, answer: private.TicketAnswer) -> Event:
     common = {"ticket": answer.ticket, "old_sha256": answer.old, "way": Way.D.value, "campaign": answer.campaign}
+    if job.old.sha256 == answer.old:
+        common["old_certificate"] = job.old.der.hex()
     if answer.certificate and trial.by(answer.public_key):
         issued = {**common, "certificate": answer.certificate.hex(), "nonce": answer.nonce.hex()}
         issued["conversation"] = _conversation(job, answer)
@@ -120,6 +130,8 @@ def _with_ticket(job: Job, trial: Trial, on_card: bytes, answer: private.TicketA
         return Event(Kind.FOUND_UNTOUCHED, common)
     if answer.state == "confirmed":  # the RA certifies no second key then (design section 6): GENERATE would be the end
         raise CardError("The new key of this smartcard did not sign.", advice=_TRY_AGAIN)
+    if job.old.sha256 != answer.old:  # then the RA could not be told which certificate is to be replaced
+        raise RaMisbehaved("The Registration Authority did not say which certificate is to be replaced.")
     return Event(Kind.FOUND_NO_KEY, common)
 
 

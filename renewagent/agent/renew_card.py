@@ -9,18 +9,22 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
+from renewagent import cms
 from renewagent.agent import words
 from renewagent.agent.campaigns import Accepted
-from renewagent.agent.full_inspection import Inspector, Judgement
+from renewagent.agent.full_inspection import OPEN_STATES, Inspector, Judgement
 from renewagent.agent.job import Job, Workplace, sha256
 from renewagent.agent.passcode import Passcode, RenewableCard
 from renewagent.agent.renewing import PERSON_LEFT, Renewing
+from renewagent.campaign.document import parse_campaign
 from renewagent.certificates import read_certificate
-from renewagent.errors import CampaignError, RaWaiting, RenewalImpossible
+from renewagent.errors import CampaignError, CardDataError, RaWaiting, RenewalImpossible
 from renewagent.model import CardIdentity, Finding, SigningCertificate, Verdict
 from renewagent.renewal import Event, Kind, Renewal, State, replay
+from renewagent.rules import Campaign
 
 TOO_LATE_AFTER = 900
 """Seconds after which an RA has surely withdrawn a certificate that nobody confirmed."""
@@ -61,7 +65,7 @@ def _run(job: Job) -> bool:
     taken_up = job.renewal.state is not State.PREFLIGHT
     renewing = Renewing(job)
     if taken_up:
-        renewing.record(Event(Kind.RESUMED, {"campaign": job.campaign_name}))
+        renewing.record(Event(Kind.RESUMED, job.begun_under))
     renewing.run()
     return job.renewal.state is State.STOPPED and taken_up
 
@@ -95,6 +99,11 @@ def _job(
 ) -> Job | None:
     """What there is to do for this card, None for nothing."""
     renewal = _from_journal(place, identity)
+    if renewal is not None and _superseded(renewal, judged):
+        place.journal.append(renewal.id, renewal.card, Kind.SUPERSEDED.value, {}, place.now())
+        renewal = None
+    if renewal is None and judged.certificate is None:
+        judged = _half_written(place, card) or judged
     if renewal is None and judged.finding.verdict not in (Verdict.AFFECTED, Verdict.PART_WAY):
         return None
     signed = _campaign(campaigns, renewal, judged.finding)
@@ -135,15 +144,54 @@ def _from_journal(place: Workplace, identity: CardIdentity) -> Renewal | None:
     return replay(first, (Event(Kind(event.name), event.fields) for event in events))
 
 
+def _superseded(renewal: Renewal, judged: Judgement) -> bool:
+    """What the person has not agreed to yet is judged anew; and where only the sign-in was left, but the card now holds
+    something else or is affected again, there is more to do than to sign in."""
+    if renewal.state is State.CONSENT:
+        return True
+    if renewal.state not in PERSON_LEFT or judged.certificate is None:
+        return False
+    again = judged.finding.verdict in (Verdict.AFFECTED, Verdict.PART_WAY)
+    return again or judged.certificate.der.hex() != renewal.facts.get("certificate")
+
+
+def _half_written(place: Workplace, card: RenewableCard) -> Judgement | None:
+    """A card without a readable signing certificate may be one that another workstation left so: the RA knows it by its
+    authentication certificate, which stands in here until the ticket tells what is to be replaced."""
+    for slot in card.slots()[1:]:
+        try:
+            der = card.certificate(slot)
+            found = read_certificate(der) if der is not None else None
+        except CardDataError:
+            continue
+        if found is None or found.key_usage != frozenset({"digitalSignature"}):
+            continue
+        standing = place.desk.standing(found.head.issuer, found.head.serial)
+        if standing is None or standing.state not in OPEN_STATES:
+            return None
+        finding = Finding(Verdict.PART_WAY, "A renewal of this smartcard was begun and is not finished.", found.head)
+        return Judgement(finding, card.slots()[0], found)
+    return None
+
+
 def _campaign(campaigns: Mapping[str, Accepted], renewal: Renewal | None, finding: Finding) -> Accepted:
     name = finding.campaign
     if renewal is not None:
         name = renewal.facts.get("campaign", renewal.campaign).rpartition("/")[0]
     if name is not None and name in campaigns:
         return campaigns[name]
+    kept = bytes.fromhex(renewal.facts.get("campaign_document", "")) if renewal is not None else b""
+    if kept:  # verified when it began; an anchor or a signer that has gone since must not leave the card half done
+        return Accepted(parse_campaign(cms.open_signed(kept).content), kept)
     if name is None and campaigns:  # a stranger's half-finished card: the RA's ticket knows which one it is
         return max(campaigns.values(), key=lambda signed: signed.campaign.published)
+    if finding.verdict is Verdict.PART_WAY or renewal is not None:
+        return Accepted(_UNKNOWN_CAMPAIGN, b"")
     raise CampaignError("The Registration Authority's notice for this smartcard is not on this computer.")
+
+
+_UNKNOWN_CAMPAIGN = Campaign("-", 1, datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC), {"en": ""}, ())
+"""Stands in for the one under which another workstation began: what is half done is finished, whatever it said."""
 
 
 def _old_certificate(renewal: Renewal | None, judged: Judgement) -> SigningCertificate | None:
@@ -188,9 +236,9 @@ def _document(job: Job, judged: Judgement, started: float) -> dict[str, Any]:
         "old": describe(job.old) if job.old_sha256 == job.old.sha256 else {"sha256": job.old_sha256},
         "new": describe(read_certificate(new)) if new else None,
         "trial_signature": "receipt" in job.renewal.facts,
-        "receipt": bool(job.outcome.get("receipt")),
-        "removed": bool(job.outcome.get("removed")),
-        "signed_in": bool(job.outcome.get("signed_in")),
+        "receipt": "receipted" in job.renewal.facts,
+        "removed": "removed" in job.renewal.facts,
+        "signed_in": done,
         "receipt_sha256": sha256(job.receipt) if job.receipt else None,
         "seconds": round(time.monotonic() - started, 3),
     }

@@ -12,12 +12,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from renewagent.agent import words
 from renewagent.agent.children import start_child
 from renewagent.agent.control import ask_agent, runtime_folder
 from renewagent.agent.options import configuration_of, contact_named, words_of
 from renewagent.agent.prompts import serve_channel
 from renewagent.agent.terminal import TerminalPrompter
-from renewagent.cli.answer import emit
+from renewagent.cli.answer import emit, say
 from renewagent.errors import AgentError, ConfigurationError, RenewAgentError
 
 WORKER = "renewagent.agent.worker"
@@ -46,10 +47,21 @@ def _result(arguments: argparse.Namespace, folder: Path) -> dict[str, Any] | Non
     with closing(ours):
         with closing(theirs):
             child = _start(arguments, folder, theirs.fileno())
-        result = serve_channel(ours, TerminalPrompter())
+        result = _serve(ours, TerminalPrompter())
     if child is not None:
         child.wait()
     return result
+
+
+def _serve(sock: socket.socket, prompter: TerminalPrompter) -> dict[str, Any] | None:
+    """As `serve_channel`; after Ctrl-C the child still says how it leaves the card."""
+    try:
+        return serve_channel(sock, prompter)
+    except KeyboardInterrupt:
+        say("")  # the terminal has written ^C
+        prompter.tell(words.stopping())
+        sock.shutdown(socket.SHUT_WR)
+        return serve_channel(sock, prompter)
 
 
 def _start(arguments: argparse.Namespace, folder: Path, descriptor: int) -> subprocess.Popen[bytes] | None:

@@ -138,7 +138,9 @@ class Renewing:
 
 
 def _nothing_changed(error: RenewAgentError) -> RenewAgentError:
-    """Whoever pulled the card out in good time hears that it is as it was."""
+    """Whoever stopped, or pulled the card out, in good time hears that it is as it was."""
+    if isinstance(error, PersonStopped):
+        return PersonStopped(f"{error.message} Nothing was changed on the smartcard.", advice=error.advice)
     if not isinstance(error, CardRemoved):
         return error
     message = "Renewal stopped because the smartcard was removed. Nothing was changed on it."

@@ -33,8 +33,7 @@ def remove(job: Job, record: Record) -> Event:
     before = job.place.readers.states().get(job.reader, ReaderState(False))
     job.place.prompter.card_wanted(CardAct.REMOVE, job.reader, job.identity, message)
     watch(job, lambda states: _gone(states.get(job.reader), before) or None)
-    job.outcome["removed"] = True
-    return Event(Kind.REMOVED)
+    return Event(Kind.REMOVED, {"removed": "yes"})
 
 
 def come_back(job: Job, record: Record) -> Event:

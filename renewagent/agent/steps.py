@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from cryptography import x509
@@ -18,7 +20,7 @@ from renewagent.agent import words
 from renewagent.agent.job import Job, new_key_type, public_key_of, sha256
 from renewagent.agent.passcode import KeyDoesNotFit, refuse_few_tries
 from renewagent.agent.ra_desk import Outgoing
-from renewagent.card.interface import AdminSession, SigningSession
+from renewagent.card.interface import AdminSession, KeyType, SigningSession
 from renewagent.cmp import private
 from renewagent.cmp.client import CmpClient, Confirmed, Credential, Issued, Phase, Waiting
 from renewagent.errors import (
@@ -30,7 +32,8 @@ from renewagent.errors import (
     RenewalImpossible,
 )
 from renewagent.renewal import Event, Kind, State, Way, can_protect, choose_way
-from renewagent.statements import Purpose
+from renewagent.rules import hits
+from renewagent.statements import MAX_NONCE, MIN_NONCE, Purpose
 
 Record = Callable[[Event], None]
 """Journals an event and steps the renewal; durable when it returns."""
@@ -49,16 +52,22 @@ def preflight(job: Job, record: Record) -> Event:
     refuse_few_tries(job.card.pin_tries())
     job.authentication_certificate()
     tickets = job.place.desk.nonce() is not None
-    way = choose_way(
-        job.campaign,
-        old_key_usable=True,  # proved by the first signature, which nothing irreversible precedes
-        can_rekey=job.card.capabilities().rekey_in_place,
-        tickets=tickets or job.place.way_d_without_tickets,
-    )
+    way = _way(job, tickets=tickets or job.place.way_d_without_tickets)
+    return Event(Kind.READY, {"way": way.value, "old_certificate": job.old.der.hex(), **job.begun_under})
+
+
+def _way(job: Job, *, tickets: bool) -> Way:
+    """The first way that serves and is not in vain. Raises RenewalImpossible."""
+    can_rekey = job.card.capabilities().rekey_in_place
+    # That the old key is usable is proved by the first signature, which nothing irreversible precedes.
+    way = choose_way(job.campaign, old_key_usable=True, can_rekey=can_rekey, tickets=tickets)
+    if way is Way.A and _futile(job, job.old.key_algorithm, job.old.key_bits):
+        way = choose_way(job.campaign, old_key_usable=False, can_rekey=can_rekey, tickets=tickets)
     if way is None:
         raise RenewalImpossible("This smartcard cannot be renewed safely at this computer.")
-    fields = {"way": way.value, "old_certificate": job.old.der.hex(), "campaign": job.campaign_name}
-    return Event(Kind.READY, fields)
+    if way is not Way.A and _futile(job, *KEYS[new_key_type(job.old, job.campaign, job.rule)]):
+        raise RenewalImpossible("A certificate that this smartcard could get today would be affected as well.")
+    return way
 
 
 def consent(job: Job, record: Record) -> Event:
@@ -72,17 +81,17 @@ def ticket(job: Job, record: Record) -> Event:
     """Ask the RA's leave, by a statement that the old signing key signs: that also proves that it signs."""
     desk = job.place.desk
     nonce = desk.nonce()
-    if nonce is None:
-        return _without_ticket(job)
     _prove_administration(job)
-    old = job.old.der
-    statement = job.statement(Purpose.TICKET, nonce, old)
+    old, proved = job.old.der, False
+    # An RA without tickets gives no nonce, but the keys and the PIN are to be proved all the same.
+    statement = job.statement(Purpose.TICKET, nonce or secrets.token_hex(16), old)
 
     def sign(session: SigningSession) -> Outgoing:
+        nonlocal proved
         if job.renewal.old_key_usable:
-            request = private.TicketRequest(
-                statement=job.sign_statement(session, job.slot, old, statement), signed=True, campaign=b""
-            )
+            signed = job.sign_statement(session, job.slot, old, statement)
+            proved = True  # whatever refuses from here on, it is not the old signing key
+            request = private.TicketRequest(statement=signed, signed=True, campaign=b"")
         else:
             request = private.TicketRequest(statement=statement.encode(), signed=False, campaign=job.campaign_document)
         credential = job.authentication(session)
@@ -93,8 +102,10 @@ def ticket(job: Job, record: Record) -> Event:
     try:
         enquiry = job.signing(sign)
     except (KeyDoesNotFit, CardRefused) as error:
+        if proved:
+            raise
         return _old_key_unusable(job, error)
-    answer = desk.ticket(enquiry)
+    answer = desk.ticket(enquiry, knows_us=True) if nonce is not None else None
     if answer is None:
         return _without_ticket(job)
     if answer.old != job.old.sha256:
@@ -110,7 +121,7 @@ def arm(job: Job, record: Record) -> Event:
     if enquiry is None:
         value = private.TicketArm(ticket=job.renewal.facts.get("ticket", ""), public_key=b"")
         enquiry = job.signing(lambda session: desk.enquiry(job.authentication(session), private.TICKET_ARM, value))
-    answer = desk.ticket(enquiry)
+    answer = desk.ticket(enquiry, knows_us=True)
     if answer is None or answer.state == "open":
         raise RaMisbehaved("The Registration Authority did not keep the permission that it gave.")
     return Event(Kind.ARMED)
@@ -132,6 +143,8 @@ def generate(job: Job, record: Record) -> None:
 
 def certify(job: Job, record: Record) -> Event:
     """Ask for the certificate: `kur` by the old key where its key usage lets it, else `cr` by 9A."""
+    if job.renewal.exhausted:
+        raise RenewalImpossible("The keys that this smartcard makes do not sign.")
     if job.renewal.way is Way.A:
         _prove_administration(job)
     try:
@@ -139,6 +152,8 @@ def certify(job: Job, record: Record) -> Event:
     except (KeyDoesNotFit, CardRefused) as error:
         if job.renewal.way is Way.A:
             return _old_key_unusable(job, error)
+        if isinstance(error, KeyDoesNotFit) and error.slot == job.slot:
+            return Event(Kind.DID_NOT_SIGN)
         raise
     record(Event(Kind.ASKED, {"conversation": outgoing.conversation}))
     return _certified(job, outgoing)
@@ -182,9 +197,10 @@ def wait(job: Job, record: Record) -> Event:
     while True:
         job.pause(seconds)
         standing = job.place.desk.standing(head.issuer, head.serial)
-        if standing is None or standing.ready:  # without such an address only asking, with the PIN, can tell
+        # Where the address says nothing of a waiting request, only asking, with the PIN, can tell.
+        if standing is None or not standing.waiting or standing.ready:
             return Event(Kind.READY_AT_RA)
-        seconds = standing.check_after or seconds
+        seconds = max(1, standing.check_after or seconds)
 
 
 def poll(job: Job, record: Record) -> Event:
@@ -210,6 +226,8 @@ def _certified(job: Job, outgoing: Outgoing) -> Event:
         return Event(Kind.TOLD_TO_WAIT, fields)
     if not isinstance(result, Issued):
         raise RaMisbehaved("The Registration Authority did not send the certificate that was asked for.")
+    if not MIN_NONCE <= len(result.response_nonce) <= MAX_NONCE:
+        raise RaMisbehaved("The Registration Authority's answer has no nonce that a receipt could name.")
     fields = {
         "certificate": result.certificate.hex(),
         "nonce": result.response_nonce.hex(),
@@ -238,8 +256,12 @@ def try_new_key(job: Job, record: Record) -> Event:
     statement = job.statement(Purpose.RECEIPT, job.renewal.facts["nonce"], certificate, job.old_sha256)
     client = desk.conversation(json.loads(job.renewal.facts["conversation"]))
 
+    signs = False
+
     def sign(session: SigningSession) -> bytes:
+        nonlocal signs
         receipt = job.sign_statement(session, job.slot, certificate, statement)
+        signs = True  # whatever refuses from here on, it is not the new signing key
         job.outbox["certconf"] = Outgoing(client, client.confirm(desk.now(), _requester(job, session)))
         delivery = private.ReceiptDelivery(receipt=receipt)
         job.outbox["receipt"] = desk.enquiry(job.authentication(session), private.RECEIPT, delivery)
@@ -248,8 +270,9 @@ def try_new_key(job: Job, record: Record) -> Event:
     try:
         job.receipt = job.signing(sign)
     except (KeyDoesNotFit, CardRefused):
+        if signs:
+            raise
         return Event(Kind.DID_NOT_SIGN)
-    job.outcome["trial_signature"] = True
     return Event(Kind.TRIED, {"receipt": job.receipt.hex()})
 
 
@@ -288,13 +311,12 @@ def _turn_down(job: Job, client: CmpClient) -> None:
 
 def send_receipt(job: Job, record: Record) -> Event:
     """Proof of remedy; on it the RA revokes the old certificate."""
-    answer = job.place.desk.deliver(job.outbox.pop("receipt"))
+    answer = job.place.desk.deliver(job.outbox.pop("receipt"), knows_us="ticket" in job.renewal.facts)
     if answer is None:
         return Event(Kind.NO_RECEIPTS)
     if answer.receipt.hex() != sha256(job.receipt):
         raise RaMisbehaved("The Registration Authority acknowledged another receipt than the one that was sent.")
-    job.outcome["receipt"] = True
-    return Event(Kind.RECEIPTED)
+    return Event(Kind.RECEIPTED, {"receipted": "yes"})
 
 
 def _requester(job: Job, session: SigningSession) -> Credential:
@@ -316,6 +338,22 @@ def _without_ticket(job: Job) -> Event:
     if not job.place.way_d_without_tickets:
         raise RenewalImpossible("The Registration Authority gives no permission in advance to renew this smartcard.")
     return Event(Kind.NO_TICKETS)
+
+
+KEYS = {
+    KeyType.RSA2048: ("rsa", 2048),
+    KeyType.RSA3072: ("rsa", 3072),
+    KeyType.P256: ("ec", 256),
+    KeyType.P384: ("ec", 384),
+}
+
+
+def _futile(job: Job, key_algorithm: str, key_bits: int) -> bool:
+    """Whether a rule would hit a new certificate for such a key as well, whoever issues it, under whatever serial."""
+    head = replace(job.old.head, not_before=job.place.now())
+    new = replace(job.old, head=head, key_algorithm=key_algorithm, key_bits=key_bits)
+    foreseeable = (r for r in job.campaign.rules if not (r.serials or r.issuer or r.signature_algorithms))
+    return any(hits(rule, new) for rule in foreseeable)
 
 
 def _prove_administration(job: Job) -> None:

@@ -306,7 +306,8 @@ def done(card: CardIdentity | None) -> Message:
 def done_not_signed_in(card: CardIdentity | None, contact: Contact) -> Message:
     """Renewed, but nobody has signed in with it yet."""
     body = f"{_capital(card_in_words(card))} is renewed, but you have not signed in with it yet."
-    advice = _join("Put it in and sign in again before you sign prescriptions.", contact_in_words(contact))
+    how = "Before you sign prescriptions, put it in, run: renewagent renew, and sign in again."
+    advice = _join(how, contact_in_words(contact))
     return Message("done-not-signed-in", "One step is left", body, advice)
 
 
@@ -356,6 +357,11 @@ def for_error(error: RenewAgentError, contact: Contact) -> Message:
 def advice_with_contact(error: RenewAgentError, contact: Contact) -> str:
     """What to do next; and whom to ask, unless the person can mend it alone and now (put the card in, say)."""
     return error.advice if error.retry is errors.Retry.NOW else _join(error.advice, contact_in_words(contact))
+
+
+def stopping() -> Message:
+    """After Ctrl-C: the renewal comes to an end in good order."""
+    return Message("stopping", "Stopping", "The renewal stops as soon as that is safe for the smartcard.")
 
 
 def watching() -> Message:

@@ -58,7 +58,8 @@ class TicketArm:
 
 @asn1.sequence
 class TicketAnswer:
-    """`state`: a `statements.TicketState`. `old`: SHA-256 of the certificate to replace. `campaign`: "id/version", "-".
+    """`state`: a `statements.TicketState`. `old`: SHA-256 of the certificate to replace, `old_certificate` its DER, so
+    that a workstation which never saw it knows what oldCertID to send. `campaign`: "id/version", "-".
     `public_key`: the key that is armed or certified, empty for none. `certificate`: the DER issued under the
     ticket and not revoked, empty for none. `transaction`: that issuance's transactionID, `nonce`: the senderNonce of
     its issuing response (for the receipt); both empty for none."""
@@ -72,6 +73,7 @@ class TicketAnswer:
     certificate: bytes
     transaction: bytes
     nonce: bytes
+    old_certificate: bytes
 
 
 @asn1.sequence

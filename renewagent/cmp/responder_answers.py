@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from renewagent.cmp import bodies, codec, der
 from renewagent.cmp.responder_header import Caller
@@ -90,6 +91,7 @@ def waiting_body(kind: BodyType, cert_req_id: int) -> bytes:
     return bodies.write_cert_rep(kind, CertRepMessage((CertResponse(cert_req_id, status),)))
 
 
+@lru_cache(maxsize=16)  # all answers of one second say the same
 def confirm_wait_time(at: datetime) -> InfoValue:
     """Until when the RA waits for the certConf (RFC 9810 5.1.1.2)."""
     return InfoValue(Oid.CONFIRM_WAIT_TIME, der.generalized_time(at))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from renewagent.errors import CardRemoved, NoCard
-from renewagent.renewal import MAX_GENERATED
+from renewagent.renewal import MOST_ATTEMPTS
 from renewagent_fixtures.person import Said
 from renewagent_fixtures.virtual_card import Moment, VirtualCard
 from tests.flows.workshop import (
@@ -93,7 +93,7 @@ def test_in_the_middle_of_a_change_it_is_waited_for_and_goes_on_by_itself(
     assert_renewed(workshop, card, old)
     assert [said.message.kind for said in person.said if said.how == "insert"] == ["pulled-unsafe", "insert-again"]
     assert person.kinds.count("pin") == 2  # the PIN in hand serves for the same card; at sign-in it is asked again
-    assert (card.pin_tries, desk.tape.generated <= MAX_GENERATED) == (3, True)
+    assert (card.pin_tries, desk.tape.generated <= MOST_ATTEMPTS) == (3, True)
 
 
 @pytest.mark.parametrize("step", [3, 4, 5, 6])
