@@ -160,11 +160,8 @@ class Conversation:
             os.close(self._typing)
 
     def interrupt(self) -> None:
-        """Ctrl-C."""
-        if self._typing is None:
-            os.killpg(self.process.pid, signal.SIGINT)
-        else:
-            os.write(self._typing, b"\x03")
+        """What Ctrl-C does."""
+        os.killpg(self.process.pid, signal.SIGINT)
 
     def end(self) -> Done:
         """Hear the command out."""

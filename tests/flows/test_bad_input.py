@@ -334,6 +334,37 @@ def test_card_out_at_any_prompt_once_its_key_is_replaced(here: Desk) -> None:
     assert signs(card)
 
 
+def test_a_person_who_stops(here: Desk) -> None:
+    """Ctrl-C at each question, "Not now", the end of the input, and Ctrl-C when the card is renewed already."""
+    card = here.insert()
+    before = card.object(CERTIFICATE_9C)
+    check(here.run("renew", typed="2\n"), 1, "You chose not to renew now. Nothing was changed.")
+    check(here.run("renew"), 1, "Nothing was changed on the smartcard.", "Start again when you are ready.")
+    refused(here.run("renew", "--json", typed="2\n"), 1, "RA-STOPPED")
+    for question in (ASKED, PASSCODE):
+        talk = here.talk("renew", at_terminal=True)
+        talk.hear(ASKED)
+        if question == PASSCODE:
+            talk.type("1")
+            talk.hear(PASSCODE)
+        talk.interrupt()
+        check(talk.end(), 1, "You stopped the renewal. Nothing was changed on the smartcard.")
+    untouched(here, card, before)
+    here.readers.insert(READER, card)
+    talk = here.talk("renew", at_terminal=True)
+    talk.hear(ASKED)
+    talk.type("1")
+    talk.hear(PASSCODE)
+    talk.type(PIN)
+    talk.hear("Remove the smartcard ending ")
+    talk.interrupt()
+    check(talk.end(), 1, "is renewed, but you have not signed in with it yet.", "run: renewagent renew", CONTACT)
+    assert here.events()[-1] == "interrupted"
+    check(_sign_in_again(here, card, here.talk("renew")), 0, "Done\n")
+    here.readers.remove(READER)
+    assert signs(card)
+
+
 def test_second_agent_started(here: Desk) -> None:
     first = here.talk("agent")
     first.hear("agent.started")
@@ -400,15 +431,13 @@ def test_configuration_missing_or_wrong(here: Desk, ra: Office) -> None:
 
 def _lacking(ra: Office, no_pem: Path) -> dict[str, tuple[str, str]]:
     """Sections that lack something or say something wrong, and the sentence that each deserves."""
-    url, anchor = f'url = "{ra.ra.url}"', f'anchor = "{ra.ra.campaign_anchor}"'
+    url = f'url = "{ra.ra.url}"'
     return {
         "ra (none)": ("", "No Registration Authority is configured."),
         "ra (no root)": (url, "No root certificate of the Registration Authority is configured."),
         "ra (root no PEM)": (f'{url}\nroot = "{no_pem}"', f"{no_pem} holds no certificate."),
-        "ra (no address)": ('url = "ra.example"', "must be an address that begins with http:// or https://"),
         "campaign (none)": ("", "No campaign is configured"),
         "campaign (no anchor)": (f'urls = ["{ra.campaign}"]', "No anchor to check campaigns against is configured."),
-        "campaign (no array)": (f'urls = "{ra.campaign}"\n{anchor}', "must be an array, in square brackets."),
     }
 
 
