@@ -320,7 +320,7 @@ def more_cards(renewed: int, of: int, following: CardIdentity | None) -> Message
 def wrong_card(seen: CardIdentity, wanted: CardIdentity) -> Message:
     """Another card than the one we wait for."""
     body = f"This is a different smartcard (ending {seen.ending}). Insert the one ending {wanted.ending}."
-    return Message("wrong-card", "This is a different smartcard", body, code="RA-CARD-DIFFERENT")
+    return Message("wrong-card", "Another smartcard is needed", body, code="RA-CARD-DIFFERENT")
 
 
 # --- when something else is in the way --------------------------------------------------------------------------------
