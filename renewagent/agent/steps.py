@@ -166,7 +166,9 @@ def _request(job: Job, session: SigningSession) -> Outgoing:
         key = job.key(session, job.slot, old.public_key())
         if can_protect(job.old):
             credential = job.credential(session, job.slot, old)
-            return Outgoing(client, client.start_key_update(desk.now(), credential, key, old))
+            return Outgoing(
+                client, client.start_key_update(desk.now(), credential, key, old, key_usage=_key_usage(old))
+            )
     else:
         key = job.key(session, job.slot, public_key_of(job.fact("public_key")))
     octets = client.start_certification(

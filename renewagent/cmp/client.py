@@ -139,10 +139,17 @@ class CmpClient:
         old_certificate: x509.Certificate,
         *,
         subject: x509.Name | None = None,
+        key_usage: x509.KeyUsage | None = None,
     ) -> bytes:
-        """kur: protected by the certificate being updated (RFC 9483 4.1.3). `new_key` may be the old one."""
+        """kur: protected by the certificate being updated (RFC 9483 4.1.3). `new_key` may be the old one.
+
+        `key_usage`: what the new certificate must be good for; the RA is not asked for it, an update keeps it.
+        """
         request = self._request(new_key, subject or old_certificate.subject, old_certificate)
-        return self._enrol(now, BodyType.KUR, credential, new_key, request, old_certificate)
+        octets = self._enrol(now, BodyType.KUR, credential, new_key, request, old_certificate)
+        if key_usage is not None:
+            self._state = replace(self.state, key_usage=key_usage.public_bytes())
+        return octets
 
     def start_certification(
         self,
