@@ -195,7 +195,7 @@ class CmpResponder:
         the_only_poll(message, transaction)
         moved = replace(transaction, nonce=nonce, nonce_before=transaction.nonce)
         if transaction.state == "issued":  # the answer was lost: deliver it again
-            return self._deliver_again(moved)
+            return self._deliver_again(moved, now)
         if transaction.state != "waiting":
             raise Refusal("nothing waits in this transaction", "badRequest")
         request = codec.decode_message(transaction.request)
@@ -210,11 +210,12 @@ class CmpResponder:
             return Reply(bodies.write_poll_replies((reply,)), nonce)
         return self._deliver(moved, result, nonce, now)
 
-    def _deliver_again(self, transaction: Transaction) -> Reply:
+    def _deliver_again(self, transaction: Transaction, now: datetime) -> Reply:
         transaction = replace(transaction, issuing_nonce=transaction.nonce)
         self._authority.transactions.put(transaction)
         info = () if transaction.confirm_by is None else (confirm_wait_time(transaction.confirm_by),)
-        return self._delivery(transaction, info, ())
+        known = self._authority.known(transaction.certificate, now)
+        return self._delivery(transaction, info, known.chain if known is not None else ())
 
     def _abandon(self, transaction: Transaction, nonce: bytes, now: datetime) -> Reply:
         """The other side gives up (RFC 9483 3.6.4): whatever was issued and not confirmed is withdrawn."""

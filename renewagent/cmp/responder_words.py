@@ -28,10 +28,12 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A certificate that this authority issued. `updating`: an update of it is under way and not yet confirmed."""
+    """A certificate that this authority issued. `updating`: an update of it is under way and not yet confirmed.
+    `chain`: the certificates above it."""
 
     state: CertificateState
     updating: bool = False
+    chain: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
