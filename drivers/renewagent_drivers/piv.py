@@ -17,6 +17,7 @@ from renewagent.card.interface import AdminSession, Capabilities, CardConnection
 from renewagent.errors import (
     CardDataError,
     CardError,
+    CardRefused,
     CardReset,
     DifferentCard,
     ManagementKeyRefused,
@@ -25,8 +26,9 @@ from renewagent.errors import (
 from renewagent.model import CardIdentity, CertificateHead, Slot
 from renewagent.pin import Pin
 from renewagent_drivers.management_key import FactoryKey, ManagementKey
-from renewagent_drivers.piv_applet import MANAGEMENT_KEY, PinStatus, PivApplet
+from renewagent_drivers.piv_applet import MANAGEMENT_KEY, PinStatus, PivApplet, reference
 from renewagent_drivers.piv_facts import (
+    NO_KEY,
     management_key_algorithm,
     read_certificate_object,
     read_identity,
@@ -35,6 +37,7 @@ from renewagent_drivers.piv_facts import (
 )
 from renewagent_drivers.piv_objects import (
     PRINTED,
+    RETIRED_SLOTS,
     STANDARD_SLOTS,
     certificate_front,
     certificate_object,
@@ -103,6 +106,22 @@ class PivDriver:
     def pin_tries(self) -> int | None:
         """Tries left, 0 when blocked; None where the card does not say, or while some program is logged in to it."""
         return self._read(self._applet.pin_status).tries
+
+    def public_key(self, slot: Slot) -> bytes | None:
+        """See `renewagent.card.interface.TellsKeys`: by METADATA, so on extended cards only. Raises CardRefused."""
+        from renewagent_drivers import piv_admin  # imports cryptography, which the resident agent must not
+
+        response = self._read(lambda: self._applet.metadata(reference(slot)))
+        if response.sw in NO_KEY:
+            return None
+        if not response.ok:
+            raise CardRefused(f"The smartcard does not tell about the key in slot {slot}.", response.sw)
+        return piv_admin.public_key_in(response.data)
+
+    def staging_slots(self) -> Sequence[Slot]:
+        """The retired slots, on a card that tells about its keys and can move them."""
+        known = self.capabilities().extensions
+        return RETIRED_SLOTS if "METADATA" in known and "MOVE KEY" in known else ()
 
     @contextlib.contextmanager
     def signing(self, pin: Pin) -> Iterator[SigningSession]:

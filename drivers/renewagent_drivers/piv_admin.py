@@ -25,6 +25,7 @@ from renewagent_drivers.piv_applet import (
     ALGORITHMS,
     CHALLENGE,
     INS_GENERATE,
+    INS_MOVE_KEY,
     INS_PUT_DATA,
     MANAGEMENT_KEY,
     RESPONSE,
@@ -50,6 +51,9 @@ _CIPHERS: dict[int, tuple[int, type[TripleDES] | type[AES]]] = {  # SP 800-78-4 
 }
 _POLICY_ALWAYS = tlv(0xAA, b"\x03")  # Yubico's: PIN policy of the new key
 _PUBLIC_KEY = 0x7F49
+_TOLD_ALGORITHM, _TOLD_PUBLIC_KEY = 0x01, 0x04  # fields of Yubico's METADATA
+_NOWHERE = 0xFF
+KINDS_BY_ALGORITHM = {ALGORITHMS[kind]: key_type for key_type, kind in KINDS.items()}
 _CURVES = {KeyType.P256: ec.SECP256R1, KeyType.P384: ec.SECP384R1}
 
 
@@ -117,6 +121,35 @@ class PivAdminSession:
             raise CardRefused("The smartcard has no room for the certificate.", response.sw)
         if not response.ok:
             raise CardRefused(f"The smartcard did not take the certificate ({response.sw:04X}).", response.sw)
+
+    def move(self, source: Slot, destination: Slot) -> None:
+        """Yubico's MOVE KEY: the destination must be empty; certificates stay behind. Raises CardRefused."""
+        self._move(reference(destination), source, f"move the key in slot {source} to slot {destination}")
+        self._changed(source, None)
+        self._changed(destination, None)
+
+    def delete(self, slot: Slot) -> None:
+        """Yubico's MOVE KEY to nowhere; an empty slot is no error. Raises CardRefused."""
+        self._move(_NOWHERE, slot, f"delete the key in slot {slot}", StatusWord.REFERENCE_NOT_FOUND)
+        self._changed(slot, None)
+
+    def _move(self, destination: int, source: Slot, what: str, *also: int) -> None:
+        response = self._applet.send(CommandApdu(INS_MOVE_KEY, destination, reference(source)))
+        if not response.ok and response.sw not in also:
+            raise CardRefused(f"The smartcard did not {what} ({response.sw:04X}).", response.sw)
+
+
+def public_key_in(metadata: bytes) -> bytes | None:
+    """SubjectPublicKeyInfo from METADATA's field 04; None where it is not among them. Raises CardDataError."""
+    try:
+        fields = parse(metadata)
+    except ValueError as e:
+        raise CardDataError("What the smartcard says of its keys makes no sense.") from e
+    told = fields.get(_TOLD_PUBLIC_KEY)
+    kind = KINDS_BY_ALGORITHM.get(int.from_bytes(fields.get(_TOLD_ALGORITHM, b""), "big"))
+    if told is None or kind is None:
+        return None
+    return _public_key(tlv(_PUBLIC_KEY, told), kind)
 
 
 def _public_key(answer: bytes, key_type: KeyType) -> bytes:

@@ -26,7 +26,7 @@ from renewagent_drivers.piv_signing import PinPolicy, SlotKey, default_policy
 
 _ALGORITHM, _POLICY = 0x01, 0x02  # fields of Yubico's METADATA
 _POLICIES = {1: PinPolicy.NEVER, 2: PinPolicy.ONCE, 3: PinPolicy.ALWAYS, 4: PinPolicy.ONCE, 5: PinPolicy.ALWAYS}
-_NO_KEY = frozenset({StatusWord.REFERENCE_NOT_FOUND, StatusWord.NOT_FOUND})
+NO_KEY = frozenset({StatusWord.REFERENCE_NOT_FOUND, StatusWord.NOT_FOUND})
 
 
 def read_identity(applet: PivApplet) -> CardIdentity:
@@ -97,7 +97,7 @@ def read_slot_key(applet: PivApplet, slot: Slot, generated: bytes | None) -> Slo
     """Kind and PIN policy of the key in `slot`: from METADATA, else from `generated` (its SubjectPublicKeyInfo, when we
     made it), else from the certificate, with the standard's policy. Raises CardRefused for an empty slot."""
     response = applet.metadata(reference(slot))
-    if response.sw in _NO_KEY:
+    if response.sw in NO_KEY:
         raise CardRefused(f"There is no key in slot {slot} of the smartcard.", response.sw)
     try:
         told = parse(response.data) if response.ok else {}

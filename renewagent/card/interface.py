@@ -105,10 +105,34 @@ class AdminSession(Protocol):
     """One short transaction with the card's administration rights."""
 
     def generate(self, slot: Slot, key_type: KeyType) -> bytes:
-        """Make a new key in `slot`, *replacing* any old one; the public key as DER SubjectPublicKeyInfo."""
+        """Make a new key in `slot`, *replacing* any old one; the public key as DER SubjectPublicKeyInfo. A card that
+        cannot re-key in place (`Capabilities.rekey_in_place`) refuses a slot that is in use."""
 
     def store(self, slot: Slot, certificate: bytes | None) -> None:
         """Write the certificate (DER) of `slot`, or clear it with None. Does not read back."""
+
+
+class RemovesKeys(Protocol):
+    """What an `AdminSession` can do besides on a card that holds a second key and certificate (way C)."""
+
+    def remove(self, slot: Slot) -> None:
+        """Take away the key pair and certificate in `slot`; what is gone already is no error. Raises CardRefused."""
+
+    def require_room(self, octets: int) -> None:
+        """Raises CardRefused where the card has no room for so much more; a card that cannot tell passes."""
+
+
+class HoldsSecondKeys(Protocol):
+    """A driver whose cards hold several keys, each under an identifier that is chosen when it is made (way C)."""
+
+    def fresh_slot(self) -> Slot:
+        """A slot that nothing on the card uses, for `AdminSession.generate`."""
+
+    def public_key(self, slot: Slot) -> bytes | None:
+        """The public key in `slot` (DER SubjectPublicKeyInfo), read without PIN; None where there is none."""
+
+    def unfinished(self) -> Sequence[Slot]:
+        """Slots with a key that renewagent made and that has no certificate: left by a renewal that was cut short."""
 
 
 class CardDriver(Protocol):
@@ -141,3 +165,23 @@ class TellsTries(Protocol):
 
     def pin_tries(self) -> int | None:
         """Tries left, 0 when blocked, None where the card does not say."""
+
+
+class MovesKeys(Protocol):
+    """What an `AdminSession` can do besides on a card with staging slots (way B). Certificates stay where they are."""
+
+    def move(self, source: Slot, destination: Slot) -> None:
+        """Move the key in `source` to the empty slot `destination`, with its policies. Raises CardRefused."""
+
+    def delete(self, slot: Slot) -> None:
+        """Take away the key in `slot`; an empty slot is no error. Raises CardRefused."""
+
+
+class TellsKeys(Protocol):
+    """A driver whose cards tell the public half of any key without the PIN (way B)."""
+
+    def public_key(self, slot: Slot) -> bytes | None:
+        """DER SubjectPublicKeyInfo of the key in `slot`, None for an empty slot. Raises CardDataError."""
+
+    def staging_slots(self) -> Sequence[Slot]:
+        """Every slot in which a key may have been staged or parked; none on a card that cannot tell."""
