@@ -87,7 +87,13 @@ class CardInReader:
 @contextmanager
 def inserted(profile: str, pcscd: PrivatePcscd, work: Path) -> Iterator[CardInReader]:
     """A new card of that profile in the first reader."""
-    card = VirtualCard.create(None, profile=profile)
+    with inserted_card(VirtualCard.create(None, profile=profile), pcscd, work) as there:
+        yield there
+
+
+@contextmanager
+def inserted_card(card: VirtualCard, pcscd: PrivatePcscd, work: Path) -> Iterator[CardInReader]:
+    """This card in the first reader."""
     powered: list[bytes] = []
     with VpcdLink(card, pcscd.ports[0], on_power=powered.append):
         until(lambda: powered)  # pcscd looks every 400 ms
