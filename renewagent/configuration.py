@@ -59,11 +59,13 @@ class CampaignSettings:
 
 @dataclass(frozen=True, slots=True)
 class CardSettings:
-    """How cards are reached: the management key, who issues signing certificates, "pcsc" or "unix:/path"."""
+    """How cards are reached: the management key, who issues signing certificates, "pcsc" or "unix:/path", and the
+    vendor's PKCS#11 module for cards that are not PIV's."""
 
     management_key: ManagementKeySource = field(default_factory=ManagementKeySource)
     signing_issuers: tuple[Name, ...] = ()
     readers: str = "pcsc"
+    pkcs11_module: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

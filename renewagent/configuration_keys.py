@@ -143,6 +143,7 @@ KEYS: Mapping[str, Callable[[object, Place], object]] = MappingProxyType(
         "card.management_key": read_management_key,
         "card.signing_issuers": read_names,
         "card.readers": read_readers,
+        "card.pkcs11_module": read_path,
         "console.url": read_url,
         "console.enrolment": read_text,
         "contact.name": read_text,

@@ -1,4 +1,4 @@
-"""What all tests share: the fixtures for readers."""
+"""What all tests share: the fixtures for readers and soft tokens."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.pcsc import pcsc_directory, private_pcscd, virtual_readers
+from tests.soft import between_module, soft_tokens
 
-__all__ = ["pcsc_directory", "private_pcscd", "unicode_table", "virtual_readers"]
+__all__ = ["between_module", "pcsc_directory", "private_pcscd", "soft_tokens", "unicode_table", "virtual_readers"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from renewagent.card.interface import CardConnection, CardDriver, Readers
 from renewagent.errors import NoCard, NoReader
-from renewagent_drivers import FactoryKey, KeyFile, ManagementKey, PinProtectedKey, open_card
+from renewagent_drivers import FactoryKey, KeyFile, ManagementKey, PinProtectedKey, drivers, open_card
 
 if TYPE_CHECKING:
     from renewagent.configuration import CardSettings  # the resident agent does without the rest of that module
@@ -41,9 +41,10 @@ def filled_readers(readers: Readers, wanted: str | None) -> list[str]:
 
 
 def card_opener(settings: CardSettings) -> Callable[[CardConnection], CardDriver]:
-    """Opens the driver for a connection, with the management key source of the configuration."""
-    key = management_key(settings)
-    return lambda connection: open_card(connection, management_key=key)
+    """Opens the driver for a connection, with the management key source and the PKCS#11 module of the configuration.
+    For short-lived processes: a PKCS#11 module is no guest for one that stays."""
+    key, known = management_key(settings), drivers(settings.pkcs11_module)
+    return lambda connection: open_card(connection, management_key=key, among=known)
 
 
 def management_key(settings: CardSettings) -> ManagementKey:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from renewagent.card.interface import CardDriver, KeyType
+from renewagent.card.interface import AdminSession, CardDriver, KeyType
 from renewagent.errors import (
     CardDataError,
     CardError,
@@ -46,8 +46,14 @@ class Bench(Protocol):
     def open(self) -> CardDriver:
         """A fresh driver on a fresh connection, with the right management key."""
 
-    def open_with_wrong_management_key(self) -> CardDriver:
-        """A fresh driver that cannot administer the card."""
+    def administration(self, driver: CardDriver) -> AbstractContextManager[AdminSession]:
+        """The driver's, with the PIN where it wants one."""
+
+    def administration_without_rights(self) -> AbstractContextManager[AdminSession]:
+        """A fresh driver's, which the card does not let administer: the wrong management key, or none."""
+
+    def slot_for_new_key(self, driver: CardDriver) -> Slot:
+        """Where the driver is to make a new signing key: in place of the old, or beside it."""
 
     def swapped(self) -> AbstractContextManager[CardDriver]:
         """A driver that has read its card's identity, and whose connection now leads to another card."""
@@ -187,8 +193,8 @@ def test_a_blocked_pin_is_told(bench: Bench) -> None:
 
 @pytest.mark.parametrize("pin", ["12345", "123456789", "12345é", "1"])
 def test_what_cannot_be_a_pin_costs_nothing(bench: Bench, pin: str) -> None:
-    with pytest.raises(CardError) as caught, bench.open().signing(Pin(pin)):
-        pytest.fail("the session began")
+    with pytest.raises(CardError) as caught, bench.open().signing(Pin(pin)) as session:
+        session.sign(bench.signing_slot, b"data", "sha256")
     assert not isinstance(caught.value, WrongPin)
     assert bench.tries() == 3
 
@@ -220,36 +226,51 @@ def test_another_programs_login_does_not_outlive_our_session(bench: Bench) -> No
 
 
 @pytest.mark.parametrize("key_type", KeyType)
-def test_a_new_key_takes_the_place_of_the_old(bench: Bench, key_type: KeyType) -> None:
+def test_a_new_key_and_its_certificate(bench: Bench, key_type: KeyType) -> None:
     driver = bench.open()
-    with driver.administration() as admin:
-        public_key = load_der_public_key(admin.generate(bench.signing_slot, key_type))
+    slot = bench.slot_for_new_key(driver)
+    with bench.administration(driver) as admin:
+        public_key = load_der_public_key(admin.generate(slot, key_type))
         assert isinstance(public_key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey)
         der = certificate(public_key)
-        admin.store(bench.signing_slot, der)
-    assert public_key == bench.public_key(bench.signing_slot)
-    assert driver.certificate(bench.signing_slot) == der
+        admin.store(slot, der)
+    assert public_key == bench.public_key(slot)
+    assert driver.certificate(slot) == der == bench.certificate(slot)
     for signer in (driver, bench.open()):
         with signer.signing(Pin(PIN)) as session:
-            signature = session.sign(bench.signing_slot, b"trial", "sha256")
+            signature = session.sign(slot, b"trial", "sha256")
         assert fits(public_key, signature, b"trial", "sha256")
 
 
 def test_a_new_key_signs_before_it_has_a_certificate(bench: Bench) -> None:
     driver = bench.open()
-    with driver.administration() as admin:
-        public_key = load_der_public_key(admin.generate(bench.signing_slot, KeyType.P256))
-        admin.store(bench.signing_slot, None)
-    assert driver.certificate(bench.signing_slot) is None
+    slot = bench.slot_for_new_key(driver)
+    with bench.administration(driver) as admin:
+        public_key = load_der_public_key(admin.generate(slot, KeyType.P256))
+        admin.store(slot, None)
+    assert driver.certificate(slot) is None
     assert isinstance(public_key, ec.EllipticCurvePublicKey)
     with driver.signing(Pin(PIN)) as session:
-        assert fits(public_key, session.sign(bench.signing_slot, b"x", "sha256"), b"x", "sha256")
+        assert fits(public_key, session.sign(slot, b"x", "sha256"), b"x", "sha256")
+
+
+def test_a_card_that_keeps_its_keys_apart_keeps_the_old_one(bench: Bench) -> None:
+    driver = bench.open()
+    before, old = bench.certificate(bench.signing_slot), bench.public_key(bench.signing_slot)
+    with bench.administration(driver) as admin:
+        admin.generate(bench.slot_for_new_key(driver), KeyType.P256)
+    if driver.capabilities().rekey_in_place:
+        assert bench.public_key(bench.signing_slot) != old
+        return
+    assert (bench.certificate(bench.signing_slot), bench.public_key(bench.signing_slot)) == (before, old)
+    with driver.signing(Pin(PIN)) as session:
+        assert fits(old, session.sign(bench.signing_slot, b"x", "sha256"), b"x", "sha256")
 
 
 def test_storing_does_not_touch_the_key(bench: Bench) -> None:
     before = bench.public_key(bench.signing_slot)
     driver, der = bench.open(), certificate(before, serial=99)
-    with driver.administration() as admin:
+    with bench.administration(driver) as admin:
         admin.store(bench.signing_slot, der)
     assert driver.certificate(bench.signing_slot) == der == bench.certificate(bench.signing_slot)
     assert bench.public_key(bench.signing_slot) == before
@@ -257,18 +278,18 @@ def test_storing_does_not_touch_the_key(bench: Bench) -> None:
 
 def test_nobody_administers_afterwards(bench: Bench) -> None:
     driver = bench.open()
-    with driver.administration() as admin:
+    with bench.administration(driver) as admin:
         admin.store(bench.empty_slot, certificate())
     assert not bench.other_program_may_generate()
-    with pytest.raises(ZeroDivisionError), driver.administration():
+    with pytest.raises(ZeroDivisionError), bench.administration(driver):
         raise ZeroDivisionError
     assert not bench.other_program_may_generate()
     assert driver.head(bench.empty_slot) is not None
 
 
-def test_a_wrong_management_key_is_refused(bench: Bench) -> None:
+def test_who_has_no_right_to_administer_is_refused(bench: Bench) -> None:
     before = bench.public_key(bench.signing_slot)
-    with pytest.raises(ManagementKeyRefused), bench.open_with_wrong_management_key().administration():
+    with pytest.raises(ManagementKeyRefused), bench.administration_without_rights():
         pytest.fail("the session began")
     assert bench.public_key(bench.signing_slot) == before
 
@@ -277,7 +298,7 @@ def test_another_card_is_noticed_before_it_is_touched(bench: Bench) -> None:
     with bench.swapped() as driver:
         with pytest.raises(DifferentCard), driver.signing(Pin(WRONG)):
             pytest.fail("the session began")
-        with pytest.raises(DifferentCard), driver.administration():
+        with pytest.raises(DifferentCard), bench.administration(driver):
             pytest.fail("the session began")
 
 

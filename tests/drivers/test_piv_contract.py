@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from renewagent.card.interface import CardConnection, CardDriver, Readers, Transaction
+from renewagent.card.interface import AdminSession, CardConnection, CardDriver, Readers, Transaction
 from renewagent.card.pcsc import PcscReaders
-from renewagent.errors import NoCard
+from renewagent.errors import CardError, NoCard
 from renewagent.model import Slot
+from renewagent.pin import Pin
 from renewagent_drivers import open_card
 from renewagent_fixtures.private_pcscd import PrivatePcscd
 from renewagent_fixtures.readers import VirtualReaders
@@ -59,8 +60,14 @@ class PivBench:
     def open(self) -> CardDriver:
         return open_card(self.connect())
 
-    def open_with_wrong_management_key(self) -> CardDriver:
-        return open_card(self.connect(), management_key=WrongKey())
+    def administration(self, driver: CardDriver) -> contextlib.AbstractContextManager[AdminSession]:
+        return driver.administration()
+
+    def administration_without_rights(self) -> contextlib.AbstractContextManager[AdminSession]:
+        return open_card(self.connect(), management_key=WrongKey()).administration()
+
+    def slot_for_new_key(self, driver: CardDriver) -> Slot:
+        return self.signing_slot
 
     @contextlib.contextmanager
     def swapped(self) -> Iterator[CardDriver]:
@@ -182,3 +189,14 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     else:
         with in_process(personalised(request.param)) as found:
             yield found
+
+
+@pytest.mark.parametrize("pin", ["12345", "123456789", "12345é", "1"])
+def test_what_cannot_be_a_piv_pin_does_not_begin_a_session(pin: str) -> None:
+    with (
+        in_process(personalised("plain")) as bench,
+        pytest.raises(CardError) as caught,
+        bench.open().signing(Pin(pin)),
+    ):
+        pytest.fail("the session began")
+    assert "not tried" in caught.value.message
