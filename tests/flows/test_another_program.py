@@ -83,13 +83,12 @@ def test_after_a_renewal(
     assert_renewed(workshop, card, old)
 
 
-@pytest.mark.parametrize("end", ["journalled", "lost"])
 @pytest.mark.parametrize("at", range(16))
-def test_after_a_renewal_that_broke_off(workshop: Workshop, workstation: Workstations, at: int, end: str) -> None:
+def test_after_a_renewal_that_broke_off(workshop: Workshop, workstation: Workstations, at: int) -> None:
     card = workshop.card()
     desk = workstation(workshop.campaign())
     with then_nothing_is_open(desk, card), pytest.raises(Killed):
-        desk.renew(card, inserted=True, cut=Cut(at, lost=end == "lost"))
+        desk.renew(card, inserted=True, cut=Cut(at))
 
 
 def test_after_a_wrong_passcode(workshop: Workshop, workstation: Workstations) -> None:

@@ -38,8 +38,7 @@ def killed(desk: Workstation, card: VirtualCard, at: int, end: str) -> str:
     return str(cut.value)
 
 
-@pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("where", ["here", "elsewhere"])
+@pytest.mark.parametrize(("where", "end"), [("here", "journalled"), ("here", "lost"), ("elsewhere", "journalled")])
 @pytest.mark.parametrize("at", places(test_renewal_way_d.ORDER))
 def test_way_d_goes_on(workshop: Workshop, workstation: Workstations, at: int, where: str, end: str) -> None:
     card, campaign = workshop.card(), workshop.campaign()
