@@ -79,15 +79,16 @@ class Kind(Enum):
     ISSUED = "issued"
     """certificate, nonce, conversation"""
     TOLD_TO_WAIT = "told-to-wait"
-    """check_after (seconds), conversation"""
+    """check_after (seconds), waits (how many times running), conversation"""
     READY_AT_RA = "ready-at-ra"
     STORED = "stored"
     TRIED = "tried"
-    """receipt, certconf, delivery: signed in one go, not yet sent"""
+    """receipt: signed, not yet sent; the messages that follow were signed along with it, and are not kept"""
     DID_NOT_SIGN = "did-not-sign"
     CONFIRMED = "confirmed"
     TOO_LATE = "too-late"
-    """The RA has withdrawn what was not confirmed in time; no ticket keeps it, so it is way A."""
+    """The RA has withdrawn what was not confirmed in time (no ticket keeps it, so it is way A), or knows of no request
+    that waits any more."""
     REJECTED = "rejected"
     RECEIPTED = "receipted"
     NO_RECEIPTS = "no-receipts"
@@ -134,7 +135,7 @@ TABLE: Mapping[State, Mapping[Kind, State]] = MappingProxyType({
     S.CERTIFY:   {K.ASKED: S.CERTIFY, K.ISSUED: S.STORE, K.TOLD_TO_WAIT: S.WAITING, K.OLD_KEY_UNUSABLE: S.TICKET,
                   K.DID_NOT_SIGN: S.RESUME, K.STOPPED: S.STOPPED},
     S.WAITING:   {K.READY_AT_RA: S.POLL},
-    S.POLL:      {K.ISSUED: S.STORE, K.TOLD_TO_WAIT: S.WAITING},
+    S.POLL:      {K.ISSUED: S.STORE, K.TOLD_TO_WAIT: S.WAITING, K.TOO_LATE: S.RESUME},
     S.STORE:     {K.BEGUN: S.STORE, K.STORED: S.TRY},
     S.TRY:       {K.TRIED: S.CONFIRM, K.DID_NOT_SIGN: S.REJECT},
     S.CONFIRM:   {K.CONFIRMED: S.RECEIPT, K.TOO_LATE: S.REJECT},

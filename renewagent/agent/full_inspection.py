@@ -50,14 +50,17 @@ AskRa = Callable[[Name, int], Standing | None]
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A finding with what it rests on. `certificate` is None where a head was enough; `nothing_open`: the RA said so;
-    `note` is a sentence on what could not be found out; `error` what kept us from reading."""
+    """A finding with what it rests on. `certificate` is None where a head was enough, and the authentication
+    certificate where no signing certificate can be read but the RA knows that one is due; `open_state` is the RA's word
+    for what is open, and `nothing_open` that it said so; `note` is a sentence on what could not be found out; `error`
+    what kept us from reading."""
 
     finding: Finding
     slot: Slot | None = None
     certificate: SigningCertificate | None = None
     revoked: bool = False
     nothing_open: bool = False
+    open_state: str | None = None
     note: str = ""
     error: RenewAgentError | None = None
 
@@ -113,15 +116,15 @@ class Inspector:
         judgement = self._by_card(driver, now)
         apdus, octets = counted.apdus, counted.octets
         card, tries = _identity_and_tries(driver)
-        return Inspection(connection.reader, self._by_ra(judgement), card, apdus, octets, tries)
+        return Inspection(connection.reader, self._by_ra(judgement, driver), card, apdus, octets, tries)
 
     def judge(self, driver: CardDriver, now: datetime) -> Judgement:
         """Read the signing certificate whole and judge it, with the RA's word: what a renewal starts from."""
         heads = inspect_head(driver, (), self.signing_issuers, now)
         if heads.finding is not None and heads.slot is None:
-            return Judgement(heads.finding, error=heads.error)
+            return self._by_ra(Judgement(heads.finding, error=heads.error), driver)
         slots = (heads.slot,) if heads.slot is not None else heads.to_read
-        return self._by_ra(self._found(self._read(driver, slots, heads.slot is not None, now), heads))
+        return self._by_ra(self._found(self._read(driver, slots, heads.slot is not None, now), heads), driver)
 
     def _by_card(self, driver: CardDriver, now: datetime) -> Judgement:
         try:
@@ -166,21 +169,54 @@ class Inspector:
             return driver.capabilities().model
         return None
 
-    def _by_ra(self, judgement: Judgement) -> Judgement:
+    def _by_ra(self, judgement: Judgement, driver: CardDriver) -> Judgement:
         """What the RA knows: a renewal that was begun anywhere makes the card PART_WAY."""
-        head = judgement.finding.head
-        if self.ask_ra is None or head is None:
+        if self.ask_ra is None:
             return judgement
         try:
-            standing = self.ask_ra(head.issuer, head.serial)
+            if judgement.finding.head is not None:
+                return _with_standing(judgement, self.ask_ra)
+            if judgement.finding.verdict in (Verdict.NO_CERTIFICATE, Verdict.UNREADABLE):
+                return _half_written(driver, self.ask_ra) or judgement
         except RaError as error:
             return replace(judgement, note=f"The Registration Authority could not be asked: {error.message}")
-        if standing is None:
-            return judgement
-        if standing.state in OPEN_STATES:
-            finding = replace(judgement.finding, verdict=Verdict.PART_WAY, reason=_part_way(head, standing.state))
-            return replace(judgement, finding=finding, revoked=standing.revoked)
-        return replace(judgement, revoked=standing.revoked, nothing_open=not standing.revoked)
+        return judgement
+
+
+def _with_standing(judgement: Judgement, ask_ra: AskRa) -> Judgement:
+    head = judgement.finding.head
+    standing = ask_ra(head.issuer, head.serial) if head is not None else None
+    if head is None or standing is None:
+        return judgement
+    if standing.state in OPEN_STATES:
+        finding = replace(judgement.finding, verdict=Verdict.PART_WAY, reason=_part_way(head, standing.state))
+        return replace(judgement, finding=finding, revoked=standing.revoked, open_state=standing.state)
+    return replace(judgement, revoked=standing.revoked, nothing_open=not standing.revoked)
+
+
+def _half_written(driver: CardDriver, ask_ra: AskRa) -> Judgement | None:
+    """A card without a readable signing certificate may be one that a cut left so, here or anywhere: the RA knows it by
+    its authentication certificate, which stands in until the ticket tells what is to be replaced."""
+    slots = driver.slots()
+    for slot in slots[1:]:
+        try:
+            found = _certificate(driver, slot, None)
+        except RenewAgentError:
+            continue
+        if found is None or not is_for_authentication(found):
+            continue
+        standing = ask_ra(found.head.issuer, found.head.serial)
+        if standing is None or standing.state not in OPEN_STATES:
+            return None
+        reason = "A renewal of this smartcard was begun and is not finished: it has no signing certificate."
+        return Judgement(Finding(Verdict.PART_WAY, reason), slots[0], found, open_state=standing.state)
+    return None
+
+
+def is_for_authentication(certificate: SigningCertificate) -> bool:
+    """It may protect messages, but not sign prescriptions."""
+    usage = certificate.key_usage or frozenset()
+    return "digitalSignature" in usage and "contentCommitment" not in usage
 
 
 def error_document(error: RenewAgentError) -> dict[str, str]:

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from renewagent import cms
 from renewagent.agent.campaigns import Accepted
+from renewagent.agent.full_inspection import is_for_authentication
 from renewagent.agent.journal import Journal
 from renewagent.agent.passcode import FittingSession, Passcode, PublicKey, RenewableCard
 from renewagent.agent.prompts import Prompter
@@ -72,6 +73,8 @@ class Job:
     """All that are known here, by id."""
     outbox: dict[str, Outgoing] = field(default_factory=dict)
     """Messages that were signed together with an earlier one and wait for their turn: "arm", "certconf", "receipt"."""
+    asked_again: bool = False
+    """The RA refused to answer a pollReq once, so that the certificate was asked for anew."""
     receipt: bytes = b""
     outcome: dict[str, Any] = field(default_factory=dict)
     _authentication: tuple[Slot, x509.Certificate] | None = None
@@ -162,9 +165,7 @@ class Job:
             der = self.card.certificate(slot) if slot != self.slot else None
             if der is None:
                 continue
-            found = read_certificate(der)
-            usage = found.key_usage or frozenset()
-            if "digitalSignature" in usage and "contentCommitment" not in usage:
+            if is_for_authentication(read_certificate(der)):
                 return slot, x509.load_der_x509_certificate(der)
         raise RenewalImpossible("This smartcard has no certificate to sign in with, so it cannot be renewed here.")
 

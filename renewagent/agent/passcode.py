@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from renewagent.agent import words
 from renewagent.agent.prompts import Prompter
 from renewagent.card.interface import AdminSession, CardDriver, SigningSession, TellsTries
-from renewagent.errors import CardReset, ImpossiblePin, LastPinTry, PersonStopped, PinBlocked, WrongPin
+from renewagent.errors import CardRefused, CardReset, ImpossiblePin, LastPinTry, PersonStopped, PinBlocked, WrongPin
 from renewagent.model import Slot
 from renewagent.pin import Pin, RefusedPins
 
@@ -44,6 +44,14 @@ class KeyDoesNotFit(Exception):
 
     def __init__(self, slot: Slot) -> None:
         super().__init__(f"the key in slot {slot} does not fit its certificate")
+        self.slot = slot
+
+
+class KeyRefused(CardRefused):
+    """The card refused to sign with the key in `slot`; whatever else it refuses is a plain CardRefused."""
+
+    def __init__(self, refusal: CardRefused, slot: Slot) -> None:
+        super().__init__(refusal.message, refusal.sw, advice=refusal.advice)
         self.slot = slot
 
 
@@ -146,8 +154,11 @@ class FittingSession:
         self._public_key = public_key
 
     def sign(self, slot: Slot, data: bytes, hash_name: str) -> bytes:
-        """See `SigningSession`; raises KeyDoesNotFit besides."""
-        signature = self._session.sign(slot, data, hash_name)
+        """See `SigningSession`; raises KeyDoesNotFit besides, and KeyRefused for a CardRefused."""
+        try:
+            signature = self._session.sign(slot, data, hash_name)
+        except CardRefused as error:
+            raise KeyRefused(error, slot) from error
         if not fits(self._public_key, signature, data, hash_name):
             raise KeyDoesNotFit(slot)
         return signature

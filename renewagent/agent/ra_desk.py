@@ -31,7 +31,16 @@ T = TypeVar("T")
 _NOT_SIGNED_IN = "Your smartcard is renewed. Contact your Registration Authority about signing in."
 MAX_CLOCK_DIFFERENCE = timedelta(minutes=5)
 REFUSED_FOR_CAUSE = frozenset(
-    {"notAuthorized", "signerNotTrusted", "certRevoked", "badMessageCheck", "badTime", "badCertId", "systemUnavail"}
+    {
+        "notAuthorized",
+        "signerNotTrusted",
+        "certRevoked",
+        "badMessageCheck",
+        "badTime",
+        "badCertId",
+        "badRecipientNonce",
+        "systemUnavail",
+    }
 )
 """Failures that say no to us; any other answer to one of our own genm types means that the RA does not know it."""
 

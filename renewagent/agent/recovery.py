@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from renewagent.agent.job import Job, public_key_of, sha256
 from renewagent.agent.passcode import fits
+from renewagent.agent.preflight import may_begin
 from renewagent.agent.ra_desk import Outgoing
-from renewagent.agent.steps import Record
+from renewagent.agent.steps import Record, key_usage_of
 from renewagent.card.interface import SigningSession
 from renewagent.certificates import read_certificate
 from renewagent.cmp import private
@@ -24,7 +25,7 @@ from renewagent.cmp.client import CmpClient
 from renewagent.cmp.client_checks import Wanted
 from renewagent.cmp.conversation import Conversation
 from renewagent.cmp.wire import Oid
-from renewagent.errors import CardDataError, CardError, CardRefused, RaMisbehaved
+from renewagent.errors import CampaignError, CardDataError, CardError, CardRefused, RaMisbehaved, RenewalImpossible
 from renewagent.renewal import Event, Kind, Way
 from renewagent.statements import Purpose
 
@@ -58,12 +59,24 @@ def resume(job: Job, record: Record) -> Event:
     if answer is None or answer.state == "closed":
         return _without_open_ticket(job, trial, on_card)
     _check_old(job, answer)
-    if answer.certificate:
-        subject = x509.load_der_x509_certificate(job.old.der).subject.public_bytes()
-        job.place.desk.vet(answer.certificate, Wanted(answer.public_key, subject), authorities)
     _know_old(job, answer)
+    if answer.certificate:
+        job.place.desk.vet(answer.certificate, _wanted(job, answer), authorities)
     job.follow(answer.campaign)
-    return _with_ticket(job, trial, on_card, answer)
+    event = _with_ticket(job, trial, on_card, answer)
+    if event.kind is Kind.FOUND_UNTOUCHED:
+        _begin_late(job, record, answer.campaign)
+    return event
+
+
+def _begin_late(job: Job, record: Record, campaign: str) -> None:
+    """The ticket is from another day, and the card as it was: nothing is begun that would not be begun today. The
+    ticket stands; here, what refuses is told, and nothing is left open."""
+    try:
+        may_begin(job, campaign.rpartition("/")[0])
+    except (CampaignError, RenewalImpossible):
+        record(Event(Kind.FOUND_NOTHING))
+        raise
 
 
 def _on_card(job: Job) -> bytes:
@@ -78,6 +91,14 @@ def _check_old(job: Job, answer: private.TicketAnswer) -> None:
     """Where this workstation knows which certificate is to be replaced, the ticket must be for that one."""
     if "old_certificate" in job.renewal.facts and answer.old != job.old.sha256:
         raise RaMisbehaved("The Registration Authority's permission is for another certificate.")
+
+
+def _wanted(job: Job, answer: private.TicketAnswer) -> Wanted:
+    """What was asked for when the certificate was: the same person's, good for the same."""
+    old = x509.load_der_x509_certificate(job.old.der)
+    usage = key_usage_of(old) if job.old.sha256 == answer.old else None
+    asked = usage.public_bytes() if usage is not None else b""
+    return Wanted(answer.public_key, old.subject.public_bytes(), bytes.fromhex(answer.old), asked)
 
 
 def _know_old(job: Job, answer: private.TicketAnswer) -> None:
@@ -108,7 +129,19 @@ def _without_open_ticket(job: Job, trial: Trial, on_card: bytes) -> Event:
             return Event(Kind.FOUND_STORED)
         if on_card in (b"", job.old.der):
             return Event(Kind.FOUND_ISSUED)
+    if job.renewal.way is Way.D and job.renewal.begun and "ticket" not in job.renewal.facts:
+        return _begun_without_ticket(job, trial, on_card)
     return Event(Kind.FOUND_NOTHING)
+
+
+def _begun_without_ticket(job: Job, trial: Trial, on_card: bytes) -> Event:
+    """Way D with an RA that knows no tickets: this journal alone knows that the key was replaced, and with which."""
+    if on_card not in (b"", job.old.der, job.fact("certificate")) or trial.by(_public_key(job.old.der)):
+        return Event(Kind.FOUND_NOTHING)
+    known = job.fact("public_key")
+    if trial.by(known):
+        return Event(Kind.FOUND_NEW_KEY, {"public_key": known.hex()})
+    return Event(Kind.FOUND_NO_KEY)
 
 
 def _with_ticket(job: Job, trial: Trial, on_card: bytes, answer: private.TicketAnswer) -> Event:

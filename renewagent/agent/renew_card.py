@@ -21,7 +21,7 @@ from renewagent.agent.passcode import Passcode, RenewableCard
 from renewagent.agent.renewing import PERSON_LEFT, Renewing
 from renewagent.campaign.document import parse_campaign
 from renewagent.certificates import read_certificate
-from renewagent.errors import CampaignError, CardDataError, RaWaiting, RenewalImpossible
+from renewagent.errors import CampaignError, RaUnreachable, RaWaiting, RenewalImpossible
 from renewagent.model import CardIdentity, Finding, SigningCertificate, Verdict
 from renewagent.renewal import Event, Kind, Renewal, State, replay
 from renewagent.rules import Campaign
@@ -46,28 +46,30 @@ def renew_card(
         if job is None:
             return _nothing_to_do(place, judged, reader, identity, started)
         try:
-            if _run(job):
+            if _undone(job):
                 now_judged = inspector.judge(job.card, place.now())
                 again = _job(place, campaigns, now_judged, job.reader, job.card, identity, job.passcode)
                 if again is None:
                     return _nothing_to_do(place, now_judged, job.reader, identity, started)
                 if again.renewal.state is not State.PREFLIGHT:
                     raise _open_elsewhere(place, now_judged)
-                Renewing(again).run()
                 job = again
+                if _undone(job):
+                    raise RenewalImpossible(
+                        "The renewal was begun and did not succeed, twice. The smartcard has its old certificate."
+                    )
         finally:
             job.passcode.drop()
     return _document(job, judged, started)
 
 
-def _run(job: Job) -> bool:
+def _undone(job: Job) -> bool:
     """Drive the job. True where nothing turned out to be open any more: the card is to be judged again."""
-    taken_up = job.renewal.state is not State.PREFLIGHT
     renewing = Renewing(job)
-    if taken_up:
+    if job.renewal.state is not State.PREFLIGHT:
         renewing.record(Event(Kind.RESUMED, job.begun_under))
     renewing.run()
-    return job.renewal.state is State.STOPPED and taken_up
+    return renewing.last is Kind.FOUND_NOTHING
 
 
 def _open_elsewhere(place: Workplace, judged: Judgement) -> RaWaiting:
@@ -102,8 +104,6 @@ def _job(
     if renewal is not None and _superseded(renewal, judged):
         place.journal.append(renewal.id, renewal.card, Kind.SUPERSEDED.value, {}, place.now())
         renewal = None
-    if renewal is None and judged.certificate is None:
-        judged = _half_written(place, card) or judged
     if renewal is None and judged.finding.verdict not in (Verdict.AFFECTED, Verdict.PART_WAY):
         return None
     signed = _campaign(campaigns, renewal, judged.finding)
@@ -151,27 +151,10 @@ def _superseded(renewal: Renewal, judged: Judgement) -> bool:
         return True
     if renewal.state not in PERSON_LEFT or judged.certificate is None:
         return False
-    again = judged.finding.verdict in (Verdict.AFFECTED, Verdict.PART_WAY)
-    return again or judged.certificate.der.hex() != renewal.facts.get("certificate")
-
-
-def _half_written(place: Workplace, card: RenewableCard) -> Judgement | None:
-    """A card without a readable signing certificate may be one that another workstation left so: the RA knows it by its
-    authentication certificate, which stands in here until the ticket tells what is to be replaced."""
-    for slot in card.slots()[1:]:
-        try:
-            der = card.certificate(slot)
-            found = read_certificate(der) if der is not None else None
-        except CardDataError:
-            continue
-        if found is None or found.key_usage != frozenset({"digitalSignature"}):
-            continue
-        standing = place.desk.standing(found.head.issuer, found.head.serial)
-        if standing is None or standing.state not in OPEN_STATES:
-            return None
-        finding = Finding(Verdict.PART_WAY, "A renewal of this smartcard was begun and is not finished.", found.head)
-        return Judgement(finding, card.slots()[0], found)
-    return None
+    if judged.certificate.der.hex() != renewal.facts.get("certificate"):
+        return True
+    # "confirmed" is what is known at an RA that takes no receipts: our own renewal, which is at its end.
+    return judged.finding.campaign is not None or judged.open_state in OPEN_STATES - {"confirmed"}
 
 
 def _campaign(campaigns: Mapping[str, Accepted], renewal: Renewal | None, finding: Finding) -> Accepted:
@@ -203,6 +186,8 @@ def _nothing_to_do(
     place: Workplace, judged: Judgement, reader: str, identity: CardIdentity, started: float
 ) -> dict[str, Any]:
     finding = judged.finding
+    if judged.note:  # whether it is half done, only the RA knows
+        raise RaUnreachable(judged.note)
     if judged.error is not None:
         raise judged.error
     if finding.verdict is not Verdict.UNAFFECTED:

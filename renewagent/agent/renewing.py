@@ -58,6 +58,8 @@ class Renewing:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._ra_tries: dict[State, int] = {}
+        self.last: Kind | None = None
+        """The kind of the latest event."""
 
     def run(self) -> Renewal:
         """To the end, or to the error for which only the person or time can help."""
@@ -75,7 +77,7 @@ class Renewing:
         job = self._job
         after = step(job.renewal, event)
         job.place.journal.append(after.id, after.card, event.kind.value, dict(event.fields), job.place.now())
-        job.renewal = after
+        job.renewal, self.last = after, event.kind
 
     def _one_step(self) -> None:
         state = self._job.renewal.state
@@ -88,6 +90,8 @@ class Renewing:
     def _after(self, error: RenewAgentError) -> None:
         """Note what `error` means; returns when the renewal can go on, raises it otherwise."""
         renewal = self._job.renewal
+        if renewal.over:
+            raise error
         fields = {"code": error.code, "message": error.message}
         if Kind.STOPPED in TABLE[renewal.state] and not renewal.begun:
             self.record(Event(Kind.STOPPED, fields))

@@ -33,7 +33,7 @@ from renewagent.agent.watcher import (
 )
 from renewagent.agent.words import Message
 from renewagent.card.interface import CardConnection, CardDriver
-from renewagent.errors import AgentError, CardBusy, RenewAgentError, UnsupportedCard
+from renewagent.errors import AgentError, CardBusy, CardDataError, RenewAgentError, UnsupportedCard
 from renewagent.errors import CardRemoved as CardGone
 from renewagent.model import Finding, Verdict
 from renewagent.names import Name
@@ -183,10 +183,13 @@ class Resident:
         self._found(reader, card, check)
 
     def _wants_more(self, result: HeadResult) -> bool:
-        """A whole certificate is needed, or the RA has never been asked about this one."""
+        """A whole certificate is needed, the RA was never asked about this one, or what is missing may be due."""
         if result.finding is None:
             return True
-        return self._settings.ask_ra and result.head is not None and not self._looked_up.holds(result.head)
+        if result.head is None:
+            missing = result.finding.verdict is Verdict.NO_CERTIFICATE or isinstance(result.error, CardDataError)
+            return self._settings.ask_ra and missing
+        return self._settings.ask_ra and not self._looked_up.holds(result.head)
 
     def _inspect_in_full(self, reader: str, card: dict[str, Any]) -> dict[str, Any]:
         options = [*self._settings.child_options, "--reader", reader]

@@ -11,16 +11,16 @@ import contextlib
 import json
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 
 from cryptography import x509
 
 from renewagent.agent import words
 from renewagent.agent.job import Job, new_key_type, public_key_of, sha256
-from renewagent.agent.passcode import KeyDoesNotFit, refuse_few_tries
+from renewagent.agent.passcode import KeyDoesNotFit, KeyRefused
+from renewagent.agent.preflight import preflight
 from renewagent.agent.ra_desk import Outgoing
-from renewagent.card.interface import AdminSession, KeyType, SigningSession
+from renewagent.card.interface import AdminSession, SigningSession
 from renewagent.cmp import private
 from renewagent.cmp.client import CmpClient, Confirmed, Credential, Issued, Phase, Waiting
 from renewagent.errors import (
@@ -31,43 +31,15 @@ from renewagent.errors import (
     RaRefused,
     RenewalImpossible,
 )
-from renewagent.renewal import Event, Kind, State, Way, can_protect, choose_way
-from renewagent.rules import hits
+from renewagent.renewal import Event, Kind, State, Way, can_protect
 from renewagent.statements import MAX_NONCE, MIN_NONCE, Purpose
 
 Record = Callable[[Event], None]
 """Journals an event and steps the renewal; durable when it returns."""
 Step = Callable[[Job, Record], Event | None]
 """Does what its state asks for. Returns the event that ends the state, None where it has recorded that itself."""
-
-
-def preflight(job: Job, record: Record) -> Event:
-    """Everything that can fail without a PIN does so here: journal, RA, clock, tries, expiry, a way that serves."""
-    job.place.journal.check_writable()
-    if job.campaign.remedy != "renew":
-        raise RenewalImpossible(words.affected(job.campaign).body, advice=words.affected(job.campaign).advice)
-    if job.old.head.not_after <= job.place.now():
-        message = words.expired(job.old.head.not_after, job.place.contact)
-        raise RenewalImpossible(message.body, advice=message.advice)
-    refuse_few_tries(job.card.pin_tries())
-    job.authentication_certificate()
-    tickets = job.place.desk.nonce() is not None
-    way = _way(job, tickets=tickets or job.place.way_d_without_tickets)
-    return Event(Kind.READY, {"way": way.value, "old_certificate": job.old.der.hex(), **job.begun_under})
-
-
-def _way(job: Job, *, tickets: bool) -> Way:
-    """The first way that serves and is not in vain. Raises RenewalImpossible."""
-    can_rekey = job.card.capabilities().rekey_in_place
-    # That the old key is usable is proved by the first signature, which nothing irreversible precedes.
-    way = choose_way(job.campaign, old_key_usable=True, can_rekey=can_rekey, tickets=tickets)
-    if way is Way.A and _futile(job, job.old.key_algorithm, job.old.key_bits):
-        way = choose_way(job.campaign, old_key_usable=False, can_rekey=can_rekey, tickets=tickets)
-    if way is None:
-        raise RenewalImpossible("This smartcard cannot be renewed safely at this computer.")
-    if way is not Way.A and _futile(job, *KEYS[new_key_type(job.old, job.campaign, job.rule)]):
-        raise RenewalImpossible("A certificate that this smartcard could get today would be affected as well.")
-    return way
+LONGEST_BACK_OFF = 3600
+"""Seconds; an RA that itself says more is taken at its word."""
 
 
 def consent(job: Job, record: Record) -> Event:
@@ -82,15 +54,13 @@ def ticket(job: Job, record: Record) -> Event:
     desk = job.place.desk
     nonce = desk.nonce()
     _prove_administration(job)
-    old, proved = job.old.der, False
+    old = job.old.der
     # An RA without tickets gives no nonce, but the keys and the PIN are to be proved all the same.
     statement = job.statement(Purpose.TICKET, nonce or secrets.token_hex(16), old)
 
     def sign(session: SigningSession) -> Outgoing:
-        nonlocal proved
         if job.renewal.old_key_usable:
             signed = job.sign_statement(session, job.slot, old, statement)
-            proved = True  # whatever refuses from here on, it is not the old signing key
             request = private.TicketRequest(statement=signed, signed=True, campaign=b"")
         else:
             request = private.TicketRequest(statement=statement.encode(), signed=False, campaign=job.campaign_document)
@@ -101,11 +71,12 @@ def ticket(job: Job, record: Record) -> Event:
 
     try:
         enquiry = job.signing(sign)
-    except (KeyDoesNotFit, CardRefused) as error:
-        if proved:
+    except (KeyDoesNotFit, KeyRefused) as error:
+        if error.slot != job.slot:
             raise
         return _old_key_unusable(job, error)
-    answer = desk.ticket(enquiry, knows_us=True) if nonce is not None else None
+    # Whoever answers at a plain address may say that it knows no tickets; only a protected answer is believed.
+    answer = desk.ticket(enquiry, knows_us=nonce is not None)
     if answer is None:
         return _without_ticket(job)
     if answer.old != job.old.sha256:
@@ -116,10 +87,12 @@ def ticket(job: Job, record: Record) -> Event:
 
 def arm(job: Job, record: Record) -> Event:
     """Tell the RA that GENERATE comes now, so that the ticket never ends by time once the old key is gone."""
+    if "ticket" not in job.renewal.facts:  # generated again, with an RA that gave none in the first place
+        return Event(Kind.ARMED)
     desk = job.place.desk
     enquiry = job.outbox.pop("arm", None)
     if enquiry is None:
-        value = private.TicketArm(ticket=job.renewal.facts.get("ticket", ""), public_key=b"")
+        value = private.TicketArm(ticket=job.renewal.facts["ticket"], public_key=b"")
         enquiry = job.signing(lambda session: desk.enquiry(job.authentication(session), private.TICKET_ARM, value))
     answer = desk.ticket(enquiry, knows_us=True)
     if answer is None or answer.state == "open":
@@ -149,10 +122,10 @@ def certify(job: Job, record: Record) -> Event:
         _prove_administration(job)
     try:
         outgoing = job.signing(lambda session: _request(job, session))
-    except (KeyDoesNotFit, CardRefused) as error:
-        if job.renewal.way is Way.A:
+    except (KeyDoesNotFit, KeyRefused) as error:
+        if error.slot == job.slot and job.renewal.way is Way.A:
             return _old_key_unusable(job, error)
-        if isinstance(error, KeyDoesNotFit) and error.slot == job.slot:
+        if error.slot == job.slot and isinstance(error, KeyDoesNotFit):
             return Event(Kind.DID_NOT_SIGN)
         raise
     record(Event(Kind.ASKED, {"conversation": outgoing.conversation}))
@@ -167,7 +140,7 @@ def _request(job: Job, session: SigningSession) -> Outgoing:
         if can_protect(job.old):
             credential = job.credential(session, job.slot, old)
             return Outgoing(
-                client, client.start_key_update(desk.now(), credential, key, old, key_usage=_key_usage(old))
+                client, client.start_key_update(desk.now(), credential, key, old, key_usage=key_usage_of(old))
             )
     else:
         key = job.key(session, job.slot, public_key_of(job.fact("public_key")))
@@ -178,12 +151,13 @@ def _request(job: Job, session: SigningSession) -> Outgoing:
         subject=old.subject,
         old_certificate=old,
         ticket=job.renewal.facts.get("ticket"),
-        key_usage=_key_usage(old),
+        key_usage=key_usage_of(old),
     )
     return Outgoing(client, octets)
 
 
-def _key_usage(certificate: x509.Certificate) -> x509.KeyUsage | None:
+def key_usage_of(certificate: x509.Certificate) -> x509.KeyUsage | None:
+    """The extension, None without one."""
     try:
         return certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
@@ -194,7 +168,7 @@ def wait(job: Job, record: Record) -> Event:
     """The RA says "come back later": ask its PIN-less address, with no PIN in hand, until it is ready."""
     job.passcode.drop()
     head = job.old.head
-    seconds = int(job.renewal.facts.get("check_after", "60"))
+    seconds = _next_wait(job.renewal.facts)
     job.place.prompter.tell(words.waiting(max(1, round(seconds / 60)), job.place.contact))
     while True:
         job.pause(seconds)
@@ -205,6 +179,14 @@ def wait(job: Job, record: Record) -> Event:
         seconds = max(1, standing.check_after or seconds)
 
 
+def _next_wait(facts: Mapping[str, str]) -> int:
+    """Seconds: what the RA said, never none at all; longer each time that it turned out not to be ready after all,
+    since the person is asked for the passcode each time."""
+    said = max(1, int(facts.get("check_after", "60")))
+    doubled = min(int(facts.get("waits", "1")) - 1, 30)
+    return max(said, min(said << doubled, LONGEST_BACK_OFF))
+
+
 def poll(job: Job, record: Record) -> Event:
     """Ask for the certificate that was promised."""
     desk = job.place.desk
@@ -213,7 +195,14 @@ def poll(job: Job, record: Record) -> Event:
     def sign(session: SigningSession) -> Outgoing:
         return Outgoing(client, client.poll(desk.now(), _requester(job, session)))
 
-    return _certified(job, job.signing(sign))
+    outgoing = job.signing(sign)
+    try:
+        return _certified(job, outgoing)
+    except RaRefused:
+        if job.asked_again:
+            raise
+        job.asked_again = True  # it may have forgotten that we wait: asked anew once, after a look at the card
+        return Event(Kind.TOO_LATE)
 
 
 def _certified(job: Job, outgoing: Outgoing) -> Event:
@@ -224,8 +213,15 @@ def _certified(job: Job, outgoing: Outgoing) -> Event:
             _turn_down(job, outgoing.client)
         raise
     if isinstance(result, Waiting):
-        fields = {"check_after": str(result.check_after), "conversation": outgoing.conversation}
-        return Event(Kind.TOLD_TO_WAIT, fields)
+        again = job.renewal.state is State.POLL
+        return Event(
+            Kind.TOLD_TO_WAIT,
+            {
+                "check_after": str(result.check_after),
+                "waits": str(int(job.renewal.facts.get("waits", "0")) + 1 if again else 1),
+                "conversation": outgoing.conversation,
+            },
+        )
     if not isinstance(result, Issued):
         raise RaMisbehaved("The Registration Authority did not send the certificate that was asked for.")
     if not MIN_NONCE <= len(result.response_nonce) <= MAX_NONCE:
@@ -258,12 +254,8 @@ def try_new_key(job: Job, record: Record) -> Event:
     statement = job.statement(Purpose.RECEIPT, job.renewal.facts["nonce"], certificate, job.old_sha256)
     client = desk.conversation(json.loads(job.renewal.facts["conversation"]))
 
-    signs = False
-
     def sign(session: SigningSession) -> bytes:
-        nonlocal signs
         receipt = job.sign_statement(session, job.slot, certificate, statement)
-        signs = True  # whatever refuses from here on, it is not the new signing key
         job.outbox["certconf"] = Outgoing(client, client.confirm(desk.now(), _requester(job, session)))
         delivery = private.ReceiptDelivery(receipt=receipt)
         job.outbox["receipt"] = desk.enquiry(job.authentication(session), private.RECEIPT, delivery)
@@ -271,8 +263,8 @@ def try_new_key(job: Job, record: Record) -> Event:
 
     try:
         job.receipt = job.signing(sign)
-    except (KeyDoesNotFit, CardRefused):
-        if signs:
+    except (KeyDoesNotFit, KeyRefused) as error:
+        if error.slot != job.slot:
             raise
         return Event(Kind.DID_NOT_SIGN)
     return Event(Kind.TRIED, {"receipt": job.receipt.hex()})
@@ -296,7 +288,8 @@ def confirm(job: Job, record: Record) -> Event:
 def reject(job: Job, record: Record) -> Event:
     """The new credential does not sign: put the old certificate back, and tell the RA."""
     desk = job.place.desk
-    job.passcode.administering(job.card, lambda session: session.store(job.slot, job.old.der))
+    if job.old.sha256 == job.old_sha256:  # else nobody told us which it was
+        job.passcode.administering(job.card, lambda session: session.store(job.slot, job.old.der))
     _turn_down(job, desk.conversation(json.loads(job.renewal.facts["conversation"])))
     return Event(Kind.REJECTED)
 
@@ -340,22 +333,6 @@ def _without_ticket(job: Job) -> Event:
     if not job.place.way_d_without_tickets:
         raise RenewalImpossible("The Registration Authority gives no permission in advance to renew this smartcard.")
     return Event(Kind.NO_TICKETS)
-
-
-KEYS = {
-    KeyType.RSA2048: ("rsa", 2048),
-    KeyType.RSA3072: ("rsa", 3072),
-    KeyType.P256: ("ec", 256),
-    KeyType.P384: ("ec", 384),
-}
-
-
-def _futile(job: Job, key_algorithm: str, key_bits: int) -> bool:
-    """Whether a rule would hit a new certificate for such a key as well, whoever issues it, under whatever serial."""
-    head = replace(job.old.head, not_before=job.place.now())
-    new = replace(job.old, head=head, key_algorithm=key_algorithm, key_bits=key_bits)
-    foreseeable = (r for r in job.campaign.rules if not (r.serials or r.issuer or r.signature_algorithms))
-    return any(hits(rule, new) for rule in foreseeable)
 
 
 def _prove_administration(job: Job) -> None:

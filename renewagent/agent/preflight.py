@@ -1,0 +1,76 @@
+"""What is proved before anything is begun, without a PIN: the campaign, the RA, the clock, the card, a way that serves.
+
+The first step of every renewal, and asked again where one goes on that has a ticket and has not touched the card.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from renewagent.agent import words
+from renewagent.agent.job import Job, new_key_type
+from renewagent.agent.passcode import refuse_few_tries
+from renewagent.card.interface import KeyType
+from renewagent.errors import CampaignError, RenewalImpossible
+from renewagent.renewal import Event, Kind, Way, choose_way
+from renewagent.rules import hits
+
+
+def preflight(job: Job, record: Callable[[Event], None]) -> Event:
+    """Everything that can fail without a PIN does so here: journal, RA, clock, tries, expiry, a way that serves."""
+    tickets = may_begin(job, job.campaign.id)
+    way = _way(job, tickets=tickets or job.place.way_d_without_tickets)
+    return Event(Kind.READY, {"way": way.value, "old_certificate": job.old.der.hex(), **job.begun_under})
+
+
+def may_begin(job: Job, campaign: str) -> bool:
+    """What needs no PIN and must be right before anything is begun, or gone on with while the card is as it was: True
+    where the RA has an address for tickets. Raises RenewalImpossible, CampaignError, ClockError and the like."""
+    job.place.journal.check_writable()
+    known = job.campaigns.get(campaign)
+    if known is None:
+        raise CampaignError("The Registration Authority's notice for this smartcard is not on this computer.")
+    if known.campaign.over(job.place.now()):
+        raise CampaignError(
+            "The Registration Authority has withdrawn its notice for this smartcard, or it has expired.",
+            advice="You do not need to do anything. Nothing was changed on the smartcard.",
+        )
+    if job.campaign.remedy != "renew":
+        raise RenewalImpossible(words.affected(job.campaign).body, advice=words.affected(job.campaign).advice)
+    if job.old.head.not_after <= job.place.now():
+        message = words.expired(job.old.head.not_after, job.place.contact)
+        raise RenewalImpossible(message.body, advice=message.advice)
+    refuse_few_tries(job.card.pin_tries())
+    job.authentication_certificate()
+    return job.place.desk.nonce() is not None
+
+
+def _way(job: Job, *, tickets: bool) -> Way:
+    """The first way that serves and is not in vain. Raises RenewalImpossible."""
+    can_rekey = job.card.capabilities().rekey_in_place
+    # That the old key is usable is proved by the first signature, which nothing irreversible precedes.
+    way = choose_way(job.campaign, old_key_usable=True, can_rekey=can_rekey, tickets=tickets)
+    if way is Way.A and _futile(job, job.old.key_algorithm, job.old.key_bits):
+        way = choose_way(job.campaign, old_key_usable=False, can_rekey=can_rekey, tickets=tickets)
+    if way is None:
+        raise RenewalImpossible("This smartcard cannot be renewed safely at this computer.")
+    if way is not Way.A and _futile(job, *KEYS[new_key_type(job.old, job.campaign, job.rule)]):
+        raise RenewalImpossible("A certificate that this smartcard could get today would be affected as well.")
+    return way
+
+
+KEYS = {
+    KeyType.RSA2048: ("rsa", 2048),
+    KeyType.RSA3072: ("rsa", 3072),
+    KeyType.P256: ("ec", 256),
+    KeyType.P384: ("ec", 384),
+}
+
+
+def _futile(job: Job, key_algorithm: str, key_bits: int) -> bool:
+    """Whether a rule would hit a new certificate for such a key as well, whoever issues it, under whatever serial."""
+    head = replace(job.old.head, not_before=job.place.now())
+    new = replace(job.old, head=head, key_algorithm=key_algorithm, key_bits=key_bits)
+    foreseeable = (r for r in job.campaign.rules if not (r.serials or r.issuer or r.signature_algorithms))
+    return any(hits(rule, new) for rule in foreseeable)
