@@ -31,6 +31,11 @@ RESPONSES = frozenset({BodyType.IP, BodyType.CP, BodyType.KUP, BodyType.CCP})
 
 
 @asn1.sequence
+class _CertRequests:
+    items: list[list[asn1.TLV]]
+
+
+@asn1.sequence
 class _CertResponse:
     cert_req_id: int
     status: codec.Status
@@ -121,8 +126,8 @@ def _boxed(content: bytes) -> bytes:
 
 def read_cert_requests(message: Message) -> tuple[crmf.CertReqMsg, ...]:
     """ir, cr, kur (and krr, ccr)."""
-    content = der.unwrap(_content(message, *REQUESTS), der.SEQUENCE)
-    return tuple(crmf.read_req_msg(element) for element in der.elements(content))
+    boxed = asn1.decode_der(_CertRequests, _boxed(_content(message, *REQUESTS)))
+    return tuple(crmf.read_req_msg(parts) for parts in boxed.items)
 
 
 def write_cert_requests(kind: BodyType, messages: Sequence[bytes]) -> bytes:

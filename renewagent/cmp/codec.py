@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated
 
 from cryptography import x509
@@ -18,6 +19,7 @@ from renewagent.cmp.wire import FAIL_INFO, Algorithm, BodyType, Header, InfoValu
 
 _DIRECTORY_NAME = 0xA4  # GeneralName, [4] EXPLICIT since Name is a CHOICE (RFC 5280 4.2.1.6)
 _CONTEXT = 0xA0
+_LAST_BODY = max(BodyType)
 
 
 @asn1.sequence
@@ -62,7 +64,7 @@ def decode_message(octets: bytes) -> Message:
     """One PKIMessage. Raises ValueError."""
     message = asn1.decode_der(_Message, octets)
     tag = der.tag_of(message.body)
-    if not _CONTEXT <= tag <= _CONTEXT + max(BodyType):
+    if not _CONTEXT <= tag <= _CONTEXT + _LAST_BODY:
         raise ValueError("a PKIMessage whose body is of no known type")
     der.node(bytes(message.body.data))  # exactly one element inside the explicit tag
     return Message(
@@ -103,23 +105,16 @@ def body_content(message: Message) -> bytes:
 
 def encode_header(header: Header) -> bytes:
     """PKIHeader."""
-    at = header.message_time
-    return asn1.encode_der(
-        _Header(
-            pvno=header.pvno,
-            sender=der.node(header.sender),
-            recipient=der.node(header.recipient),
-            message_time=None if at is None else asn1.GeneralizedTime(at.replace(microsecond=0)),
-            protection_alg=None if header.protection_alg is None else algorithm_nodes(header.protection_alg),
-            sender_kid=header.sender_kid,
-            recip_kid=header.recip_kid,
-            transaction_id=header.transaction_id,
-            sender_nonce=header.sender_nonce,
-            recip_nonce=header.recip_nonce,
-            free_text=list(header.free_text) or None,
-            general_info=[_type_and_value(i.oid, i.value) for i in header.general_info] or None,
-        )
+    octets = (header.sender_kid, header.recip_kid, header.transaction_id, header.sender_nonce, header.recip_nonce)
+    optional = (  # [0] to [8], in this order
+        header.message_time and der.generalized_time(header.message_time),
+        header.protection_alg and encode_algorithm(header.protection_alg),
+        *(None if value is None else der.octet_string(value) for value in octets),
+        header.free_text and der.sequence(map(der.utf8_string, header.free_text)),
+        header.general_info and der.sequence(map(encode_info_value, header.general_info)),
     )
+    tagged = (der.tlv(_CONTEXT + number, part) for number, part in enumerate(optional) if part)
+    return der.sequence((der.integer(header.pvno), header.sender, header.recipient, *tagged))
 
 
 def _header(element: asn1.TLV) -> Header:
@@ -200,6 +195,7 @@ def encode_info_value(item: InfoValue) -> bytes:
     return der.sequence((encode_oid(item.oid), item.value or b""))
 
 
+@lru_cache(maxsize=256)
 def encode_oid(oid: x509.ObjectIdentifier) -> bytes:
     """DER of an OBJECT IDENTIFIER."""
     return der.unwrap(asn1.encode_der(_TypeAndValue(oid=oid)), der.SEQUENCE)

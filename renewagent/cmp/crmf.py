@@ -236,11 +236,8 @@ def encode_req_msg(raw_request: bytes, popo: bytes | None) -> bytes:
     return der.sequence((raw_request, popo or b""))
 
 
-def read_req_msg(element: asn1.TLV) -> CertReqMsg:
-    """CertReqMsg, read. Raises ValueError."""
-    if der.tag_of(element) != der.SEQUENCE:
-        raise ValueError("a CertReqMsg that is no SEQUENCE")
-    parts = der.elements(bytes(element.data))
+def read_req_msg(parts: list[asn1.TLV]) -> CertReqMsg:
+    """The elements of a CertReqMsg, read. Raises ValueError."""
     if not parts:
         raise ValueError("an empty CertReqMsg")
     request = read_request(der.raw(parts.pop(0)))
@@ -252,8 +249,9 @@ def read_req_msg(element: asn1.TLV) -> CertReqMsg:
 
 
 def _popo(element: asn1.TLV) -> SignaturePopo | OtherPopo:
-    octets, tag = der.raw(element), der.tag_of(element)
+    tag = der.tag_of(element)
     if tag != _POPO_SIGNATURE:
+        octets = der.raw(element)
         if octets != bytes((_POPO_RA_VERIFIED, 0)) and tag not in (0xA2, 0xA3):
             raise ValueError("a proof of possession of no known kind")
         return OtherPopo(octets)

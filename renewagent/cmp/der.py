@@ -7,7 +7,7 @@ from its tag and contents is, byte for byte, the element that was received.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from cryptography.hazmat import asn1
 
@@ -70,6 +70,16 @@ def unwrap(der: bytes, tag: int) -> bytes:
     return bytes(element.data)
 
 
+def integer(number: int) -> bytes:
+    """An INTEGER that is not negative."""
+    return tlv(0x02, number.to_bytes(number.bit_length() // 8 + 1, "big"))
+
+
+def octet_string(octets: bytes) -> bytes:
+    """An OCTET STRING."""
+    return tlv(0x04, octets)
+
+
 def utf8_text(der: bytes) -> str:
     """The text of one UTF8String. Raises ValueError."""
     return unwrap(der, 0x0C).decode("utf-8")
@@ -87,8 +97,7 @@ class _Time:
 
 def generalized_time(at: datetime) -> bytes:
     """A GeneralizedTime in UTC, whole seconds (RFC 5280 4.1.2.5.2)."""
-    boxed = _Time(at=asn1.GeneralizedTime(at.replace(microsecond=0)))
-    return raw(asn1.decode_der(_One, asn1.encode_der(boxed)).element)
+    return tlv(0x18, f"{at.astimezone(UTC):%Y%m%d%H%M%SZ}".encode())
 
 
 def read_generalized_time(der: bytes) -> datetime:

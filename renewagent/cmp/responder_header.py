@@ -14,6 +14,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from renewagent.cmp import codec
 from renewagent.cmp.responder_mac import MacScheme, is_mac, mac_scheme
+from renewagent.cmp.responder_names import names_in
 from renewagent.cmp.responder_signature import algorithm_known, may_sign_messages, signature_fits
 from renewagent.cmp.responder_words import Authority, Known, Refusal
 from renewagent.cmp.wire import BodyType, Header, Message, Oid
@@ -166,12 +167,12 @@ def _signer(certificate: bytes, *, ours: bool) -> _Signer:
         identifier = loaded.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
     except x509.ExtensionNotFound:
         identifier = None
-    subject = loaded.subject.public_bytes()
+    subject, issuer = names_in(certificate)
     return _Signer(
         certificate=loaded,
         key=loaded.public_key(),
         subject=subject,
-        issuer=loaded.issuer.public_bytes(),
+        issuer=issuer,
         sender=codec.directory(subject),
         identifier=identifier,
         may_sign=may_sign_messages(loaded),
