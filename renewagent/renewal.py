@@ -9,8 +9,9 @@ the RA's ticket stands, and is armed, before GENERATE; the certificate is stored
 has signed (TRY) before CONFIRM; the receipt follows the confirmation, and only then does the RA revoke the old
 certificate. A state in POINT_OF_NO_RETURN or later is never left but forward.
 
-Way B (staging slot and MOVE KEY), way C (a second key by PKCS#11) and the pair of certificates take their rows when
-they come: B puts STAGE before CERTIFY and MOVE before CONFIRM, C generates under a new identifier.
+Way B makes, certifies and tries the new key in a staging slot (STAGE), while the old one stays where it is; MOVE then
+swaps the two, and from there on only forward. Way C (a second key by PKCS#11) and the pair of certificates take their
+rows when they come.
 """
 
 from __future__ import annotations
@@ -41,12 +42,14 @@ class State(Enum):
     TICKET = "ticket"
     ARM = "arm"
     GENERATE = "generate"
+    STAGE = "stage"
     CERTIFY = "certify"
     WAITING = "waiting"
     POLL = "poll"
     STORE = "store"
     TRY = "try"
     CONFIRM = "confirm"
+    MOVE = "move"
     REJECT = "reject"
     RECEIPT = "receipt"
     REMOVE = "remove"
@@ -72,8 +75,14 @@ class Kind(Enum):
     ARMED = "armed"
     BEGUN = "begun"
     """Written before an irreversible card command."""
+    STAGING = "staging"
+    """what: written before a card command that touches the staging slots alone and can be undone."""
     GENERATED = "generated"
     """public_key"""
+    MOVED = "moved"
+    """moved: the new key is in the signing slot, with its certificate; the old one is parked."""
+    MOVED_LATE = "moved-late"
+    """moved: the same after an interruption, which has lost what was signed along with the trial: it is tried again."""
     ASKED = "asked"
     """conversation: written before a certificate request leaves, so that its answer can be believed later."""
     ISSUED = "issued"
@@ -115,29 +124,42 @@ class Kind(Enum):
     """certificate, nonce, conversation"""
     FOUND_CONFIRMED = "found-confirmed"
     """certificate, nonce"""
+    FOUND_HALF_MOVED = "found-half-moved"
+    """certificate, nonce, conversation: both keys are on the card, and not where they belong."""
     FOUND_NOTHING = "found-nothing"
     """Nothing is open: the card may be judged anew."""
 
 
 S, K = State, Kind
 
-AFTER_CONSENT: Mapping[Way, State] = MappingProxyType({Way.A: S.CERTIFY, Way.D: S.TICKET})
-"""The one place where the ways part; B and C (with `kur`) will go to STAGE and GENERATE."""
+BY_WAY: Mapping[tuple[State, Kind], Mapping[Way, State]] = MappingProxyType(
+    {
+        (S.CONSENT, K.AGREED): {Way.A: S.CERTIFY},
+        (S.TICKET, K.TICKET_GRANTED): {Way.B: S.STAGE},
+        (S.TICKET, K.NO_TICKETS): {Way.B: S.STAGE},
+        (S.RESUME, K.FOUND_UNTOUCHED): {Way.B: S.STAGE},
+        (S.RESUME, K.FOUND_NO_KEY): {Way.B: S.STAGE},
+        (S.TRY, K.TRIED): {Way.B: S.MOVE},
+    }
+)
+"""Where the ways part: the next state for those that do not go as `TABLE` says."""
 
 # fmt: off
 TABLE: Mapping[State, Mapping[Kind, State]] = MappingProxyType({
     S.PREFLIGHT: {K.READY: S.CONSENT, K.STOPPED: S.STOPPED},
-    S.CONSENT:   {K.AGREED: S.TICKET, K.STOPPED: S.STOPPED, K.SUPERSEDED: S.STOPPED},  # AGREED goes by AFTER_CONSENT
+    S.CONSENT:   {K.AGREED: S.TICKET, K.STOPPED: S.STOPPED, K.SUPERSEDED: S.STOPPED},
     S.TICKET:    {K.TICKET_GRANTED: S.ARM, K.OLD_KEY_UNUSABLE: S.TICKET, K.NO_TICKETS: S.GENERATE,
                   K.STOPPED: S.STOPPED},
     S.ARM:       {K.ARMED: S.GENERATE, K.STOPPED: S.STOPPED},
     S.GENERATE:  {K.BEGUN: S.GENERATE, K.GENERATED: S.CERTIFY, K.STOPPED: S.STOPPED},
+    S.STAGE:     {K.STAGING: S.STAGE, K.GENERATED: S.CERTIFY, K.STOPPED: S.STOPPED},
     S.CERTIFY:   {K.ASKED: S.CERTIFY, K.ISSUED: S.STORE, K.TOLD_TO_WAIT: S.WAITING, K.OLD_KEY_UNUSABLE: S.TICKET,
                   K.DID_NOT_SIGN: S.RESUME, K.STOPPED: S.STOPPED},
     S.WAITING:   {K.READY_AT_RA: S.POLL},
     S.POLL:      {K.ISSUED: S.STORE, K.TOLD_TO_WAIT: S.WAITING, K.TOO_LATE: S.RESUME},
-    S.STORE:     {K.BEGUN: S.STORE, K.STORED: S.TRY},
+    S.STORE:     {K.BEGUN: S.STORE, K.STAGING: S.STORE, K.STORED: S.TRY},
     S.TRY:       {K.TRIED: S.CONFIRM, K.DID_NOT_SIGN: S.REJECT},
+    S.MOVE:      {K.BEGUN: S.MOVE, K.MOVED: S.CONFIRM, K.MOVED_LATE: S.TRY},
     S.CONFIRM:   {K.CONFIRMED: S.RECEIPT, K.TOO_LATE: S.REJECT},
     S.REJECT:    {K.REJECTED: S.RESUME},
     S.RECEIPT:   {K.RECEIPTED: S.REMOVE, K.NO_RECEIPTS: S.REMOVE},
@@ -145,14 +167,15 @@ TABLE: Mapping[State, Mapping[Kind, State]] = MappingProxyType({
     S.RETURN:    {K.RETURNED: S.SIGN_IN, K.SUPERSEDED: S.STOPPED},
     S.SIGN_IN:   {K.SIGNED_IN: S.DONE, K.SUPERSEDED: S.STOPPED},
     S.RESUME:    {K.FOUND_UNTOUCHED: S.ARM, K.FOUND_NO_KEY: S.ARM, K.FOUND_NEW_KEY: S.CERTIFY, K.FOUND_ISSUED: S.STORE,
-                  K.FOUND_STORED: S.TRY, K.FOUND_CONFIRMED: S.TRY, K.FOUND_NOTHING: S.STOPPED},
+                  K.FOUND_STORED: S.TRY, K.FOUND_CONFIRMED: S.TRY, K.FOUND_HALF_MOVED: S.MOVE,
+                  K.FOUND_NOTHING: S.STOPPED},
 })
 # fmt: on
 """state -> event -> next state. INTERRUPTED changes nothing; RESUMED leads to RESUME from every state in LOOK_FIRST."""
 
 FINAL = frozenset({S.DONE, S.STOPPED})
 LOOK_FIRST = frozenset(
-    {S.TICKET, S.ARM, S.GENERATE, S.CERTIFY, S.STORE, S.TRY, S.CONFIRM, S.REJECT, S.RECEIPT, S.RESUME}
+    {S.TICKET, S.ARM, S.GENERATE, S.STAGE, S.CERTIFY, S.STORE, S.MOVE, S.TRY, S.CONFIRM, S.REJECT, S.RECEIPT, S.RESUME}
 )
 """After an interruption in one of these the card is looked at before anything else is done. (At POLL the RA is waiting
 with a certificate for the key that the card has: asking again is all there is to do.)"""
@@ -193,6 +216,11 @@ class Renewal:
         return self.state in FINAL
 
     @property
+    def moved(self) -> bool:
+        """Way B: the new key is in the signing slot."""
+        return "moved" in self.facts
+
+    @property
     def unsafe_to_leave(self) -> bool:
         """The card may be unable to sign until this renewal goes on."""
         return self.begun and self.way is not Way.A and self.state in LOOK_FIRST | {State.WAITING, State.POLL}
@@ -217,11 +245,18 @@ def step(renewal: Renewal, event: Event) -> Renewal:
         state=state,
         way=Way.D if unusable else way,
         old_key_usable=renewal.old_key_usable and not unusable,
-        begun=event.kind in BEGINS or (renewal.begun and event.kind is not Kind.FOUND_UNTOUCHED),
+        begun=_begun(renewal, event, way),
         generated=renewal.generated + (event.kind is Kind.GENERATED),
         refused=renewal.refused + (event.kind is Kind.DID_NOT_SIGN),
         facts={**_kept(renewal, event), **event.fields},
     )
+
+
+def _begun(renewal: Renewal, event: Event, way: Way | None) -> bool:
+    if event.kind is Kind.FOUND_UNTOUCHED:
+        return False
+    begins = {Kind.BEGUN, Kind.FOUND_HALF_MOVED} if way is Way.B else BEGINS
+    return renewal.begun or event.kind in begins
 
 
 def replay(renewal: Renewal, events: Iterable[Event]) -> Renewal:
@@ -236,32 +271,38 @@ def _next_state(renewal: Renewal, event: Event) -> State:
         return renewal.state
     if event.kind is Kind.RESUMED and not renewal.over:
         return State.RESUME if renewal.state in LOOK_FIRST else renewal.state
-    if event.kind is Kind.AGREED and renewal.state is State.CONSENT and renewal.way is not None:
-        return AFTER_CONSENT[renewal.way]
     if event.kind is Kind.STOPPED and renewal.begun:
         raise OutOfOrder(f"{renewal.state.value}: a renewal that has begun to change the card cannot be stopped")
     try:
-        return TABLE[renewal.state][event.kind]
+        straight = TABLE[renewal.state][event.kind]
     except KeyError:
         raise OutOfOrder(f"{event.kind.value} in state {renewal.state.value}") from None
+    way = Way(event.fields["way"]) if "way" in event.fields else renewal.way
+    if way is None or (event.kind is Kind.TRIED and renewal.moved):
+        return straight
+    return BY_WAY.get((renewal.state, event.kind), {}).get(way, straight)
 
 
 def _kept(renewal: Renewal, event: Event) -> Mapping[str, str]:
     """A new key makes what was certified for the one before it worthless; what was rejected is not taken up again."""
     if event.kind in (Kind.FOUND_NO_KEY, Kind.FOUND_UNTOUCHED, Kind.GENERATED, Kind.FOUND_NEW_KEY, Kind.REJECTED):
-        stale = {"certificate", "nonce", "conversation", "public_key", "receipt", "certconf", "delivery"}
+        stale = {"certificate", "nonce", "conversation", "public_key", "receipt", "moved"}
         return {name: value for name, value in renewal.facts.items() if name not in stale}
     return renewal.facts
 
 
-def choose_way(campaign: Campaign, *, old_key_usable: bool, can_rekey: bool, tickets: bool) -> Way | None:
+def choose_way(
+    campaign: Campaign, *, old_key_usable: bool, can_rekey: bool, tickets: bool, staging: bool = False
+) -> Way | None:
     """The first way that serves, or None: then only the RA can help.
 
-    `tickets`: the RA grants them, or the administrator lets way D go without. Ways B and C come before D when they
-    arrive. Way A needs the old key, since it is the new one.
+    `tickets`: the RA grants them, or the administrator lets way D go without. `staging`: the card has two free slots
+    to stage and park keys in, and the RA would certify a staged one. Way A needs the old key, since it is the new one.
     """
     if campaign.rekey != "required" and old_key_usable:
         return Way.A
+    if campaign.rekey != "forbidden" and staging:
+        return Way.B
     if campaign.rekey != "forbidden" and can_rekey and tickets:
         return Way.D
     return None
@@ -277,12 +318,9 @@ def diagram() -> str:
     lines = ["stateDiagram-v2", "    [*] --> preflight"]
     for state, row in TABLE.items():
         for kind, target in row.items():
-            if state is not State.CONSENT or kind is not Kind.AGREED:
-                lines.append(f"    {_node(state)} --> {_node(target)}: {kind.value}")
-    lines += [
-        f"    {_node(State.CONSENT)} --> {_node(state)}: agreed (way {way.value})"
-        for way, state in AFTER_CONSENT.items()
-    ]
+            lines.append(f"    {_node(state)} --> {_node(target)}: {kind.value}")
+    for (state, kind), parted in BY_WAY.items():
+        lines += [f"    {_node(state)} --> {_node(to)}: {kind.value} (way {way.value})" for way, to in parted.items()]
     lines += [f"    {_node(state)} --> [*]" for state in sorted(FINAL, key=lambda state: state.value)]
     return "\n".join(lines) + "\n"
 

@@ -29,7 +29,7 @@ from renewagent.certificates import read_certificate
 from renewagent.cmp.client import Credential
 from renewagent.errors import PersonStopped, RenewalImpossible
 from renewagent.model import CardIdentity, SigningCertificate, Slot
-from renewagent.renewal import Renewal
+from renewagent.renewal import Event, Renewal, Way
 from renewagent.rules import Campaign, Contact
 from renewagent.statements import Purpose, Statement
 
@@ -78,6 +78,26 @@ class Job:
     receipt: bytes = b""
     outcome: dict[str, Any] = field(default_factory=dict)
     _authentication: tuple[Slot, x509.Certificate] | None = None
+
+    @property
+    def staging(self) -> Slot:
+        """Way B: where the new key is made."""
+        return Slot(self.renewal.facts["staging"])
+
+    @property
+    def parking(self) -> Slot:
+        """Way B: where the old key goes."""
+        return Slot(self.renewal.facts["parking"])
+
+    @property
+    def new_slot(self) -> Slot:
+        """Where the new key is."""
+        return self.staging if self.renewal.way is Way.B and not self.renewal.moved else self.slot
+
+    @property
+    def old_slot(self) -> Slot:
+        """Where the old key is, if it is still on the card."""
+        return self.parking if self.renewal.way is Way.B and self.renewal.moved else self.slot
 
     @property
     def campaign_name(self) -> str:
@@ -168,6 +188,12 @@ class Job:
             if is_for_authentication(read_certificate(der)):
                 return slot, x509.load_der_x509_certificate(der)
         raise RenewalImpossible("This smartcard has no certificate to sign in with, so it cannot be renewed here.")
+
+
+Record = Callable[[Event], None]
+"""Journals an event and steps the renewal; durable when it returns."""
+Step = Callable[[Job, Record], Event | None]
+"""Does what its state asks for. Returns the event that ends the state, None where it has recorded that itself."""
 
 
 def sha256(der: bytes) -> str:

@@ -11,9 +11,10 @@ from dataclasses import replace
 from renewagent.agent import words
 from renewagent.agent.job import Job, new_key_type
 from renewagent.agent.passcode import refuse_few_tries
+from renewagent.agent.staging import staging_pair
 from renewagent.card.interface import KeyType
 from renewagent.errors import CampaignError, RenewalImpossible
-from renewagent.renewal import Event, Kind, Way, choose_way
+from renewagent.renewal import Event, Kind, Way, can_protect, choose_way
 from renewagent.rules import hits
 
 
@@ -50,9 +51,11 @@ def _way(job: Job, *, tickets: bool) -> Way:
     """The first way that serves and is not in vain. Raises RenewalImpossible."""
     can_rekey = job.card.capabilities().rekey_in_place
     # That the old key is usable is proved by the first signature, which nothing irreversible precedes.
-    way = choose_way(job.campaign, old_key_usable=True, can_rekey=can_rekey, tickets=tickets)
+    staging = staging_pair(job) is not None and (tickets or can_protect(job.old))
+    may = {"can_rekey": can_rekey, "tickets": tickets, "staging": staging}
+    way = choose_way(job.campaign, old_key_usable=True, **may)
     if way is Way.A and _futile(job, job.old.key_algorithm, job.old.key_bits):
-        way = choose_way(job.campaign, old_key_usable=False, can_rekey=can_rekey, tickets=tickets)
+        way = choose_way(job.campaign, old_key_usable=False, **may)
     if way is None:
         raise RenewalImpossible("This smartcard cannot be renewed safely at this computer.")
     if way is not Way.A and _futile(job, *KEYS[new_key_type(job.old, job.campaign, job.rule)]):

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from renewagent.agent.job import Job, public_key_of, sha256
+from renewagent.agent.job import Job, Record, public_key_of, sha256
 from renewagent.agent.passcode import fits
 from renewagent.agent.preflight import may_begin
 from renewagent.agent.ra_desk import Outgoing
-from renewagent.agent.steps import Record, key_usage_of
+from renewagent.agent.staging import Found, find, look, mend, public_key
+from renewagent.agent.steps import key_usage_of
 from renewagent.card.interface import SigningSession
 from renewagent.certificates import read_certificate
 from renewagent.cmp import private
@@ -26,6 +27,7 @@ from renewagent.cmp.client_checks import Wanted
 from renewagent.cmp.conversation import Conversation
 from renewagent.cmp.wire import Oid
 from renewagent.errors import CampaignError, CardDataError, CardError, CardRefused, RaMisbehaved, RenewalImpossible
+from renewagent.model import Slot
 from renewagent.renewal import Event, Kind, Way
 from renewagent.statements import Purpose
 
@@ -80,9 +82,14 @@ def _begin_late(job: Job, record: Record, campaign: str) -> None:
 
 
 def _on_card(job: Job) -> bytes:
-    """The certificate in the slot; empty for none, and for one whose writing was cut short."""
+    """The certificate in the signing slot."""
+    return _certificate_in(job, job.slot)
+
+
+def _certificate_in(job: Job, slot: Slot) -> bytes:
+    """Empty for none, and for one whose writing was cut short."""
     try:
-        return job.card.certificate(job.slot) or b""
+        return job.card.certificate(slot) or b""
     except CardDataError:
         return b""
 
@@ -124,7 +131,14 @@ def _without_open_ticket(job: Job, trial: Trial, on_card: bytes) -> Event:
     """No ticket: way A, an RA without tickets, or all done at the RA but for our knowing it. Only a certificate that
     the journal knows can be gone on with, where the card's key fits it and the card holds nothing newer."""
     certificate = job.fact("certificate")
-    if certificate and "conversation" in job.renewal.facts and trial.by(_public_key(certificate)):
+    found = find(job, job.fact("public_key")) if job.renewal.way is Way.B else None
+    if found is not None and certificate and "conversation" in job.renewal.facts:
+        kept = {name: job.renewal.facts[name] for name in ("certificate", "nonce", "conversation")}
+        return _second_key_certified(job, found, on_card, certificate, False, {**kept, **found.fields})
+    keys = look(job)
+    if keys is not None and mend(job, keys, public_key(job.old.der)):
+        return Event(Kind.FOUND_NOTHING)
+    if certificate and "conversation" in job.renewal.facts and trial.by(public_key(certificate)):
         if on_card == certificate:
             return Event(Kind.FOUND_STORED)
         if on_card in (b"", job.old.der):
@@ -136,7 +150,7 @@ def _without_open_ticket(job: Job, trial: Trial, on_card: bytes) -> Event:
 
 def _begun_without_ticket(job: Job, trial: Trial, on_card: bytes) -> Event:
     """Way D with an RA that knows no tickets: this journal alone knows that the key was replaced, and with which."""
-    if on_card not in (b"", job.old.der, job.fact("certificate")) or trial.by(_public_key(job.old.der)):
+    if on_card not in (b"", job.old.der, job.fact("certificate")) or trial.by(public_key(job.old.der)):
         return Event(Kind.FOUND_NOTHING)
     known = job.fact("public_key")
     if trial.by(known):
@@ -148,24 +162,50 @@ def _with_ticket(job: Job, trial: Trial, on_card: bytes, answer: private.TicketA
     common = {"ticket": answer.ticket, "old_sha256": answer.old, "way": Way.D.value, "campaign": answer.campaign}
     if job.old.sha256 == answer.old:
         common["old_certificate"] = job.old.der.hex()
+    known = job.fact("public_key")
+    found = find(job, answer.public_key, known)
+    if found is not None:
+        return _with_second_key(job, found, on_card, answer, common)
     if answer.certificate and trial.by(answer.public_key):
         issued = {**common, "certificate": answer.certificate.hex(), "nonce": answer.nonce.hex()}
         issued["conversation"] = _conversation(job, answer)
         if answer.certificate != on_card:
             return Event(Kind.FOUND_ISSUED, issued)
         return Event(Kind.FOUND_CONFIRMED if answer.state == "confirmed" else Kind.FOUND_STORED, issued)
-    known = job.fact("public_key")
     if trial.by(known):
         return Event(Kind.FOUND_NEW_KEY, {**common, "public_key": known.hex()})
     if trial.by(answer.public_key):
         return Event(Kind.FOUND_NEW_KEY, {**common, "public_key": answer.public_key.hex()})
-    if sha256(on_card) == answer.old and trial.by(_public_key(on_card)):
-        return Event(Kind.FOUND_UNTOUCHED, common)
+    if sha256(on_card) == answer.old and trial.by(public_key(on_card)):
+        return Event(Kind.FOUND_UNTOUCHED, {**common, "way": (job.renewal.way or Way.D).value})
     if answer.state == "confirmed":  # the RA certifies no second key then (design section 6): GENERATE would be the end
         raise CardError("The new key of this smartcard did not sign.", advice=_TRY_AGAIN)
     if job.old.sha256 != answer.old:  # then the RA could not be told which certificate is to be replaced
         raise RaMisbehaved("The Registration Authority did not say which certificate is to be replaced.")
     return Event(Kind.FOUND_NO_KEY, common)
+
+
+def _with_second_key(
+    job: Job, found: Found, on_card: bytes, answer: private.TicketAnswer, common: Mapping[str, str]
+) -> Event:
+    """Way B: the card itself tells where the new key is, and whether the two have been swapped."""
+    fields = {**common, **found.fields}
+    if not answer.certificate or found.public_key != answer.public_key:
+        return Event(Kind.FOUND_NEW_KEY, fields)
+    fields |= {"certificate": answer.certificate.hex(), "nonce": answer.nonce.hex()}
+    fields["conversation"] = _conversation(job, answer)
+    return _second_key_certified(job, found, on_card, answer.certificate, answer.state == "confirmed", fields)
+
+
+def _second_key_certified(
+    job: Job, found: Found, on_card: bytes, certificate: bytes, confirmed: bool, fields: Mapping[str, str]
+) -> Event:
+    if found.half_moved or (found.moved and on_card != certificate):
+        return Event(Kind.FOUND_HALF_MOVED, fields)
+    if found.moved:
+        return Event(Kind.FOUND_CONFIRMED if confirmed else Kind.FOUND_STORED, {**fields, "moved": "yes"})
+    staged = _certificate_in(job, found.staging)
+    return Event(Kind.FOUND_STORED if staged == certificate else Kind.FOUND_ISSUED, fields)
 
 
 def _conversation(job: Job, answer: private.TicketAnswer) -> str:
@@ -179,8 +219,3 @@ def _conversation(job: Job, answer: private.TicketAnswer) -> str:
         job.place.desk.anchors, answer.transaction, answer.nonce, x509.load_der_x509_certificate(answer.certificate)
     )
     return json.dumps(client.state.to_dict())
-
-
-def _public_key(der: bytes) -> bytes:
-    key = x509.load_der_x509_certificate(der).public_key()
-    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

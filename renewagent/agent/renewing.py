@@ -7,11 +7,11 @@ afterwards; a card that was pulled out half-way is waited for, a network that fa
 from __future__ import annotations
 
 from renewagent.agent import words
-from renewagent.agent.job import Job
+from renewagent.agent.job import Job, Step
 from renewagent.agent.passcode import KeyDoesNotFit
 from renewagent.agent.recovery import resume
 from renewagent.agent.sign_in import come_back, remove, sign_in, wait_for_card
-from renewagent.agent.steps import STEPS, Step
+from renewagent.agent.steps import STEPS
 from renewagent.errors import (
     CardDataError,
     CardRemoved,
@@ -44,12 +44,18 @@ PERSON_LEFT = frozenset({State.REMOVE, State.RETURN, State.SIGN_IN})
 PROGRESS = {
     State.TICKET: "asking the Registration Authority",
     State.GENERATE: "making the new key",
+    State.STAGE: "making the new key",
     State.CERTIFY: "getting the new certificate",
     State.STORE: "writing the new certificate",
     State.TRY: "trying the new key",
+    State.MOVE: "putting the new key in its place",
     State.RECEIPT: "sending the proof",
 }
-_SHOWN = {Way.A: (State.CERTIFY, State.STORE, State.TRY, State.RECEIPT), Way.D: tuple(PROGRESS)}
+_SHOWN = {
+    Way.A: (State.CERTIFY, State.STORE, State.TRY, State.RECEIPT),
+    Way.B: (State.TICKET, State.STAGE, State.CERTIFY, State.STORE, State.TRY, State.MOVE, State.RECEIPT),
+    Way.D: (State.TICKET, State.GENERATE, State.CERTIFY, State.STORE, State.TRY, State.RECEIPT),
+}
 
 
 class Renewing:

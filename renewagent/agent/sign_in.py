@@ -12,9 +12,8 @@ from typing import TypeVar
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from renewagent.agent import words
-from renewagent.agent.job import Job
+from renewagent.agent.job import Job, Record
 from renewagent.agent.prompts import CardAct
-from renewagent.agent.steps import Record
 from renewagent.card.interface import ReaderState, SigningSession
 from renewagent.errors import CardDataError, CardError, PersonStopped, ReaderError
 from renewagent.model import CardIdentity

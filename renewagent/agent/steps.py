@@ -10,16 +10,17 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from cryptography import x509
 
 from renewagent.agent import words
-from renewagent.agent.job import Job, new_key_type, public_key_of, sha256
+from renewagent.agent.job import Job, Record, Step, new_key_type, public_key_of, sha256
 from renewagent.agent.passcode import KeyDoesNotFit, KeyRefused
 from renewagent.agent.preflight import preflight
 from renewagent.agent.ra_desk import Outgoing
+from renewagent.agent.staging import stage, swap, undo
 from renewagent.card.interface import AdminSession, SigningSession
 from renewagent.cmp import private
 from renewagent.cmp.client import CmpClient, Confirmed, Credential, Issued, Phase, Waiting
@@ -34,10 +35,6 @@ from renewagent.errors import (
 from renewagent.renewal import Event, Kind, State, Way, can_protect
 from renewagent.statements import MAX_NONCE, MIN_NONCE, Purpose
 
-Record = Callable[[Event], None]
-"""Journals an event and steps the renewal; durable when it returns."""
-Step = Callable[[Job, Record], Event | None]
-"""Does what its state asks for. Returns the event that ends the state, None where it has recorded that itself."""
 LONGEST_BACK_OFF = 3600
 """Seconds; an RA that itself says more is taken at its word."""
 
@@ -125,7 +122,7 @@ def certify(job: Job, record: Record) -> Event:
     except (KeyDoesNotFit, KeyRefused) as error:
         if error.slot == job.slot and job.renewal.way is Way.A:
             return _old_key_unusable(job, error)
-        if error.slot == job.slot and isinstance(error, KeyDoesNotFit):
+        if error.slot == job.new_slot and isinstance(error, KeyDoesNotFit):
             return Event(Kind.DID_NOT_SIGN)
         raise
     record(Event(Kind.ASKED, {"conversation": outgoing.conversation}))
@@ -137,13 +134,11 @@ def _request(job: Job, session: SigningSession) -> Outgoing:
     client = desk.conversation()
     if job.renewal.way is Way.A:
         key = job.key(session, job.slot, old.public_key())
-        if can_protect(job.old):
-            credential = job.credential(session, job.slot, old)
-            return Outgoing(
-                client, client.start_key_update(desk.now(), credential, key, old, key_usage=key_usage_of(old))
-            )
     else:
-        key = job.key(session, job.slot, public_key_of(job.fact("public_key")))
+        key = job.key(session, job.new_slot, public_key_of(job.fact("public_key")))
+    if _by_old_key(job):
+        credential = job.credential(session, job.old_slot, old)
+        return Outgoing(client, client.start_key_update(desk.now(), credential, key, old, key_usage=key_usage_of(old)))
     octets = client.start_certification(
         desk.now(),
         job.authentication(session),
@@ -235,15 +230,16 @@ def _certified(job: Job, outgoing: Outgoing) -> Event:
 
 
 def store(job: Job, record: Record) -> Event:
-    """Write the certificate and read it back."""
-    certificate = job.fact("certificate")
+    """Write the certificate beside its key and read it back."""
+    certificate, slot = job.fact("certificate"), job.new_slot
+    kind = Kind.BEGUN if slot == job.slot else Kind.STAGING
 
     def work(session: AdminSession) -> None:
-        record(Event(Kind.BEGUN, {"what": "store"}))
-        session.store(job.slot, certificate)
+        record(Event(kind, {"what": "store"}))
+        session.store(slot, certificate)
 
     job.passcode.administering(job.card, work)
-    if job.card.certificate(job.slot) != certificate:
+    if job.card.certificate(slot) != certificate:
         raise CardDataError("The smartcard did not keep the new certificate as it was written.")
     return Event(Kind.STORED)
 
@@ -255,7 +251,7 @@ def try_new_key(job: Job, record: Record) -> Event:
     client = desk.conversation(json.loads(job.renewal.facts["conversation"]))
 
     def sign(session: SigningSession) -> bytes:
-        receipt = job.sign_statement(session, job.slot, certificate, statement)
+        receipt = job.sign_statement(session, job.new_slot, certificate, statement)
         job.outbox["certconf"] = Outgoing(client, client.confirm(desk.now(), _requester(job, session)))
         delivery = private.ReceiptDelivery(receipt=receipt)
         job.outbox["receipt"] = desk.enquiry(job.authentication(session), private.RECEIPT, delivery)
@@ -264,7 +260,7 @@ def try_new_key(job: Job, record: Record) -> Event:
     try:
         job.receipt = job.signing(sign)
     except (KeyDoesNotFit, KeyRefused) as error:
-        if error.slot != job.slot:
+        if error.slot != job.new_slot:
             raise
         return Event(Kind.DID_NOT_SIGN)
     return Event(Kind.TRIED, {"receipt": job.receipt.hex()})
@@ -277,7 +273,9 @@ def confirm(job: Job, record: Record) -> Event:
     except RaRefused as error:
         if "certConfirmed" in error.fail_info:
             return Event(Kind.CONFIRMED)
-        if job.renewal.way is not Way.A:  # a ticket's certificate waits for ever: why it is refused is for a person
+        if (
+            not _by_old_key(job) and job.renewal.way is not Way.A
+        ):  # a ticket's certificate waits for ever: why it is refused is for a person
             raise
         return Event(Kind.TOO_LATE)
     if not isinstance(result, Confirmed):
@@ -288,7 +286,9 @@ def confirm(job: Job, record: Record) -> Event:
 def reject(job: Job, record: Record) -> Event:
     """The new credential does not sign: put the old certificate back, and tell the RA."""
     desk = job.place.desk
-    if job.old.sha256 == job.old_sha256:  # else nobody told us which it was
+    if job.renewal.way is Way.B:
+        undo(job)
+    elif job.old.sha256 == job.old_sha256:  # else nobody told us which it was
         job.passcode.administering(job.card, lambda session: session.store(job.slot, job.old.der))
     _turn_down(job, desk.conversation(json.loads(job.renewal.facts["conversation"])))
     return Event(Kind.REJECTED)
@@ -316,9 +316,15 @@ def send_receipt(job: Job, record: Record) -> Event:
 
 def _requester(job: Job, session: SigningSession) -> Credential:
     """The credential that protected the request: the old key for `kur`, else 9A (RFC 9483 4.1)."""
-    if job.renewal.way is Way.A and can_protect(job.old):
-        return job.credential(session, job.slot, x509.load_der_x509_certificate(job.old.der))
+    if _by_old_key(job):
+        return job.credential(session, job.old_slot, x509.load_der_x509_certificate(job.old.der))
     return job.authentication(session)
+
+
+def _by_old_key(job: Job) -> bool:
+    """`kur` is protected by the key of the certificate being updated (RFC 9483 4.1.3). Under a ticket, which lets any
+    workstation finish, it is a `cr`; and in way D the old key is gone."""
+    return job.renewal.way in (Way.A, Way.B) and can_protect(job.old) and "ticket" not in job.renewal.facts
 
 
 def _old_key_unusable(job: Job, error: Exception) -> Event:
@@ -330,6 +336,8 @@ def _old_key_unusable(job: Job, error: Exception) -> Event:
 
 
 def _without_ticket(job: Job) -> Event:
+    if job.renewal.way is Way.B and can_protect(job.old):
+        return Event(Kind.NO_TICKETS)
     if not job.place.way_d_without_tickets:
         raise RenewalImpossible("The Registration Authority gives no permission in advance to renew this smartcard.")
     return Event(Kind.NO_TICKETS)
@@ -347,11 +355,13 @@ STEPS: Mapping[State, Step] = MappingProxyType(
         State.TICKET: ticket,
         State.ARM: arm,
         State.GENERATE: generate,
+        State.STAGE: stage,
         State.CERTIFY: certify,
         State.WAITING: wait,
         State.POLL: poll,
         State.STORE: store,
         State.TRY: try_new_key,
+        State.MOVE: swap,
         State.CONFIRM: confirm,
         State.REJECT: reject,
         State.RECEIPT: send_receipt,

@@ -45,9 +45,7 @@ VERIFIES = 4
     [
         ("p256", False, "plain"),
         ("p256", True, "plain"),
-        ("p256", False, "extended"),
         ("rsa2048", False, "plain"),
-        ("rsa2048", True, "extended"),
     ],
 )
 def test_the_card_gets_a_new_key(
