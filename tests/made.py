@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 CA_KEY = ec.generate_private_key(ec.SECP256R1())
 HOLDER_KEY = ec.generate_private_key(ec.SECP256R1())
 ISSUED = datetime(2020, 9, 28, 8, 30, tzinfo=UTC)
+NEWER = datetime(2021, 3, 1, tzinfo=UTC)
 ENDS = datetime(2023, 9, 28, 8, 30, tzinfo=UTC)
 ISSUER = x509.Name.from_rfc4514_string("CN=NHS Signing G2,O=nhs,C=GB")
 HOLDER = x509.Name.from_rfc4514_string("CN=Dr Ada Example,OU=People,O=nhs,C=GB")

@@ -88,7 +88,7 @@ class OtherProgram:
 
     def objects(self, kind: ObjectClass, reference: str | None = None) -> list[dict[Attribute, Any]]:
         """What there is of a kind, as far as one sees who is logged in."""
-        wanted = (Attribute.ID, Attribute.LABEL, Attribute.PRIVATE, Attribute.TOKEN)
+        wanted = (Attribute.LABEL, Attribute.PRIVATE, Attribute.TOKEN)
         more = {
             ObjectClass.PRIVATE_KEY: (Attribute.SENSITIVE, Attribute.EXTRACTABLE, Attribute.NEVER_EXTRACTABLE),
             ObjectClass.CERTIFICATE: (Attribute.VALUE, Attribute.SUBJECT, Attribute.ISSUER, Attribute.SERIAL_NUMBER),
@@ -96,8 +96,10 @@ class OtherProgram:
         searched: dict[Attribute, Any] = {Attribute.CLASS: kind}
         if reference is not None:
             searched[Attribute.ID] = bytes.fromhex(reference)
+        identified = () if kind is ObjectClass.DATA else (Attribute.ID,)
+        names = (*identified, *wanted, *more.get(kind, ()))
         with self.session(pin=PIN) as session:
-            return [one.get_attributes((*wanted, *more.get(kind, ()))) for one in session.get_objects(searched)]
+            return [one.get_attributes(names) for one in session.get_objects(searched)]
 
     def references(self) -> dict[str, list[str]]:
         """The CKA_IDs in use, by class."""
@@ -135,8 +137,22 @@ class OtherProgram:
         with self.session(pin=PIN) as session:
             for found in list(session.get_objects(wanted)):
                 found.destroy()
-            plain = {Attribute.CERTIFICATE_TYPE: CertificateType.X_509, Attribute.TOKEN: True, Attribute.PRIVATE: False}
-            session.create_object({**wanted, **plain, Attribute.SUBJECT: b"\x30\x00", Attribute.VALUE: der})
+        self.adds(reference, der)
+
+    def adds(self, reference: str, der: bytes) -> None:
+        """Put a certificate beside those with that CKA_ID."""
+        with self.session(pin=PIN) as session:
+            session.create_object(
+                {
+                    Attribute.CLASS: ObjectClass.CERTIFICATE,
+                    Attribute.CERTIFICATE_TYPE: CertificateType.X_509,
+                    Attribute.ID: bytes.fromhex(reference),
+                    Attribute.TOKEN: True,
+                    Attribute.PRIVATE: False,
+                    Attribute.SUBJECT: b"\x30\x00",
+                    Attribute.VALUE: der,
+                }
+            )
 
 
 def _key_templates(key: PrivateKey) -> list[dict[Attribute, Any]]:

@@ -5,13 +5,15 @@ and shut the module down. Objects are `pkcs11_objects`', signatures `pkcs11_sign
 
 For short-lived processes only: the module is somebody else's code and may crash or hang, so the resident agent never
 loads it. The card is talked to by the module on connections of its own. It would wait for ever for a transaction of
-ours, so we hold none: between two calls another program may use the card, and where the card, not the module, keeps
-the login, it may use that as well until we log out.
+ours, so we hold none while it works: between two calls another program may use the card, and its login, which most
+cards keep for all alike. C_Logout does not end that login everywhere (OpenSC's does not, on a PIV card), so that after
+every session that presented the PIN we reset the card ourselves.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -27,6 +29,7 @@ from renewagent.errors import (
     CardRemoved,
     DifferentCard,
     ManagementKeyRefused,
+    ReaderError,
     UnsupportedCard,
 )
 from renewagent.model import CardIdentity, CertificateHead, Slot
@@ -48,6 +51,8 @@ from renewagent_drivers.pkcs11_signing import PinEntry, Pkcs11SigningSession, re
 if TYPE_CHECKING:
     from pkcs11._pkcs11 import lib as Library
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 MODEL = "pkcs11"
 _ID_OCTETS = 8
@@ -65,7 +70,12 @@ class Pkcs11Cards:
     def open(self, connection: CardConnection, *, management_key: ManagementKey | None = None) -> Pkcs11Driver:
         """The driver for the card in the connection's reader; `management_key` is another family's, and not used.
         Raises UnsupportedCard when the module sees no token of its own there, ConfigurationError without a module."""
-        return Pkcs11Driver(self._module, lambda library: token_in(library, connection.reader))
+
+        def reset() -> None:
+            with connection.transaction() as transaction:
+                transaction.reset_at_end()
+
+        return Pkcs11Driver(self._module, lambda library: token_in(library, connection.reader), reset)
 
     def open_token(self, serial: str) -> Pkcs11Driver:
         """The driver for the token with that serial number, where there is no PC/SC reader to name."""
@@ -75,10 +85,11 @@ class Pkcs11Cards:
 class Pkcs11Driver:
     """One token; see `renewagent.card.interface.CardDriver` and `HoldsSecondKeys`. For one thread at a time."""
 
-    def __init__(self, module: Pkcs11Module, find: FindsToken) -> None:
-        """Raises UnsupportedCard."""
+    def __init__(self, module: Pkcs11Module, find: FindsToken, reset: Callable[[], None] = lambda: None) -> None:
+        """`reset` resets the card in its reader. Raises UnsupportedCard."""
         self._module = module
         self._find = find
+        self._reset = reset
         self._capabilities: Capabilities | None = None
         self.logins = 0
         """How many times the PIN was presented (C_Login)."""
@@ -146,7 +157,7 @@ class Pkcs11Driver:
         """See `renewagent.card.interface.CardDriver`. Logs in at the first signature. Raises DifferentCard, LastPinTry
         and PinBlocked before the PIN is sent, CardError for what cannot be a PIN."""
         entry = PinEntry(pin, self._count_login)
-        with self._module.session():
+        with self._logging_out(entry):
             token = self._token_with_tries()
             session = Pkcs11SigningSession(token, entry, lambda errand: self._module.ask(lambda _: errand()))
             with self._closing(session.close):
@@ -160,7 +171,7 @@ class Pkcs11Driver:
         if pin is None:
             raise ManagementKeyRefused("This smartcard is written to with its passcode, and none was given.")
         entry = PinEntry(pin, self._count_login)
-        with self._module.session():
+        with self._logging_out(entry):
             token = self._token_with_tries()
             if TokenFlag.WRITE_PROTECTED in token.flags:
                 raise CardRefused("The smartcard cannot be written to.", TOKEN_WRITE_PROTECTED)
@@ -196,6 +207,19 @@ class Pkcs11Driver:
         token = self._ask(lambda found: found)
         require_tries(token)
         return token
+
+    @contextlib.contextmanager
+    def _logging_out(self, entry: PinEntry) -> Iterator[None]:
+        """A session of the module; afterwards it is shut down, and nobody is logged in to the card either."""
+        try:
+            with self._module.session():
+                yield
+        finally:
+            if entry.presented:
+                try:
+                    self._reset()
+                except ReaderError as error:  # gone, and its login with it; or another program keeps it busy
+                    log.warning("card.not_reset reason=%s", error.code)
 
     @contextlib.contextmanager
     def _closing(self, close: Callable[[], None]) -> Iterator[None]:

@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 import pkcs11
@@ -91,7 +92,7 @@ class Pkcs11Module:
     def _load(self) -> Library:
         if not self._path.is_file():
             raise ConfigurationError(f"There is no PKCS#11 module {self._path} (card.pkcs11_module).")
-        _ForgottenSearches.pass_over()
+        _Unheard.pass_over()
         try:
             return pkcs11.lib(str(self._path))
         except pkcs11.PKCS11Error as e:
@@ -130,22 +131,27 @@ def _names(slot: Slot, reader: str) -> bool:
     return described == wanted
 
 
-class _ForgottenSearches:
+class _Unheard:
     """When a card goes in the middle of a search, python-pkcs11 tries once more to end that search when it throws it
-    away, and the failure, which nobody can catch, would be a traceback on the person's terminal."""
+    away. The failure of that, which nobody can catch, would be a traceback on the person's terminal."""
 
     def __init__(self) -> None:
-        self._others = sys.unraisablehook
+        self._unraisable, self._uncaught = sys.unraisablehook, sys.excepthook
 
-    def __call__(self, unraisable: sys.UnraisableHookArgs) -> None:
-        if not isinstance(unraisable.exc_value, pkcs11.PKCS11Error):
-            self._others(unraisable)
+    def unraisable(self, what: sys.UnraisableHookArgs) -> None:
+        if not isinstance(what.exc_value, pkcs11.PKCS11Error):
+            self._unraisable(what)
+
+    def uncaught(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not isinstance(error, pkcs11.PKCS11Error):  # ours are caught, each in `Pkcs11Module.ask`
+            self._uncaught(kind, error, trace)
 
     @classmethod
     def pass_over(cls) -> None:
-        """From now on, in this process."""
-        if not isinstance(sys.unraisablehook, cls):
-            sys.unraisablehook = cls()
+        """From now on, in this process. Cython prints such an error by the one hook and tells of it by the other."""
+        if not isinstance(getattr(sys.unraisablehook, "__self__", None), cls):
+            heard = cls()
+            sys.unraisablehook, sys.excepthook = heard.unraisable, heard.uncaught
 
 
 class _Calls:

@@ -65,6 +65,7 @@ class PinEntry:
         self._pin = pin
         self._count = count
         self._refused: RenewAgentError | None = None
+        self.presented = False
         self.text()  # refuses what cannot be a PIN now, not half-way
 
     def text(self) -> str:
@@ -89,6 +90,7 @@ class PinEntry:
         if self._refused is not None:
             raise self._refused
         self._count()
+        self.presented = True
         try:
             return use(self.text())
         except pkcs11.PinIncorrect as e:

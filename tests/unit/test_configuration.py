@@ -37,6 +37,7 @@ anchor = "anchor.pem"
 management_key = "file:keys/card.key"
 signing_issuers = ["CN=NHS Signing G2,O=nhs,C=GB"]
 readers = "unix:/run/readers"
+pkcs11_module = "/usr/lib/vendor/module.so"
 
 [console]
 url = "https://console.example"
@@ -77,6 +78,7 @@ def test_every_key_is_read(written: Path) -> None:
     assert found.card.management_key == ManagementKeySource("file", written.parent / "keys" / "card.key")
     assert found.card.signing_issuers == (parse_name("CN=NHS Signing G2,O=nhs,C=GB"),)
     assert found.card.readers == "unix:/run/readers"
+    assert found.card.pkcs11_module == Path("/usr/lib/vendor/module.so")
     assert (found.console.url, found.console.enrolment) == ("https://console.example", "a-token")
     assert found.contact == Contact("Registration Authority", "…", "https://ra.example/help", "Monday to Friday")
     assert found.agent.state_dir == Path.home() / "state"
