@@ -57,14 +57,14 @@ class OtherProgram:
 
     def __init__(self, tokens: SoftTokens, serial: str) -> None:
         self._tokens = tokens
-        self._serial = serial.encode()
+        self.serial = serial
 
     def starts_afresh(self) -> None:
         """See tokens that were made since."""
         pkcs11.lib(str(self._tokens.module)).reinitialize()
 
     def token(self) -> pkcs11.Token:
-        return pkcs11.lib(str(self._tokens.module)).get_token(token_serial=self._serial)
+        return pkcs11.lib(str(self._tokens.module)).get_token(token_serial=self.serial.encode())
 
     @contextlib.contextmanager
     def session(self, *, pin: str | None = None) -> Iterator[Any]:
