@@ -31,11 +31,6 @@ RESPONSES = frozenset({BodyType.IP, BodyType.CP, BodyType.KUP, BodyType.CCP})
 
 
 @asn1.sequence
-class _CertRequests:
-    items: list[list[asn1.TLV]]
-
-
-@asn1.sequence
 class _CertResponse:
     cert_req_id: int
     status: codec.Status
@@ -98,7 +93,7 @@ class _InfoValues:
 
 @asn1.sequence
 class _RevDetails:
-    template: crmf.Template
+    template: asn1.TLV
     extensions: list[asn1.TLV] | None
 
 
@@ -126,8 +121,8 @@ def _boxed(content: bytes) -> bytes:
 
 def read_cert_requests(message: Message) -> tuple[crmf.CertReqMsg, ...]:
     """ir, cr, kur (and krr, ccr)."""
-    boxed = asn1.decode_der(_CertRequests, _boxed(_content(message, *REQUESTS)))
-    return tuple(crmf.read_req_msg(parts) for parts in boxed.items)
+    content = der.unwrap(_content(message, *REQUESTS), der.SEQUENCE)
+    return tuple(crmf.read_req_msg(element) for element in der.split(content))
 
 
 def write_cert_requests(kind: BodyType, messages: Sequence[bytes]) -> bytes:
@@ -283,12 +278,14 @@ def write_poll_replies(replies: Sequence[PollReply]) -> bytes:
 def read_revocations(message: Message) -> tuple[tuple[crmf.CertTemplate, tuple[crmf.TemplateExtension, ...]], ...]:
     """rr: each certificate asked for, with the CRL entry extensions (the reason code among them)."""
     node = asn1.decode_der(_RevRequests, _boxed(_content(message, BodyType.RR)))
-    return tuple((crmf.template(i.template), crmf.read_extensions(i.extensions or ())) for i in node.items)
+    return tuple((crmf.template(der.raw(i.template)), crmf.read_extensions(i.extensions or ())) for i in node.items)
 
 
 def write_revocation(template: crmf.CertTemplate, extensions: Sequence[crmf.TemplateExtension] = ()) -> bytes:
     """rr for one certificate."""
-    node = _RevDetails(template=crmf.template_node(template), extensions=crmf.extension_nodes(extensions) or None)
+    node = _RevDetails(
+        template=der.node(crmf.encode_template(template)), extensions=crmf.extension_nodes(extensions) or None
+    )
     return codec.encode_body(BodyType.RR, der.sequence((asn1.encode_der(node),)))
 
 

@@ -19,6 +19,8 @@ from renewagent.cmp.wire import FAIL_INFO, Algorithm, BodyType, Header, InfoValu
 
 _DIRECTORY_NAME = 0xA4  # GeneralName, [4] EXPLICIT since Name is a CHOICE (RFC 5280 4.2.1.6)
 _CONTEXT = 0xA0
+_EXTRA = 0xA1
+_ALGORITHM, _INFO = 0xA1, 0xA8
 _LAST_BODY = max(BodyType)
 
 
@@ -63,17 +65,20 @@ class Status:
 def decode_message(octets: bytes) -> Message:
     """One PKIMessage. Raises ValueError."""
     message = asn1.decode_der(_Message, octets)
-    tag = der.tag_of(message.body)
-    if not _CONTEXT <= tag <= _CONTEXT + _LAST_BODY:
+    raw_header, raw_body, *rest = der.split(der.unwrap(octets, der.SEQUENCE))
+    kind = raw_body[0] - _CONTEXT
+    if not 0 <= kind <= _LAST_BODY:
         raise ValueError("a PKIMessage whose body is of no known type")
-    der.node(bytes(message.body.data))  # exactly one element inside the explicit tag
+    if len(der.split(der.unwrap(raw_body, raw_body[0]))) != 1:
+        raise ValueError("a PKIBody that is not one element")
+    extra = () if message.extra_certs is None else der.split(der.unwrap(der.unwrap(rest[-1], _EXTRA), der.SEQUENCE))
     return Message(
-        header=_header(message.header),
-        body_type=BodyType(tag - _CONTEXT),
-        raw_header=der.raw(message.header),
-        raw_body=der.raw(message.body),
+        header=_header(raw_header),
+        body_type=BodyType(kind),
+        raw_header=raw_header,
+        raw_body=raw_body,
         protection=None if message.protection is None else whole_bits(message.protection),
-        extra_certs=tuple(read_certificate(c) for c in message.extra_certs or ()),
+        extra_certs=tuple(_x509_certificate(c) for c in extra),
     )
 
 
@@ -117,22 +122,26 @@ def encode_header(header: Header) -> bytes:
     return der.sequence((der.integer(header.pvno), header.sender, header.recipient, *tagged))
 
 
-def _header(element: asn1.TLV) -> Header:
-    header = element.parse(_Header)
+def _header(octets: bytes) -> Header:
+    header = asn1.decode_der(_Header, octets)
+    _, sender, recipient, *rest = der.split(der.unwrap(octets, der.SEQUENCE))
+    tagged = {part[0]: part for part in rest}
     at = header.message_time
     return Header(
-        sender=der.raw(header.sender),
-        recipient=der.raw(header.recipient),
+        sender=sender,
+        recipient=recipient,
         pvno=header.pvno,
         message_time=None if at is None else at.as_datetime(),
-        protection_alg=None if header.protection_alg is None else algorithm(header.protection_alg),
+        protection_alg=None
+        if header.protection_alg is None
+        else read_algorithm(der.unwrap(tagged[_ALGORITHM], _ALGORITHM)),
         sender_kid=header.sender_kid,
         recip_kid=header.recip_kid,
         transaction_id=header.transaction_id,
         sender_nonce=header.sender_nonce,
         recip_nonce=header.recip_nonce,
         free_text=tuple(header.free_text or ()),
-        general_info=info_values(header.general_info or ()),
+        general_info=() if header.general_info is None else read_info_values(der.unwrap(tagged[_INFO], _INFO)),
     )
 
 
@@ -143,19 +152,23 @@ def directory(name: bytes | x509.Name) -> bytes:
 
 def directory_name(general_name: bytes) -> bytes | None:
     """The DER of the Name in a GeneralName, None for one of another kind. Raises ValueError for a broken one."""
-    element = der.node(general_name)
-    if der.tag_of(element) != _DIRECTORY_NAME:
+    if general_name[:1] != bytes((_DIRECTORY_NAME,)):
+        der.node(general_name)
         return None
-    name = bytes(element.data)
+    name = der.unwrap(general_name, _DIRECTORY_NAME)
     der.unwrap(name, der.SEQUENCE)
     return name
 
 
 def read_certificate(element: asn1.TLV) -> bytes:
     """DER of a CMPCertificate that is an X.509 certificate, unparsed. Raises ValueError for the attribute kind."""
-    if der.tag_of(element) != der.SEQUENCE:
+    return _x509_certificate(der.raw(element))
+
+
+def _x509_certificate(octets: bytes) -> bytes:
+    if octets[0] != der.SEQUENCE:
         raise ValueError("a certificate that is no X.509 certificate")
-    return der.raw(element)
+    return octets
 
 
 def whole_bits(bits: asn1.BitString) -> bytes:
@@ -177,7 +190,7 @@ def algorithm_nodes(value: Algorithm) -> list[asn1.TLV]:
 
 def read_algorithm(octets: bytes) -> Algorithm:
     """DER of an AlgorithmIdentifier, read."""
-    return algorithm(der.elements(der.unwrap(octets, der.SEQUENCE)))
+    return Algorithm(*_type_with_any(octets))
 
 
 def encode_algorithm(value: Algorithm) -> bytes:
@@ -188,6 +201,11 @@ def encode_algorithm(value: Algorithm) -> bytes:
 def info_values(items: Iterable[Sequence[asn1.TLV]]) -> tuple[InfoValue, ...]:
     """InfoTypeAndValues, read."""
     return tuple(InfoValue(*_oid_and_any(item)) for item in items)
+
+
+def read_info_values(octets: bytes) -> tuple[InfoValue, ...]:
+    """DER of a SEQUENCE OF InfoTypeAndValue, read."""
+    return tuple(InfoValue(*_type_with_any(item)) for item in der.split(der.unwrap(octets, der.SEQUENCE)))
 
 
 def encode_info_value(item: InfoValue) -> bytes:
@@ -209,6 +227,18 @@ def _oid_and_any(nodes: Sequence[asn1.TLV]) -> tuple[x509.ObjectIdentifier, byte
     if not 1 <= len(nodes) <= 2:
         raise ValueError("not a type with an optional value")
     return nodes[0].parse(x509.ObjectIdentifier), der.raw(nodes[1]) if len(nodes) == 2 else None
+
+
+def _type_with_any(octets: bytes) -> tuple[x509.ObjectIdentifier, bytes | None]:
+    parts = der.split(der.unwrap(octets, der.SEQUENCE))
+    if not 1 <= len(parts) <= 2:
+        raise ValueError("not a type with an optional value")
+    return _oid(parts[0]), parts[1] if len(parts) == 2 else None
+
+
+@lru_cache(maxsize=256)
+def _oid(octets: bytes) -> x509.ObjectIdentifier:
+    return asn1.decode_der(_TypeAndValue, der.tlv(der.SEQUENCE, octets)).oid
 
 
 def status_info(node: Status) -> StatusInfo:

@@ -16,6 +16,7 @@ from cryptography.hazmat import asn1
 from renewagent.cmp import codec, der
 from renewagent.cmp.wire import Algorithm, CertId, InfoValue, Oid
 
+_ISSUER, _SUBJECT, _PUBLIC_KEY = 0xA3, 0xA5, 0xA6  # RFC 4211 5
 _POPO_RA_VERIFIED, _POPO_SIGNATURE = 0x80, 0xA1  # RFC 4211 4, IMPLICIT tags
 
 
@@ -101,9 +102,7 @@ class _Validity:
 
 
 @asn1.sequence
-class Template:
-    """CertTemplate as other declarative types embed it; `template` and `template_node` convert."""
-
+class _Template:
     version: Annotated[int | None, asn1.Implicit(0)]
     serial: Annotated[int | None, asn1.Implicit(1)]
     signing_algorithm: Annotated[list[asn1.TLV] | None, asn1.Implicit(2)]
@@ -119,7 +118,7 @@ class Template:
 @asn1.sequence
 class _CertRequest:
     cert_req_id: int
-    template: Template
+    template: _Template
     controls: list[list[asn1.TLV]] | None
 
 
@@ -136,13 +135,19 @@ class _CertId:
     serial: int
 
 
-def template(node: Template) -> CertTemplate:
-    """CertTemplate, read."""
+def template(octets: bytes) -> CertTemplate:
+    """DER of a CertTemplate, read. Raises ValueError."""
+    return _template(asn1.decode_der(_Template, octets), octets)
+
+
+def _template(node: _Template, octets: bytes) -> CertTemplate:
+    parts = {part[0]: part for part in der.split(der.unwrap(octets, der.SEQUENCE))}
+    issuer, subject, public_key = (parts.get(tag) for tag in (_ISSUER, _SUBJECT, _PUBLIC_KEY))
     validity = node.validity
     return CertTemplate(
-        subject=_joined(node.subject),
-        public_key=_joined(node.public_key),
-        issuer=_joined(node.issuer),
+        subject=subject and der.unwrap(subject, _SUBJECT),
+        public_key=public_key and bytes((der.SEQUENCE,)) + public_key[1:],  # its tag is IMPLICIT
+        issuer=issuer and der.unwrap(issuer, _ISSUER),
         serial=node.serial,
         not_before=codec.aware(validity.not_before) if validity else None,
         not_after=codec.aware(validity.not_after) if validity else None,
@@ -152,10 +157,14 @@ def template(node: Template) -> CertTemplate:
     )
 
 
-def template_node(value: CertTemplate) -> Template:
-    """The reverse."""
+def encode_template(value: CertTemplate) -> bytes:
+    """DER of a CertTemplate."""
+    return asn1.encode_der(_template_node(value))
+
+
+def _template_node(value: CertTemplate) -> _Template:
     alg = value.signing_algorithm
-    return Template(
+    return _Template(
         version=value.version,
         serial=value.serial,
         signing_algorithm=None if alg is None else codec.algorithm_nodes(alg),
@@ -212,7 +221,7 @@ def encode_request(request: CertRequest) -> bytes:
     """DER of a CertRequest: what the new key signs to prove that it is there (RFC 4211 4.1)."""
     node = _CertRequest(
         cert_req_id=request.cert_req_id,
-        template=template_node(request.template),
+        template=_template_node(request.template),
         controls=[der.elements(codec.encode_oid(c.oid) + (c.value or b"")) for c in request.controls] or None,
     )
     return asn1.encode_der(node)
@@ -221,7 +230,9 @@ def encode_request(request: CertRequest) -> bytes:
 def read_request(octets: bytes) -> CertRequest:
     """The reverse. Raises ValueError."""
     node = asn1.decode_der(_CertRequest, octets)
-    return CertRequest(node.cert_req_id, template(node.template), codec.info_values(node.controls or ()), octets)
+    _, raw_template, *controls = der.split(der.unwrap(octets, der.SEQUENCE))
+    asked = _template(node.template, raw_template)
+    return CertRequest(node.cert_req_id, asked, codec.read_info_values(controls[0]) if controls else (), octets)
 
 
 def encode_popo(algorithm: Algorithm, signature: bytes) -> bytes:
@@ -236,28 +247,28 @@ def encode_req_msg(raw_request: bytes, popo: bytes | None) -> bytes:
     return der.sequence((raw_request, popo or b""))
 
 
-def read_req_msg(parts: list[asn1.TLV]) -> CertReqMsg:
-    """The elements of a CertReqMsg, read. Raises ValueError."""
+def read_req_msg(octets: bytes) -> CertReqMsg:
+    """CertReqMsg, read. Raises ValueError."""
+    parts = der.split(der.unwrap(octets, der.SEQUENCE))
     if not parts:
         raise ValueError("an empty CertReqMsg")
-    request = read_request(der.raw(parts.pop(0)))
-    popo = _popo(parts.pop(0)) if parts and der.tag_of(parts[0]) != der.SEQUENCE else None
-    reg_info = der.raw(parts.pop(0)) if parts and der.tag_of(parts[0]) == der.SEQUENCE else None
+    request = read_request(parts.pop(0))
+    popo = _popo(parts.pop(0)) if parts and parts[0][0] != der.SEQUENCE else None
+    reg_info = parts.pop(0) if parts and parts[0][0] == der.SEQUENCE else None
     if parts:
         raise ValueError("a CertReqMsg with more than belongs in it")
     return CertReqMsg(request, popo, reg_info)
 
 
-def _popo(element: asn1.TLV) -> SignaturePopo | OtherPopo:
-    tag = der.tag_of(element)
-    if tag != _POPO_SIGNATURE:
-        octets = der.raw(element)
-        if octets != bytes((_POPO_RA_VERIFIED, 0)) and tag not in (0xA2, 0xA3):
+def _popo(octets: bytes) -> SignaturePopo | OtherPopo:
+    if octets[0] != _POPO_SIGNATURE:
+        if octets != bytes((_POPO_RA_VERIFIED, 0)) and octets[0] not in (0xA2, 0xA3):
             raise ValueError("a proof of possession of no known kind")
         return OtherPopo(octets)
-    node = asn1.decode_der(_SigningKey, der.sequence((bytes(element.data),)))
+    node = asn1.decode_der(_SigningKey, bytes((der.SEQUENCE,)) + octets[1:])  # its tag is IMPLICIT
+    *_, algorithm, _ = der.split(der.unwrap(octets, _POPO_SIGNATURE))
     key_input = _joined(node.key_input)
-    return SignaturePopo(codec.algorithm(node.algorithm), codec.whole_bits(node.signature), key_input)
+    return SignaturePopo(codec.read_algorithm(algorithm), codec.whole_bits(node.signature), key_input)
 
 
 def encode_cert_id(cert_id: CertId) -> bytes:
@@ -268,7 +279,7 @@ def encode_cert_id(cert_id: CertId) -> bytes:
 def read_cert_id(octets: bytes) -> CertId:
     """The reverse. Raises ValueError."""
     node = asn1.decode_der(_CertId, octets)
-    return CertId(der.raw(node.issuer), node.serial)
+    return CertId(der.split(der.unwrap(octets, der.SEQUENCE))[0], node.serial)
 
 
 def old_cert_id(certificate: x509.Certificate) -> InfoValue:

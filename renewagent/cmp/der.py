@@ -1,13 +1,15 @@
 """The few DER moves that declarative types cannot make: whole elements as bytes, and bytes as an element.
 
-`cryptography.hazmat.asn1` parses DER strictly (minimal lengths, no trailing data), so an element put together again
-from its tag and contents is, byte for byte, the element that was received.
+`cryptography.hazmat.asn1` judges structures and values, strictly (minimal lengths, no trailing data), so an element put
+together again from its tag and contents is, byte for byte, the element that was received. What is wanted as it came
+(signed parts, names, certificates) is cut out of the octets here, just as strictly: an RA does so for every message.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from cryptography.hazmat import asn1
 
@@ -62,12 +64,42 @@ def elements(contents: bytes) -> list[asn1.TLV]:
     return asn1.decode_der(_Many, tlv(SEQUENCE, tlv(SEQUENCE, contents))).elements
 
 
+def split(contents: bytes) -> list[bytes]:
+    """The same, each as its octets."""
+    parts, at = [], 0
+    while at < len(contents):
+        _, end = _bounds(contents, at)
+        parts.append(contents[at:end])
+        at = end
+    return parts
+
+
 def unwrap(der: bytes, tag: int) -> bytes:
     """The contents of exactly one element that must have this tag. Raises ValueError."""
-    element = node(der)
-    if tag_of(element) != tag:
-        raise ValueError(f"tag {tag_of(element):02x} where {tag:02x} belongs")
-    return bytes(element.data)
+    begin, end = _bounds(der, 0)
+    if der[0] != tag:
+        raise ValueError(f"tag {der[0]:02x} where {tag:02x} belongs")
+    if end != len(der):
+        raise ValueError("something follows an element that should be the last")
+    return der[begin:end]
+
+
+def _bounds(octets: bytes, at: int) -> tuple[int, int]:
+    """Where the contents of the element at `at` begin and end (X.690 8.1.2, 10.1)."""
+    if len(octets) < at + 2:
+        raise ValueError("an element without a length")
+    if octets[at] & 0x1F == 0x1F:
+        raise ValueError("a tag that CMP does not know")
+    begin, size = at + 2, octets[at + 1]
+    if size >= 0x80:
+        begin += size - 0x80
+        length = octets[at + 2 : begin]
+        size = int.from_bytes(length, "big")
+        if size < 0x80 or not length[0]:  # indefinite, or longer than it need be
+            raise ValueError("a length that is not DER")
+    if len(octets) < begin + size:
+        raise ValueError("an element longer than what holds it")
+    return begin, begin + size
 
 
 def integer(number: int) -> bytes:
@@ -97,6 +129,11 @@ class _Time:
 
 def generalized_time(at: datetime) -> bytes:
     """A GeneralizedTime in UTC, whole seconds (RFC 5280 4.1.2.5.2)."""
+    return _generalized_time(at.replace(microsecond=0))
+
+
+@lru_cache(maxsize=64)  # all messages of one second say the same
+def _generalized_time(at: datetime) -> bytes:
     return tlv(0x18, f"{at.astimezone(UTC):%Y%m%d%H%M%SZ}".encode())
 
 

@@ -39,11 +39,8 @@ class Caller:
     reference: str = ""
     subject: bytes = b""
     issuer: bytes = b""
-
-    @property
-    def mark(self) -> str:
-        """SHA-256 of the certificate in hex, "" for a shared secret: how a transaction knows its own again."""
-        return hashlib.sha256(self.der).hexdigest() if self.certificate is not None else ""
+    mark: str = ""
+    """SHA-256 of the certificate in hex, "" for a shared secret: how a transaction knows its own again."""
 
 
 def check_header(message: Message, now: datetime, window: timedelta) -> None:
@@ -135,7 +132,7 @@ def _by_signature(message: Message, authority: Authority, now: datetime) -> Call
         _refuse_stranger(message)
     if not signer.begins <= now <= signer.ends:
         raise Refusal("the certificate that protects the message is not in date", "signerNotTrusted")
-    return Caller(certificate, first, known, subject=signer.subject, issuer=signer.issuer)
+    return Caller(certificate, first, known, subject=signer.subject, issuer=signer.issuer, mark=signer.mark)
 
 
 def _loaded(certificate: bytes) -> x509.Certificate:
@@ -154,6 +151,7 @@ class _Signer:
     subject: bytes
     issuer: bytes
     sender: bytes
+    mark: str
     identifier: bytes | None
     may_sign: bool
     begins: datetime
@@ -174,6 +172,7 @@ def _signer(certificate: bytes, *, ours: bool) -> _Signer:
         subject=subject,
         issuer=issuer,
         sender=codec.directory(subject),
+        mark=hashlib.sha256(certificate).hexdigest(),
         identifier=identifier,
         may_sign=may_sign_messages(loaded),
         begins=loaded.not_valid_before_utc,
