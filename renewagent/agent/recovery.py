@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from renewagent.agent.job import Job, Record, public_key_of, sha256
 from renewagent.agent.passcode import fits
@@ -26,7 +27,15 @@ from renewagent.cmp.client import CmpClient
 from renewagent.cmp.client_checks import Wanted
 from renewagent.cmp.conversation import Conversation
 from renewagent.cmp.wire import Oid
-from renewagent.errors import CampaignError, CardDataError, CardError, CardRefused, RaMisbehaved, RenewalImpossible
+from renewagent.errors import (
+    CampaignError,
+    CardDataError,
+    CardError,
+    CardRefused,
+    RaMisbehaved,
+    RenewalImpossible,
+    UnsupportedCard,
+)
 from renewagent.model import Slot
 from renewagent.renewal import Event, Kind, Way
 from renewagent.statements import Purpose
@@ -52,12 +61,17 @@ class Trial:
         except ValueError:  # the other kind of key
             return False
 
+    def blind(self, on_card: bytes) -> bool:
+        """Nothing was learnt, for want of a certificate in the slot: it alone tells on many cards what kind the key is.
+        The trial signature tells, once the new certificate is written again."""
+        return self.signature is None and not on_card
+
 
 def resume(job: Job, record: Record) -> Event:
     """Examine, and say how to go on."""
     trial, enquiry = job.signing(lambda session: _examine(job, session))
-    on_card = _on_card(job)
     answer, authorities = job.place.desk.ticket_and_authorities(enquiry)
+    on_card = _on_card(job, authorities)
     if answer is None or answer.state == "closed":
         return _without_open_ticket(job, trial, on_card)
     _check_old(job, answer)
@@ -81,9 +95,20 @@ def _begin_late(job: Job, record: Record, campaign: str) -> None:
         raise
 
 
-def _on_card(job: Job) -> bytes:
-    """The certificate in the signing slot."""
-    return _certificate_in(job, job.slot)
+def _on_card(job: Job, authorities: Sequence[x509.Certificate]) -> bytes:
+    """The certificate in the signing slot. One that no CA issued is what a write that was cut short left of two."""
+    der = _certificate_in(job, job.slot)
+    if der in (b"", job.old.der, job.fact("certificate")) or not authorities:
+        return der
+    return der if any(_issued_by(der, authority) for authority in authorities) else b""
+
+
+def _issued_by(der: bytes, authority: x509.Certificate) -> bool:
+    try:
+        x509.load_der_x509_certificate(der).verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
 
 
 def _certificate_in(job: Job, slot: Slot) -> bytes:
@@ -119,7 +144,7 @@ def _examine(job: Job, session: SigningSession) -> tuple[Trial, Outgoing]:
     data = job.statement(Purpose.TICKET, secrets.token_hex(16), job.old.der).encode()
     try:
         signature: bytes | None = session.sign(job.slot, data, "sha256")
-    except (CardRefused, CardDataError):  # the latter: a certificate cut short, by which the kind of key is known
+    except (CardRefused, CardDataError, UnsupportedCard):  # the latter two: by a certificate cut short, of what kind?
         signature = None
     fetch = private.TicketFetch(card=str(job.identity))
     # The RA's CA certificates come along: a genp need not bring those that a new certificate's chain takes.
@@ -138,7 +163,8 @@ def _without_open_ticket(job: Job, trial: Trial, on_card: bytes) -> Event:
     keys = look(job)
     if keys is not None and mend(job, keys, public_key(job.old.der)):
         return Event(Kind.FOUND_NOTHING)
-    if certificate and "conversation" in job.renewal.facts and trial.by(public_key(certificate)):
+    fits_it = bool(certificate) and (trial.by(public_key(certificate)) or trial.blind(on_card))
+    if fits_it and "conversation" in job.renewal.facts:
         if on_card == certificate:
             return Event(Kind.FOUND_STORED)
         if on_card in (b"", job.old.der):
@@ -166,7 +192,7 @@ def _with_ticket(job: Job, trial: Trial, on_card: bytes, answer: private.TicketA
     found = find(job, answer.public_key, known)
     if found is not None:
         return _with_second_key(job, found, on_card, answer, common)
-    if answer.certificate and trial.by(answer.public_key):
+    if answer.certificate and (trial.by(answer.public_key) or trial.blind(on_card)):
         issued = {**common, "certificate": answer.certificate.hex(), "nonce": answer.nonce.hex()}
         issued["conversation"] = _conversation(job, answer)
         if answer.certificate != on_card:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +22,7 @@ from renewagent.agent.renewing import PERSON_LEFT, Renewing
 from renewagent.campaign.document import parse_campaign
 from renewagent.certificates import read_certificate
 from renewagent.errors import CampaignError, RaUnreachable, RaWaiting, RenewalImpossible
-from renewagent.model import CardIdentity, Finding, SigningCertificate, Verdict
+from renewagent.model import CardIdentity, Finding, SigningCertificate, Slot, Verdict
 from renewagent.renewal import Event, Kind, Renewal, State, replay
 from renewagent.rules import Campaign
 
@@ -108,8 +108,8 @@ def _job(
         return None
     signed = _campaign(campaigns, renewal, judged.finding)
     old, slot = _old_certificate(renewal, judged), judged.slot
-    if slot is None and renewal is not None and renewal.begun:
-        slot = card.slots()[0]  # a write that was cut short left no certificate by which to know it
+    if (slot is None and renewal is not None and renewal.begun) or slot in _second_slots(card):
+        slot = card.slots()[0]  # a write that was cut short left no certificate by which to know it, or a parked one
     if old is None or slot is None:
         raise RenewalImpossible("There is no signing certificate on this smartcard that could be renewed.")
     if renewal is None:
@@ -130,6 +130,12 @@ def _job(
         rule=judged.finding.rule,
         campaigns=campaigns,
     )
+
+
+def _second_slots(card: RenewableCard) -> Sequence[Slot]:
+    """Where a certificate may be staged or parked, and never is the one that the card signs under."""
+    tell = getattr(card, "staging_slots", None)
+    return tell() if tell is not None else ()
 
 
 def _from_journal(place: Workplace, identity: CardIdentity) -> Renewal | None:

@@ -57,14 +57,18 @@ def swap(job: Job, record: Record) -> Event:
     """
     staging, parking = job.staging, job.parking
     new_key, certificate = job.fact("public_key"), job.fact("certificate")
-    in_place = _key(job, job.slot)  # asked before the session: a SELECT in its middle would end it on many cards
+    # Asked before the session: a SELECT in its middle would end it on many cards.
+    in_place, parked = _key(job, job.slot), _key(job, parking)
 
     def work(session: AdminSession) -> None:
         mover = cast(MovesKeys, session)
         record(Event(Kind.BEGUN, {"what": "move"}))
         if in_place not in (None, new_key):
             session.store(parking, job.old.der)
-            mover.move(job.slot, parking)
+            if parked == in_place:  # a move that was cut short left it in both
+                mover.delete(job.slot)
+            else:
+                mover.move(job.slot, parking)
         if in_place != new_key:
             mover.move(staging, job.slot)
         session.store(job.slot, certificate)
