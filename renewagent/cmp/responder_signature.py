@@ -26,10 +26,10 @@ _RSA_HASHES: dict[str, hashes.HashAlgorithm] = {
     _RSA + "12": hashes.SHA384(),
     _RSA + "13": hashes.SHA512(),
 }
-_ECDSA_HASHES: dict[str, hashes.HashAlgorithm] = {
-    _ECDSA + "2": hashes.SHA256(),
-    _ECDSA + "3": hashes.SHA384(),
-    _ECDSA + "4": hashes.SHA512(),
+_ECDSA_WITH: dict[str, ec.ECDSA] = {
+    _ECDSA + "2": ec.ECDSA(hashes.SHA256()),
+    _ECDSA + "3": ec.ECDSA(hashes.SHA384()),
+    _ECDSA + "4": ec.ECDSA(hashes.SHA512()),
 }
 _ED25519, _ED448 = "1.3.101.112", "1.3.101.113"
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
@@ -40,17 +40,17 @@ def algorithm_known(algorithm: Algorithm) -> bool:
     name, parameters = algorithm.oid.dotted_string, algorithm.parameters
     if name in _RSA_HASHES:
         return parameters in (None, _NULL)  # openssl leaves the NULL out
-    return parameters is None and (name in _ECDSA_HASHES or name in (_ED25519, _ED448))
+    return parameters is None and (name in _ECDSA_WITH or name in (_ED25519, _ED448))
 
 
 def signature_fits(algorithm: Algorithm, key: object, signature: bytes, signed: bytes) -> bool:
     """Whether a signature by a known algorithm verifies; False also where the algorithm is not one for this key."""
     name = algorithm.oid.dotted_string
     try:
-        if isinstance(key, rsa.RSAPublicKey) and name in _RSA_HASHES:
+        if name in _RSA_HASHES and isinstance(key, rsa.RSAPublicKey):
             key.verify(signature, signed, padding.PKCS1v15(), _RSA_HASHES[name])
-        elif isinstance(key, ec.EllipticCurvePublicKey) and name in _ECDSA_HASHES:
-            key.verify(signature, signed, ec.ECDSA(_ECDSA_HASHES[name]))
+        elif name in _ECDSA_WITH and isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signature, signed, _ECDSA_WITH[name])
         elif isinstance(key, ed25519.Ed25519PublicKey) and name == _ED25519:
             key.verify(signature, signed)
         elif isinstance(key, ed448.Ed448PublicKey) and name == _ED448:
@@ -102,19 +102,14 @@ class MessageSigner:
     chain: tuple[bytes, ...]
     name: bytes
     key_identifier: bytes
-
-    @property
-    def algorithm(self) -> Algorithm:
-        """The protectionAlg of its signatures."""
-        if isinstance(self.key, rsa.RSAPrivateKey):
-            return Algorithm(ObjectIdentifier(_RSA + "11"), _NULL)
-        return Algorithm(ObjectIdentifier(_ECDSA + "2"))
+    algorithm: Algorithm
+    """The protectionAlg of its signatures."""
 
     def sign(self, protected: bytes) -> bytes:
         """A signature over ProtectedPart."""
         if isinstance(self.key, rsa.RSAPrivateKey):
             return self.key.sign(protected, padding.PKCS1v15(), hashes.SHA256())
-        return self.key.sign(protected, ec.ECDSA(hashes.SHA256()))
+        return self.key.sign(protected, _ECDSA_WITH[_ECDSA + "2"])
 
 
 def load_signer(key: object, certificates: tuple[bytes, ...]) -> MessageSigner:
@@ -123,4 +118,8 @@ def load_signer(key: object, certificates: tuple[bytes, ...]) -> MessageSigner:
     identifier = own.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         raise ValueError("an RA signs with RSA or ECDSA")
-    return MessageSigner(key, certificates[0], certificates[1:], own.subject.public_bytes(), identifier)
+    if isinstance(key, rsa.RSAPrivateKey):
+        algorithm = Algorithm(ObjectIdentifier(_RSA + "11"), _NULL)
+    else:
+        algorithm = Algorithm(ObjectIdentifier(_ECDSA + "2"))
+    return MessageSigner(key, certificates[0], certificates[1:], own.subject.public_bytes(), identifier, algorithm)
