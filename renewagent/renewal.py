@@ -9,9 +9,9 @@ the RA's ticket stands, and is armed, before GENERATE; the certificate is stored
 has signed (TRY) before CONFIRM; the receipt follows the confirmation, and only then does the RA revoke the old
 certificate. A state in POINT_OF_NO_RETURN or later is never left but forward.
 
-Way B makes, certifies and tries the new key in a staging slot (STAGE), while the old one stays where it is; MOVE then
-swaps the two, and from there on only forward. Way C (a second key by PKCS#11) and the pair of certificates take their
-rows when they come.
+Ways B and C make, certify and try the new key in a slot of its own (STAGE), while the old one stays where it is. In way
+B, MOVE then swaps the two, and from there on only forward; in way C, DROP deletes the old one after the receipt. The
+pair of certificates takes its rows when it comes.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class State(Enum):
     TRY = "try"
     CONFIRM = "confirm"
     MOVE = "move"
+    DROP = "drop"
     REJECT = "reject"
     RECEIPT = "receipt"
     REMOVE = "remove"
@@ -94,6 +95,8 @@ class Kind(Enum):
     TRIED = "tried"
     """receipt: signed, not yet sent; the messages that follow were signed along with it, and are not kept"""
     DID_NOT_SIGN = "did-not-sign"
+    DROPPED = "dropped"
+    """Way C: the old key and certificate are deleted."""
     CONFIRMED = "confirmed"
     TOO_LATE = "too-late"
     """The RA has withdrawn what was not confirmed in time (no ticket keeps it, so it is way A), or knows of no request
@@ -135,11 +138,12 @@ S, K = State, Kind
 BY_WAY: Mapping[tuple[State, Kind], Mapping[Way, State]] = MappingProxyType(
     {
         (S.CONSENT, K.AGREED): {Way.A: S.CERTIFY},
-        (S.TICKET, K.TICKET_GRANTED): {Way.B: S.STAGE},
-        (S.TICKET, K.NO_TICKETS): {Way.B: S.STAGE},
-        (S.RESUME, K.FOUND_UNTOUCHED): {Way.B: S.STAGE},
-        (S.RESUME, K.FOUND_NO_KEY): {Way.B: S.STAGE},
+        (S.TICKET, K.TICKET_GRANTED): {Way.B: S.STAGE, Way.C: S.STAGE},
+        (S.TICKET, K.NO_TICKETS): {Way.B: S.STAGE, Way.C: S.STAGE},
+        (S.RESUME, K.FOUND_UNTOUCHED): {Way.B: S.STAGE, Way.C: S.STAGE},
         (S.TRY, K.TRIED): {Way.B: S.MOVE},
+        (S.RECEIPT, K.RECEIPTED): {Way.C: S.DROP},
+        (S.RECEIPT, K.NO_RECEIPTS): {Way.C: S.DROP},
     }
 )
 """Where the ways part: the next state for those that do not go as `TABLE` says."""
@@ -163,6 +167,7 @@ TABLE: Mapping[State, Mapping[Kind, State]] = MappingProxyType({
     S.CONFIRM:   {K.CONFIRMED: S.RECEIPT, K.TOO_LATE: S.REJECT},
     S.REJECT:    {K.REJECTED: S.RESUME},
     S.RECEIPT:   {K.RECEIPTED: S.REMOVE, K.NO_RECEIPTS: S.REMOVE},
+    S.DROP:      {K.BEGUN: S.DROP, K.DROPPED: S.REMOVE},
     S.REMOVE:    {K.REMOVED: S.RETURN, K.SUPERSEDED: S.STOPPED},
     S.RETURN:    {K.RETURNED: S.SIGN_IN, K.SUPERSEDED: S.STOPPED},
     S.SIGN_IN:   {K.SIGNED_IN: S.DONE, K.SUPERSEDED: S.STOPPED},
@@ -175,7 +180,21 @@ TABLE: Mapping[State, Mapping[Kind, State]] = MappingProxyType({
 
 FINAL = frozenset({S.DONE, S.STOPPED})
 LOOK_FIRST = frozenset(
-    {S.TICKET, S.ARM, S.GENERATE, S.STAGE, S.CERTIFY, S.STORE, S.MOVE, S.TRY, S.CONFIRM, S.REJECT, S.RECEIPT, S.RESUME}
+    {
+        S.TICKET,
+        S.ARM,
+        S.GENERATE,
+        S.STAGE,
+        S.CERTIFY,
+        S.STORE,
+        S.MOVE,
+        S.DROP,
+        S.TRY,
+        S.CONFIRM,
+        S.REJECT,
+        S.RECEIPT,
+        S.RESUME,
+    }
 )
 """After an interruption in one of these the card is looked at before anything else is done. (At POLL the RA is waiting
 with a certificate for the key that the card has: asking again is all there is to do.)"""
@@ -223,7 +242,7 @@ class Renewal:
     @property
     def unsafe_to_leave(self) -> bool:
         """The card may be unable to sign until this renewal goes on."""
-        return self.begun and self.way is not Way.A and self.state in LOOK_FIRST | {State.WAITING, State.POLL}
+        return self.begun and self.way in (Way.B, Way.D) and self.state in LOOK_FIRST | {State.WAITING, State.POLL}
 
     @property
     def exhausted(self) -> bool:
@@ -255,7 +274,7 @@ def step(renewal: Renewal, event: Event) -> Renewal:
 def _begun(renewal: Renewal, event: Event, way: Way | None) -> bool:
     if event.kind is Kind.FOUND_UNTOUCHED:
         return False
-    begins = {Kind.BEGUN, Kind.FOUND_HALF_MOVED} if way is Way.B else BEGINS
+    begins = {Kind.BEGUN, Kind.FOUND_HALF_MOVED} if way in (Way.B, Way.C) else BEGINS
     return renewal.begun or event.kind in begins
 
 
@@ -292,17 +311,17 @@ def _kept(renewal: Renewal, event: Event) -> Mapping[str, str]:
 
 
 def choose_way(
-    campaign: Campaign, *, old_key_usable: bool, can_rekey: bool, tickets: bool, staging: bool = False
+    campaign: Campaign, *, old_key_usable: bool, can_rekey: bool, tickets: bool, second: Way | None = None
 ) -> Way | None:
     """The first way that serves, or None: then only the RA can help.
 
-    `tickets`: the RA grants them, or the administrator lets way D go without. `staging`: the card has two free slots
-    to stage and park keys in, and the RA would certify a staged one. Way A needs the old key, since it is the new one.
+    `tickets`: the RA grants them, or the administrator lets way D go without. `second`: B or C, where the card has room
+    for a second key and the RA would certify it. Way A needs the old key, since it is the new one.
     """
     if campaign.rekey != "required" and old_key_usable:
         return Way.A
-    if campaign.rekey != "forbidden" and staging:
-        return Way.B
+    if campaign.rekey != "forbidden" and second is not None:
+        return second
     if campaign.rekey != "forbidden" and can_rekey and tickets:
         return Way.D
     return None

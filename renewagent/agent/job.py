@@ -81,7 +81,7 @@ class Job:
 
     @property
     def staging(self) -> Slot:
-        """Way B: where the new key is made."""
+        """Ways B and C: where the new key is made."""
         return Slot(self.renewal.facts["staging"])
 
     @property
@@ -92,7 +92,7 @@ class Job:
     @property
     def new_slot(self) -> Slot:
         """Where the new key is."""
-        return self.staging if self.renewal.way is Way.B and not self.renewal.moved else self.slot
+        return self.staging if self.renewal.way in (Way.B, Way.C) and not self.renewal.moved else self.slot
 
     @property
     def old_slot(self) -> Slot:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from renewagent.agent import words
 from renewagent.agent.job import Job, new_key_type
 from renewagent.agent.passcode import refuse_few_tries
-from renewagent.agent.staging import staging_pair
+from renewagent.agent.staging import way_beside
 from renewagent.card.interface import KeyType
 from renewagent.errors import CampaignError, RenewalImpossible
 from renewagent.renewal import Event, Kind, Way, can_protect, choose_way
@@ -51,11 +52,11 @@ def _way(job: Job, *, tickets: bool) -> Way:
     """The first way that serves and is not in vain. Raises RenewalImpossible."""
     can_rekey = job.card.capabilities().rekey_in_place
     # That the old key is usable is proved by the first signature, which nothing irreversible precedes.
-    staging = staging_pair(job) is not None and (tickets or can_protect(job.old))
-    may = {"can_rekey": can_rekey, "tickets": tickets, "staging": staging}
-    way = choose_way(job.campaign, old_key_usable=True, **may)
+    second = way_beside(job) if tickets or can_protect(job.old) else None
+    may = partial(choose_way, job.campaign, can_rekey=can_rekey, tickets=tickets, second=second)
+    way = may(old_key_usable=True)
     if way is Way.A and _futile(job, job.old.key_algorithm, job.old.key_bits):
-        way = choose_way(job.campaign, old_key_usable=False, **may)
+        way = may(old_key_usable=False)
     if way is None:
         raise RenewalImpossible("This smartcard cannot be renewed safely at this computer.")
     if way is not Way.A and _futile(job, *KEYS[new_key_type(job.old, job.campaign, job.rule)]):

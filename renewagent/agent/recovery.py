@@ -18,7 +18,7 @@ from renewagent.agent.job import Job, Record, public_key_of, sha256
 from renewagent.agent.passcode import fits
 from renewagent.agent.preflight import may_begin
 from renewagent.agent.ra_desk import Outgoing
-from renewagent.agent.staging import Found, find, look, mend, public_key
+from renewagent.agent.staging import Found, find, look, mend, public_key, way_beside
 from renewagent.agent.steps import key_usage_of
 from renewagent.card.interface import SigningSession
 from renewagent.certificates import read_certificate
@@ -156,7 +156,7 @@ def _without_open_ticket(job: Job, trial: Trial, on_card: bytes) -> Event:
     """No ticket: way A, an RA without tickets, or all done at the RA but for our knowing it. Only a certificate that
     the journal knows can be gone on with, where the card's key fits it and the card holds nothing newer."""
     certificate = job.fact("certificate")
-    found = find(job, job.fact("public_key")) if job.renewal.way is Way.B else None
+    found = find(job, job.fact("public_key")) if job.renewal.way in (Way.B, Way.C) else None
     if found is not None and certificate and "conversation" in job.renewal.facts:
         kept = {name: job.renewal.facts[name] for name in ("certificate", "nonce", "conversation")}
         return _second_key_certified(job, found, on_card, certificate, False, {**kept, **found.fields})
@@ -203,7 +203,8 @@ def _with_ticket(job: Job, trial: Trial, on_card: bytes, answer: private.TicketA
     if trial.by(answer.public_key):
         return Event(Kind.FOUND_NEW_KEY, {**common, "public_key": answer.public_key.hex()})
     if sha256(on_card) == answer.old and trial.by(public_key(on_card)):
-        return Event(Kind.FOUND_UNTOUCHED, {**common, "way": (job.renewal.way or Way.D).value})
+        way = job.renewal.way or way_beside(job) or Way.D
+        return Event(Kind.FOUND_UNTOUCHED, {**common, "way": way.value})
     if answer.state == "confirmed":  # the RA certifies no second key then (design section 6): GENERATE would be the end
         raise CardError("The new key of this smartcard did not sign.", advice=_TRY_AGAIN)
     if job.old.sha256 != answer.old:  # then the RA could not be told which certificate is to be replaced

@@ -54,6 +54,7 @@ PROGRESS = {
 _SHOWN = {
     Way.A: (State.CERTIFY, State.STORE, State.TRY, State.RECEIPT),
     Way.B: (State.TICKET, State.STAGE, State.CERTIFY, State.STORE, State.TRY, State.MOVE, State.RECEIPT),
+    Way.C: (State.TICKET, State.STAGE, State.CERTIFY, State.STORE, State.TRY, State.RECEIPT),
     Way.D: (State.TICKET, State.GENERATE, State.CERTIFY, State.STORE, State.TRY, State.RECEIPT),
 }
 

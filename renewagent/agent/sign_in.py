@@ -39,7 +39,7 @@ def come_back(job: Job, record: Record) -> Event:
     """Wait for the same card in any reader, over a fresh connection, with the new certificate in its slot."""
     message = words.insert_again(job.identity)
     wait_for_card(job, message)
-    if job.card.certificate(job.slot) != job.fact("certificate"):
+    if job.card.certificate(job.new_slot) != job.fact("certificate"):
         raise CardDataError(
             "The smartcard still shows the old certificate.",
             advice="Take the smartcard out, wait a few seconds, put it back in and run: renewagent renew.",

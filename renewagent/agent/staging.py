@@ -1,4 +1,5 @@
-"""Way B: the new key is made, certified and tried in a staging slot while the old one stays; then the two are swapped.
+"""Ways B and C: the new key is made, certified and tried in a slot of its own while the old one stays. In way B the two
+are then swapped; in way C (PKCS#11) the old one is deleted after the receipt, and its place stays empty.
 
 What a card cut off in between holds is told by the card itself (`TellsKeys`): both keys are on it at every moment.
 `find` says where the new one is, and `mend` puts a parked old one back, which needs nobody's help.
@@ -13,11 +14,14 @@ from typing import cast
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from renewagent.agent.job import Job, Record, new_key_type
-from renewagent.card.interface import AdminSession, MovesKeys, TellsKeys
+from renewagent.agent.job import Job, Record, new_key_type, sha256
+from renewagent.card.interface import AdminSession, HoldsSecondKeys, MovesKeys, RemovesKeys, TellsKeys
 from renewagent.errors import CardDataError, RenewalImpossible
 from renewagent.model import Slot
-from renewagent.renewal import Event, Kind
+from renewagent.renewal import Event, Kind, Way
+
+ROOM = 4096
+"""Octets that a second key and certificate may take."""
 
 
 def stage(job: Job, record: Record) -> None:
@@ -25,13 +29,26 @@ def stage(job: Job, record: Record) -> None:
     if job.renewal.exhausted:
         raise RenewalImpossible("The keys that this smartcard makes do not sign.")
     kind, (staging, parking) = new_key_type(job.old, job.campaign, job.rule), _slots(job)
+    slots = {"staging": staging.reference, "parking": parking.reference}
+    left_over = cast(HoldsSecondKeys, job.card).unfinished() if job.renewal.way is Way.C else ()
 
     def work(session: AdminSession) -> None:
-        record(Event(Kind.STAGING, {"what": "stage", "staging": staging.reference, "parking": parking.reference}))
+        if job.renewal.way is Way.C:
+            for slot in left_over:  # of an attempt whose public key nobody knows any more
+                cast(RemovesKeys, session).remove(slot)
+            cast(RemovesKeys, session).require_room(ROOM)
+        record(Event(Kind.STAGING, {"what": "stage", **slots}))
         public_key = session.generate(staging, kind)
         record(Event(Kind.GENERATED, {"public_key": public_key.hex()}))
 
     job.passcode.administering(job.card, work)
+
+
+def way_beside(job: Job) -> Way | None:
+    """B or C, where the card has room for a second key; None for one that has not."""
+    if job.card.capabilities().second_key:
+        return Way.C
+    return Way.B if staging_pair(job) is not None else None
 
 
 def staging_pair(job: Job) -> tuple[Slot, Slot] | None:
@@ -42,6 +59,9 @@ def staging_pair(job: Job) -> tuple[Slot, Slot] | None:
 
 def _slots(job: Job) -> tuple[Slot, Slot]:
     """Those of an earlier attempt, whose key nobody knows, else two that are free now. Raises RenewalImpossible."""
+    if job.renewal.way is Way.C:
+        fresh = cast(HoldsSecondKeys, job.card).fresh_slot()
+        return fresh, fresh
     if "staging" in job.renewal.facts:
         return job.staging, job.parking
     free = staging_pair(job)
@@ -79,8 +99,24 @@ def swap(job: Job, record: Record) -> Event:
     return Event(Kind.MOVED if "certconf" in job.outbox else Kind.MOVED_LATE, {"moved": "yes"})
 
 
+def drop(job: Job, record: Record) -> Event:
+    """Way C, after the receipt: the old key and certificate go, if they are what is there."""
+    certificate = job.card.certificate(job.slot)
+
+    def work(session: AdminSession) -> None:
+        record(Event(Kind.BEGUN, {"what": "drop"}))
+        cast(RemovesKeys, session).remove(job.slot)
+
+    if job.slot != job.new_slot and certificate is not None and sha256(certificate) == job.old_sha256:
+        job.passcode.administering(job.card, work)
+    return Event(Kind.DROPPED)
+
+
 def undo(job: Job) -> None:
     """The new key does not serve: the old key and certificate back in their place, the staged ones away."""
+    if job.renewal.way is Way.C:
+        job.passcode.administering(job.card, lambda session: cast(RemovesKeys, session).remove(job.staging))
+        return
     keys = look(job)
     if keys is not None and job.renewal.moved:
         mend(job, keys, public_key(job.old.der))
@@ -121,20 +157,21 @@ def look(job: Job) -> Keys | None:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A new key of way B on the card. `moved`: it is in the signing slot and the old one parked; `half_moved`: the
+    """A new key of way B or C on the card. `moved`: it is in the signing slot and the old one parked; `half_moved`: the
     signing slot is empty. `fields` are for the journal."""
 
     public_key: bytes
     staging: Slot
     parking: Slot
-    moved: bool
-    half_moved: bool
+    moved: bool = False
+    half_moved: bool = False
+    way: Way = Way.B
 
     @property
     def fields(self) -> dict[str, str]:
         """As facts of the renewal."""
         return {
-            "way": "B",
+            "way": self.way.value,
             "public_key": self.public_key.hex(),
             "staging": self.staging.reference,
             "parking": self.parking.reference,
@@ -142,7 +179,9 @@ class Found:
 
 
 def find(job: Job, *candidates: bytes) -> Found | None:
-    """Where the card has one of these new keys, if it got there by way B; None otherwise, and for other cards."""
+    """Where the card has one of these new keys, if it got there by way B or C; None otherwise, and for other cards."""
+    if job.card.capabilities().second_key:
+        return _find_beside(job, candidates)
     keys = look(job)
     if keys is None:
         return None
@@ -156,6 +195,20 @@ def find(job: Job, *candidates: bytes) -> Found | None:
         staging = _kept(job, "staging") or keys.free() or at if moved else at
         parking = parked or _kept(job, "parking") or keys.free() or at
         return Found(candidate, staging, parking, moved, half_moved=not moved and job.slot not in keys.by_slot)
+    return None
+
+
+def _find_beside(job: Job, candidates: Sequence[bytes]) -> Found | None:
+    """Way C: any slot may hold it; `job.slot` then becomes the one that holds the certificate to be replaced."""
+    for slot in job.card.slots():
+        certificate = job.card.certificate(slot)
+        if certificate is not None and sha256(certificate) == job.old_sha256:
+            job.slot = slot
+    slots = [*job.card.slots(), *cast(HoldsSecondKeys, job.card).unfinished()]
+    for slot in slots:
+        key = _key(job, slot)
+        if key and key in candidates and slot != job.slot:
+            return Found(key, slot, slot, way=Way.C)
     return None
 
 

@@ -20,7 +20,7 @@ from renewagent.agent.job import Job, Record, Step, new_key_type, public_key_of,
 from renewagent.agent.passcode import KeyDoesNotFit, KeyRefused
 from renewagent.agent.preflight import preflight
 from renewagent.agent.ra_desk import Outgoing
-from renewagent.agent.staging import stage, swap, undo
+from renewagent.agent.staging import drop, stage, swap, undo
 from renewagent.card.interface import AdminSession, SigningSession
 from renewagent.cmp import private
 from renewagent.cmp.client import CmpClient, Confirmed, Credential, Issued, Phase, Waiting
@@ -286,7 +286,7 @@ def confirm(job: Job, record: Record) -> Event:
 def reject(job: Job, record: Record) -> Event:
     """The new credential does not sign: put the old certificate back, and tell the RA."""
     desk = job.place.desk
-    if job.renewal.way is Way.B:
+    if job.renewal.way in (Way.B, Way.C):
         undo(job)
     elif job.old.sha256 == job.old_sha256:  # else nobody told us which it was
         job.passcode.administering(job.card, lambda session: session.store(job.slot, job.old.der))
@@ -324,7 +324,7 @@ def _requester(job: Job, session: SigningSession) -> Credential:
 def _by_old_key(job: Job) -> bool:
     """`kur` is protected by the key of the certificate being updated (RFC 9483 4.1.3). Under a ticket, which lets any
     workstation finish, it is a `cr`; and in way D the old key is gone."""
-    return job.renewal.way in (Way.A, Way.B) and can_protect(job.old) and "ticket" not in job.renewal.facts
+    return job.renewal.way is not Way.D and can_protect(job.old) and "ticket" not in job.renewal.facts
 
 
 def _old_key_unusable(job: Job, error: Exception) -> Event:
@@ -336,7 +336,7 @@ def _old_key_unusable(job: Job, error: Exception) -> Event:
 
 
 def _without_ticket(job: Job) -> Event:
-    if job.renewal.way is Way.B and can_protect(job.old):
+    if job.renewal.way in (Way.B, Way.C) and can_protect(job.old):
         return Event(Kind.NO_TICKETS)
     if not job.place.way_d_without_tickets:
         raise RenewalImpossible("The Registration Authority gives no permission in advance to renew this smartcard.")
@@ -362,6 +362,7 @@ STEPS: Mapping[State, Step] = MappingProxyType(
         State.STORE: store,
         State.TRY: try_new_key,
         State.MOVE: swap,
+        State.DROP: drop,
         State.CONFIRM: confirm,
         State.REJECT: reject,
         State.RECEIPT: send_receipt,
