@@ -21,7 +21,7 @@ from renewagent.agent.passcode import Passcode, RenewableCard
 from renewagent.agent.renewing import PERSON_LEFT, Renewing
 from renewagent.campaign.document import parse_campaign
 from renewagent.certificates import read_certificate
-from renewagent.errors import CampaignError, RaUnreachable, RaWaiting, RenewalImpossible
+from renewagent.errors import CampaignError, RaUnreachable, RaWaiting, RenewAgentError, RenewalImpossible
 from renewagent.model import CardIdentity, Finding, SigningCertificate, Slot, Verdict
 from renewagent.renewal import Event, Kind, Renewal, State, replay
 from renewagent.rules import Campaign
@@ -31,10 +31,15 @@ TOO_LATE_AFTER = 900
 
 
 def renew_card(
-    place: Workplace, campaigns: Mapping[str, Accepted], inspector: Inspector, reader: str
+    place: Workplace,
+    campaigns: Mapping[str, Accepted],
+    inspector: Inspector,
+    reader: str,
+    missing: RenewAgentError | None = None,
 ) -> dict[str, Any]:
     """Renew the card in `reader` if it needs it; the outcome as a document (see `_document`).
 
+    `missing`: why there is no campaign at all; raised for a card with which nothing was begun.
     Raises the RenewAgentError that ended it; what had begun is in the journal and goes on at the next call.
     """
     started = time.monotonic()
@@ -44,15 +49,15 @@ def renew_card(
         judged = inspector.judge(card, place.now())
         job = _job(place, campaigns, judged, reader, card, identity)
         if job is None:
-            return _nothing_to_do(place, judged, reader, identity, started)
+            return _nothing_to_do(place, judged, reader, identity, started, missing)
         try:
             if _undone(job):
                 now_judged = inspector.judge(job.card, place.now())
                 again = _job(place, campaigns, now_judged, job.reader, job.card, identity, job.passcode)
                 if again is None:
-                    return _nothing_to_do(place, now_judged, job.reader, identity, started)
+                    return _nothing_to_do(place, now_judged, job.reader, identity, started, missing)
                 if again.renewal.state is not State.PREFLIGHT:
-                    raise _open_elsewhere(place, now_judged)
+                    raise _open_at_the_ra(now_judged, here=job.renewal.way is not None)
                 job = again
                 if _undone(job):
                     raise RenewalImpossible(
@@ -72,16 +77,20 @@ def _undone(job: Job) -> bool:
     return renewing.last is Kind.FOUND_NOTHING
 
 
-def _open_elsewhere(place: Workplace, judged: Judgement) -> RaWaiting:
+def _open_at_the_ra(judged: Judgement, *, here: bool) -> RaWaiting:
     """The RA has something open that only the computer which began it can go on with: way A, which has no ticket. Until
     the certificate is confirmed, the RA withdraws it after a while."""
-    head = judged.finding.head
-    standing = place.desk.standing(head.issuer, head.serial) if head is not None else None
-    if standing is not None and standing.state == "confirmed" and judged.finding.campaign is None:
+    if judged.open_state == "confirmed" and judged.finding.campaign is None:
         return RaWaiting(
             "This smartcard is renewed and can be used. The proof of it is still at the computer where it was renewed.",
             0,
             advice="Insert it at that computer when you can, and run: renewagent renew.",
+        )
+    if here:
+        return RaWaiting(
+            "A renewal of this smartcard did not succeed here, and for the Registration Authority it is not finished.",
+            TOO_LATE_AFTER,
+            advice="Try again in a quarter of an hour: the Registration Authority has given it up by then.",
         )
     return RaWaiting(
         "A renewal of this smartcard was begun at another computer and is not finished. Nothing was changed here.",
@@ -189,9 +198,16 @@ def _old_certificate(renewal: Renewal | None, judged: Judgement) -> SigningCerti
 
 
 def _nothing_to_do(
-    place: Workplace, judged: Judgement, reader: str, identity: CardIdentity, started: float
+    place: Workplace,
+    judged: Judgement,
+    reader: str,
+    identity: CardIdentity,
+    started: float,
+    missing: RenewAgentError | None,
 ) -> dict[str, Any]:
     finding = judged.finding
+    if missing is not None:
+        raise missing
     if judged.note:  # whether it is half done, only the RA knows
         raise RaUnreachable(judged.note)
     if judged.error is not None:

@@ -28,7 +28,7 @@ from renewagent.agent.ra_desk import RaDesk, utc_now
 from renewagent.agent.renew_card import renew_card
 from renewagent.agent.workstation import card_opener, filled_readers, open_readers
 from renewagent.campaign.pem import read_certificates
-from renewagent.card.interface import CardConnection
+from renewagent.card.interface import CardConnection, Readers
 from renewagent.configuration import CONFIGURATION_FILE, Configuration
 from renewagent.errors import ConfigurationError, PersonStopped, RenewAgentError
 from renewagent.ra_transport import HttpRaTransport
@@ -73,9 +73,9 @@ def renew(
         )
     desk = open_desk(configuration)
     in_force = campaigns_in_force(configuration, utc_now(), apart=apart)
-    if not in_force.campaigns and in_force.problems:
-        raise in_force.problems[0]
     campaigns = in_force.campaigns
+    # What was begun is finished even where no campaign can be had any more; anything else needs one.
+    missing = in_force.problems[0] if in_force.problems and not campaigns else None
     readers = open_readers(configuration.card.readers)
     with closing(readers), closing(Journal(configuration.agent.state_dir / "journal.db")) as journal:
         place = Workplace(
@@ -93,15 +93,26 @@ def renew(
             configuration.card.signing_issuers,
             place.desk.standing,
         )
-        return _renew_all(place, inspector, campaigns, filled_readers(readers, reader))
+        return _renew_all(place, inspector, campaigns, _cards(readers, reader, missing), missing)
+
+
+def _cards(readers: Readers, reader: str | None, missing: RenewAgentError | None) -> list[str]:
+    try:
+        return filled_readers(readers, reader)
+    except RenewAgentError as error:
+        raise missing or error from error
 
 
 def _renew_all(
-    place: Workplace, inspector: Inspector, campaigns: Mapping[str, Accepted], readers: list[str]
+    place: Workplace,
+    inspector: Inspector,
+    campaigns: Mapping[str, Accepted],
+    readers: list[str],
+    missing: RenewAgentError | None,
 ) -> dict[str, Any]:
     outcomes: list[dict[str, Any]] = []
     for number, name in enumerate(readers, start=1):
-        outcomes.append(_renew_one(place, inspector, campaigns, name))
+        outcomes.append(_renew_one(place, inspector, campaigns, name, missing))
         if number < len(readers):
             renewed = sum(1 for outcome in outcomes if outcome["renewed"])
             place.prompter.tell(words.more_cards(renewed, len(readers), None))
@@ -109,11 +120,15 @@ def _renew_all(
 
 
 def _renew_one(
-    place: Workplace, inspector: Inspector, campaigns: Mapping[str, Accepted], reader: str
+    place: Workplace,
+    inspector: Inspector,
+    campaigns: Mapping[str, Accepted],
+    reader: str,
+    missing: RenewAgentError | None = None,
 ) -> dict[str, Any]:
     """The outcome, with the error in it where there is one. Raises PersonStopped from whoever wants no more at all."""
     try:
-        outcome = renew_card(place, campaigns, inspector, reader)
+        outcome = renew_card(place, campaigns, inspector, reader, missing)
         if outcome.get("state") != State.STOPPED.value:
             return outcome
         error: RenewAgentError = PersonStopped("You chose not to renew now. Nothing was changed.")
