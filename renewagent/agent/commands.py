@@ -37,6 +37,7 @@ def agent(arguments: argparse.Namespace) -> NoReturn:
         state_folder=state,
         contact=configuration.contact,
         ask_ra=configuration.ra.url is not None,
+        vendor_cards=configuration.card.pkcs11_module is not None,
         fetch_campaigns=bool(configuration.campaign.urls),
         child_options=words_of(arguments),
         interval=configuration.agent.poll_interval,

@@ -50,12 +50,13 @@ _QUIET = frozenset({"not-affected", "not-judged", "no-certificate"})
 @dataclass(frozen=True, slots=True)
 class ResidentSettings:
     """What the resident needs of the configuration. `child_options` go to every child; times in seconds, `interval`
-    that between two campaign polls."""
+    that between two campaign polls. `vendor_cards`: a PKCS#11 module may know a card that we do not."""
 
     state_folder: Path
     signing_issuers: tuple[Name, ...] = ()
     contact: Contact = field(default_factory=Contact)
     ask_ra: bool = False
+    vendor_cards: bool = False
     fetch_campaigns: bool = False
     child_options: tuple[str, ...] = ()
     interval: float = 300.0
@@ -186,6 +187,8 @@ class Resident:
         """A whole certificate is needed, the RA was never asked about this one, or what is missing may be due."""
         if result.finding is None:
             return True
+        if isinstance(result.error, UnsupportedCard):
+            return self._settings.vendor_cards  # somebody else's module is never loaded here
         if result.head is None:
             missing = result.finding.verdict is Verdict.NO_CERTIFICATE or isinstance(result.error, CardDataError)
             return self._settings.ask_ra and missing
@@ -218,7 +221,8 @@ class Resident:
         log.info("card.judged reader=%s verdict=%s campaign=%s", reader, card["verdict"], card["campaign"])
         self.status.change(reader, checking=False, card=card, message=message, checked=now)
         # Other people's cards (a bank's, a door's) are nobody's business: they stand in `status` only.
-        if message.kind not in _QUIET and not isinstance(check.result.error, UnsupportedCard):
+        foreign = isinstance(check.result.error, UnsupportedCard) and finding.verdict is Verdict.UNREADABLE
+        if message.kind not in _QUIET and not foreign:
             self._tell(message)
 
     # --- campaigns ----------------------------------------------------------------------------------------------------

@@ -6,8 +6,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -82,3 +84,34 @@ def test_a_module_that_crashes_is_told_by_who_asked_its_process(
     soft_tokens.order({"C_FindObjects": "crash"})
     with pytest.raises(AgentError):
         ask_child("renewagent.agent.inspection_child", options)
+
+
+def test_the_agent_leaves_a_vendors_card_to_a_child_and_tells_what_that_found(
+    place: Place, soft_tokens: SoftTokens
+) -> None:
+    card_issued(place, soft_tokens, 7)
+    env = {**place.env, **soft_tokens.environment}
+    words = [sys.executable, "-m", "renewagent", "agent", "--config", str(place.config)]
+    agent = subprocess.Popen(words, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        status = _status_once_judged(place, env)
+        (loaded,) = (Path(f"/proc/{agent.pid}/maps").read_text(),)
+    finally:
+        agent.terminate()
+        _, said = agent.communicate(timeout=20)
+    (reader,) = (one for one in status["readers"] if one["reader"] == READER)
+    assert reader["card"]["verdict"] == "AFFECTED"
+    assert "person.told kind=affected" in said
+    assert str(soft_tokens.module) not in loaded
+
+
+def _status_once_judged(place: Place, env: dict[str, str]) -> dict[str, Any]:
+    words = [sys.executable, "-m", "renewagent", "status", "--config", str(place.config), "--json"]
+    for _ in range(60):
+        done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            document: dict[str, Any] = json.loads(done.stdout)
+            if any(one["card"] and not one["checking"] for one in document["readers"]):
+                return document
+        time.sleep(0.2)
+    raise AssertionError("the agent came to no verdict")
