@@ -324,3 +324,52 @@ def test_elements_of_any_length() -> None:
         element = der.tlv(4, b"x" * size)
         assert core.OctetString.load(element, strict=True).native == b"x" * size
         assert der.raw(der.node(element)) == element
+        assert der.split(element * 3) == [element] * 3
+        assert der.unwrap(element, 4) == b"x" * size
+
+
+def as_cryptography_cuts(octets: bytes) -> list[bytes] | None:
+    try:
+        return [der.raw(element) for element in der.elements(octets)]
+    except ValueError:
+        return None
+
+
+def as_we_cut(octets: bytes) -> list[bytes] | None:
+    try:
+        return der.split(octets)
+    except ValueError:
+        return None
+
+
+LENGTHS = st.sampled_from(
+    (b"\x00", b"\x01", b"\x7f", b"\x80", b"\x81\x01", b"\x81\x80", b"\x82\x00\x80", b"\x82\x01\x00")
+)
+HEADS = st.tuples(st.binary(min_size=1, max_size=1), LENGTHS).map(b"".join)
+LUMPS = st.lists(st.one_of(HEADS, st.binary(max_size=6), st.just(b"\x04\x03abc"), st.just(bytes(128)))).map(b"".join)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.one_of(st.binary(max_size=40), LUMPS))
+def test_octets_are_cut_as_cryptography_cuts_them(octets: bytes) -> None:
+    assert as_we_cut(octets) == as_cryptography_cuts(octets)
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        *(
+            b"",
+            b"\x04",
+            b"\x04\x80\x00\x00",
+            b"\x04\x81\x01x",
+            b"\x04\x82\x00\x80" + bytes(128),
+            b"\x04\x81",
+            b"\x04\x02x",
+        ),
+        *(b"\x1f\x01\x00", b"\x04\xff" + b"\x01" * 200, b"\x04\x00\x04\x00", b"\x05\x00"),
+    ],
+)
+def test_what_is_no_single_element_is_not_unwrapped(octets: bytes) -> None:
+    with pytest.raises(ValueError, match=r"element|length|tag|follows"):
+        der.unwrap(octets, 4)
