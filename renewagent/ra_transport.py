@@ -10,6 +10,7 @@ import contextlib
 import email.utils
 import http.client
 import json
+import logging
 import socket
 import ssl
 import threading
@@ -73,6 +74,8 @@ class HttpRaTransport:
         self._timeout = timeout
         self._context = _context(root_file) if _split(url).scheme == "https" or root_file else None
         self._kept: dict[tuple[str, str], tuple[_Connection, float]] = {}
+        # It shows a traceback for headers that were cut short, which would reach the person's terminal.
+        logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
 
     def exchange(self, octets: bytes) -> bytes:
         """Deliver one PKIMessage and fetch the answer, which is taken from 2xx, 4xx and 5xx alike (RFC 9811 3.2).
@@ -105,6 +108,8 @@ class HttpRaTransport:
         try:
             with _cut_off(connection, self._timeout, late):
                 answer = _exchange(connection, method, _target(parts), body, content_type)
+            if late.is_set():  # headers that were cut off would pass for an answer without a body
+                raise TimeoutError("cut off")
         except (HTTPError, http.client.HTTPException, OSError, ValueError) as error:
             connection.close()
             raise RaUnreachable(_no_answer(parts, error, late.is_set())) from error

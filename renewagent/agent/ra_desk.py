@@ -182,11 +182,13 @@ class RaDesk:
         return f"{parts.scheme}://{parts.netloc}"
 
     def sign_in(self, statement: bytes) -> None:
-        """Deliver a signed sign-in statement. Raises RaRefused where it is not accepted."""
+        """Deliver a signed sign-in statement. Raises RaRefused where it is not accepted, RaUnreachable where whatever
+        answered is no sign-in service."""
         answer = self._transport.post(self._sign_in_url, statement, "application/pkcs7-mime")
-        document = answer.document or {}
-        if answer.status != 200 or document.get("signed_in") is not True:
-            why = str(document.get("why") or "No reason was given.")
+        if answer.document is None:  # a portal's page, or half an answer, is nobody's refusal: it is tried again
+            raise RaUnreachable("The sign-in service did not answer as expected.")
+        if answer.status != 200 or answer.document.get("signed_in") is not True:
+            why = str(answer.document.get("why") or "No reason was given.")
             raise RaRefused(f"The sign-in was not accepted. {why}", status_text=why)
 
     def _values(self, enquiry: Outgoing, *, knows_us: bool = False) -> Mapping[x509.ObjectIdentifier, bytes]:

@@ -193,6 +193,19 @@ def test_a_slow_server_meets_one_limit_for_all(script: Script) -> None:
         assert time.perf_counter() - began < 1.5
 
 
+def headers_that_stop(connection: socket.socket) -> None:
+    connection.recv(65536)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Ty")
+    time.sleep(1.2)
+
+
+def test_headers_that_stop_are_no_answer_without_a_body(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(headers_that_stop) as server, transport(server, timeout=0.3) as to:
+        with pytest.raises(RaUnreachable, match="in time"):
+            to.get_json(f"{to.url}nonce")
+    assert caplog.text == ""  # a person's terminal would show it
+
+
 def test_nobody_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -329,3 +342,10 @@ def test_a_root_file_that_cannot_be_read(content: bytes | None, tmp_path: Path) 
         file.write_bytes(content)
     with pytest.raises(ConfigurationError, match=r"root\.pem cannot be read"):
         HttpRaTransport("https://127.0.0.1/", file)
+
+
+@pytest.mark.parametrize("url", ["http://ann:secret@ra.example/cmp", "https://ann@ra.example", "http://@ra.example"])
+def test_an_address_with_a_user_name_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="user name or password") as told:
+        HttpRaTransport(url)
+    assert "secret" not in str(told.value)
