@@ -118,11 +118,18 @@ class Configuration:
         return _needed(self.campaign.anchor, missing, "campaign.anchor", "--campaign-anchor FILE")
 
     def sign_in_url(self) -> str:
-        """Where the person signs in: as set, else "/sign-in" at the RA's origin."""
-        if self.ra.sign_in_url is not None:
-            return self.ra.sign_in_url
-        parts = urlsplit(self.ra_url())
-        return f"{parts.scheme}://{parts.netloc}/sign-in"
+        """Where the person signs in: as set, else "/sign-in" at the RA's origin. Raises ConfigurationError for plain
+        http to another computer: whoever listens there could sign in in the person's place."""
+        url = self.ra.sign_in_url
+        if url is None:
+            parts = urlsplit(self.ra_url())
+            url = f"{parts.scheme}://{parts.netloc}/sign-in"
+        if urlsplit(url).scheme != "https" and not _is_this_computer(urlsplit(url).hostname or ""):
+            raise ConfigurationError(
+                f"The address for signing in, {url}, does not begin with https://.",
+                advice=f"Set ra.sign_in_url in {CONFIGURATION_FILE}.",
+            )
+        return url
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +228,15 @@ def _read(file: Path, *, needed: bool = False) -> dict[str, Any]:
     except UnicodeDecodeError as problem:
         raise ConfigurationError(f"{file} is not valid TOML: it is not written in UTF-8.") from problem
     return parse_configuration(text, file.absolute())
+
+
+def _is_this_computer(host: str) -> bool:
+    from ipaddress import ip_address
+
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _check_files(overrides: Overrides) -> None:

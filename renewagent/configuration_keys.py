@@ -48,9 +48,11 @@ def read_text(value: object, place: Place) -> str:
 def read_url(value: object, place: Place) -> str:
     """An http or https URL without a user name."""
     text = read_text(value, place)
+    if "@" in text.partition("://")[2].partition("/")[0]:
+        raise place.refuse("must be an address without a user name or password")  # which are not repeated
     try:
         parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.username is None
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
         _ = parts.port  # raises for one that is no number
     except ValueError:
         usable = False

@@ -79,7 +79,7 @@ class JournalError(RenewAgentError):
     """Our own record cannot be written or read."""
 
     code = "RA-JOURNAL"
-    advice = "Free some disk space, then try again. Nothing was changed on the smartcard."
+    advice = "Free some disk space, then try again."
 
 
 class AgentError(RenewAgentError):

@@ -213,6 +213,8 @@ def _split(url: str) -> SplitResult:
         well_formed = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         well_formed = False
+    if "@" in url.partition("://")[2].partition("/")[0]:  # nobody's password goes into a statement's origin, or in here
+        raise ConfigurationError("A web address must not hold a user name or password.")
     if not well_formed or any(c <= " " or c > "~" for c in url):
         raise ConfigurationError(f"{url!r} is not a web address (http://... or https://...).")
     return parts

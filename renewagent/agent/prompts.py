@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from renewagent.agent.words import Message
-from renewagent.errors import AgentError, PersonStopped
+from renewagent.errors import AgentError, ImpossiblePin, PersonStopped
 from renewagent.model import CardIdentity
 from renewagent.pin import Pin
 
@@ -46,7 +46,7 @@ class Prompter(Protocol):
         """Ask; True for the first of the message's actions."""
 
     def ask_pin(self, card: CardIdentity, tries_left: int | None, message: Message) -> Pin:
-        """Ask for the passcode of `card`; `message` says what for. The caller wipes the Pin."""
+        """Ask for the passcode of `card`; `message` says what for. The caller wipes the Pin. Raises ImpossiblePin."""
 
     def card_wanted(self, act: CardAct, reader: str, card: CardIdentity | None, message: Message) -> None:
         """Ask the person to remove or insert `card`; the caller watches the reader and does not wait here."""
@@ -85,6 +85,12 @@ class ChannelPrompter:
         """See `Prompter`. The octets go from the socket into the Pin's own buffer."""
         asked = {"say": "pin", "card": asdict(card), "tries_left": tries_left, "message": asdict(message)}
         length = self._ask(asked).get("pin_octets")
+        if isinstance(length, int) and MAX_PIN < length <= MAX_LINE:
+            self._receive_into(bytearray(length))  # else they would be taken for the next answer
+            raise ImpossiblePin(
+                "That is too long for a passcode, so it was not tried.",
+                advice="Type the passcode of your smartcard. No try was used.",
+            )
         if not isinstance(length, int) or not 0 < length <= MAX_PIN:
             raise PersonStopped("No passcode was typed.")
         octets = bytearray(length)
@@ -160,11 +166,11 @@ def serve_channel(sock: socket.socket, prompter: Prompter) -> dict[str, Any] | N
     """
     result: dict[str, Any] | None = None
     while (request := _read_line(sock)) is not None:
-        if request.get("say") == "result":
-            result = request["result"]
-            continue
         try:
-            _serve_one(sock, prompter, request)
+            if request.get("say") == "result":
+                result = dict(request["result"])
+            else:
+                _serve_one(sock, prompter, request)
         except (KeyError, TypeError, ValueError) as error:
             raise AgentError("The renewal said something that this program does not understand.") from error
         except BrokenPipeError:
@@ -207,11 +213,20 @@ def _answer(sock: socket.socket, prompter: Prompter, request: dict[str, Any], me
 
 
 def _message(fields: dict[str, Any]) -> Message:
-    return Message(**{**fields, "actions": tuple(fields.get("actions", ()))})
+    texts = dict(fields)
+    actions = tuple(texts.pop("actions", ()))
+    return Message(**_only_texts(texts), actions=tuple(_only_texts(dict(enumerate(actions))).values()))
 
 
 def _card(fields: dict[str, Any] | None) -> CardIdentity | None:
-    return CardIdentity(**fields) if fields else None
+    return CardIdentity(**_only_texts(fields)) if fields else None
+
+
+def _only_texts(fields: dict[Any, Any]) -> dict[Any, str]:
+    """As they are. Raises TypeError: what a prompter shows must be text."""
+    if not isinstance(fields, dict) or not all(isinstance(value, str) for value in fields.values()):
+        raise TypeError("something else than text")
+    return fields
 
 
 def _send(sock: socket.socket, answer: Mapping[str, Any]) -> None:
@@ -234,7 +249,7 @@ def _read_line(sock: socket.socket) -> dict[str, Any] | None:
             raise AgentError("The other program said more than can be understood.")
     try:
         document = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the second for arrays nested by the thousand
         raise AgentError("The other program said something that is not understood.") from error
     if not isinstance(document, dict):
         raise AgentError("The other program said something that is not understood.")

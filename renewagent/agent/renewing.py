@@ -17,6 +17,7 @@ from renewagent.errors import (
     CardRemoved,
     CardReset,
     DifferentCard,
+    JournalError,
     NoCard,
     PersonStopped,
     RaUnreachable,
@@ -96,6 +97,12 @@ class Renewing:
 
     def _after(self, error: RenewAgentError) -> None:
         """Note what `error` means; returns when the renewal can go on, raises it otherwise."""
+        try:
+            self._note(error)
+        except JournalError as unwritten:
+            raise self._with_the_card(unwritten) from error
+
+    def _note(self, error: RenewAgentError) -> None:
         renewal = self._job.renewal
         if renewal.over:
             raise error
@@ -141,6 +148,15 @@ class Renewing:
         else:
             return error
         return PersonStopped(message.body, advice=message.advice)
+
+    def _with_the_card(self, error: JournalError) -> JournalError:
+        """A record that cannot be written, and what that means for the card."""
+        renewal = self._job.renewal
+        if renewal.unsafe_to_leave:
+            return JournalError(f"{error.message} {words.pulled_unsafe(None).body}", advice=error.advice)
+        if not renewal.begun:
+            return JournalError(f"{error.message} Nothing was changed on the smartcard.", advice=error.advice)
+        return error
 
     def _show_progress(self, state: State) -> None:
         shown = _SHOWN.get(self._job.renewal.way or Way.D, ())

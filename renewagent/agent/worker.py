@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import logging
 import resource
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import Any, cast
 
 from renewagent.agent import words
 from renewagent.agent.campaigns import Accepted, campaigns_in_force
+from renewagent.agent.faults import note_fault
 from renewagent.agent.full_inspection import Inspector, error_document
 from renewagent.agent.job import Workplace
 from renewagent.agent.journal import Journal
@@ -34,8 +35,6 @@ from renewagent.errors import ConfigurationError, PersonStopped, RenewAgentError
 from renewagent.ra_transport import HttpRaTransport
 from renewagent.renewal import State
 
-log = logging.getLogger(__name__)
-
 PR_SET_DUMPABLE = 4  # prctl(2)
 
 
@@ -44,16 +43,17 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     undumpable()
     prompter = ChannelPrompter.from_fd(options.channel_fd)
+    state_folder: Path | None = None
     try:
         apart = bool(options.campaign or options.campaign_anchor)
         configuration = configuration_of(options)
+        state_folder = configuration.agent.state_dir
         with contact_named(configuration):
             document = renew(configuration, options.reader, prompter, apart=apart)
     except RenewAgentError as error:
         document = refusal(error)
     except Exception as error:
-        log.exception("renewal.failed")
-        document = refusal(RenewAgentError(f"Something went wrong in renewagent ({type(error).__name__})."))
+        document = refusal(note_fault(state_folder, error, utc_now()))
     prompter.result(document)
     prompter.close()
     return 0 if document["ok"] else 1

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import struct
 import threading
@@ -128,11 +129,22 @@ class _Line:
             link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
                 link.connect(self._path)
-            except OSError:
+                _require_own(link)
+            except (OSError, PcscUnavailable):
                 link.close()
                 raise
             self._link = link
         return self._link
+
+
+def _require_own(link: socket.socket) -> None:
+    """A passcode goes this way: to a process of the same user, by the kernel's word (SO_PEERCRED, unix(7)), or none."""
+    _, user, _ = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    if user != os.geteuid():
+        raise PcscUnavailable(
+            "The smartcard readers' service belongs to another user of this computer, so it is not used.",
+            advice="Ask your IT support to check card.readers in renewagent's configuration.",
+        )
 
 
 def _checked(answer: Frame) -> Frame:

@@ -3,6 +3,7 @@ that nobody goes on with, a key that is given up for the fault of another."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from cryptography import x509
 from renewagent.agent import renewing
 from renewagent.agent.full_inspection import Inspector
 from renewagent.agent.job import Job
+from renewagent.agent.journal import Journal
 from renewagent.agent.passcode import KeyRefused
 from renewagent.cmp import bodies, codec, private
 from renewagent.cmp.responder_words import Refusal
@@ -22,6 +24,7 @@ from renewagent.errors import (
     CardDataError,
     CardError,
     CardRefused,
+    JournalError,
     ManagementKeyRefused,
     PersonStopped,
     RaRefused,
@@ -131,7 +134,7 @@ def test_a_certificate_whose_writing_was_cut_short_is_written_again(
     card = workshop.card(profile=profile)
     desk = workstation(workshop.campaign())
     with pytest.raises(Killed, match="begun"):
-        desk.renew(card, cut=Cut(8))
+        desk.renew(card, cut=Cut(8 if profile == "plain" else 10))  # by way D, or by way B at the swap
     card.write_object(0x5FC10A, left)
     outcome = desk.renew(card)
     assert (outcome["receipt"], outcome["signed_in"]) == (True, True)
@@ -750,3 +753,46 @@ def test_a_receipt_that_is_refused_is_delivered_later_and_is_no_success(
     outcome = desk.renew(card)
     assert (outcome["receipt"], outcome["signed_in"]) == (True, True)
     assert_renewed(workshop, card, old)
+
+
+# -- the record --------------------------------------------------------------------------------------------------------
+
+
+class FullDisk(Cut):
+    """From the `at`th event on nothing can be written."""
+
+    def journal(self, journal: Journal) -> Any:
+        whole, seen = journal.append, itertools.count()
+
+        def append(*event: Any) -> int:
+            if next(seen) >= self.at:
+                raise JournalError("The disk is full.")
+            return whole(*event)
+
+        return _With(journal, append)
+
+
+class _With:
+    def __init__(self, journal: Journal, append: Callable[..., int]) -> None:
+        self._journal = journal
+        self.append = append
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._journal, name)
+
+
+@pytest.mark.parametrize("at", range(len(WAY_D)))
+def test_a_record_that_cannot_be_written_is_told_with_what_it_means_for_the_card(
+    workshop: Workshop, workstation: Workstations, at: int
+) -> None:
+    card, campaign = workshop.card(), workshop.campaign()
+    before, desk = certificate(card), workstation(campaign, name="here")
+    key = card.public_key(SIGNING)
+    with pytest.raises(JournalError, match="The disk is full") as told:
+        desk.renew(card, cut=FullDisk(at))
+    unchanged = (certificate(card), card.public_key(SIGNING)) == (before, key)
+    assert ("Nothing was changed" in told.value.message) == unchanged
+    assert ("cannot sign" in told.value.message) == (WAY_D.index("generated") <= at <= WAY_D.index("receipted"))
+    assert "Nothing" not in told.value.advice
+    assert workstation(campaign, name="here").renew(card).get("state") in ("done", None)
+    assert_renewed(workshop, card, before)

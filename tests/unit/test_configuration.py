@@ -12,6 +12,7 @@ import pytest
 from renewagent.configuration import (
     Configuration,
     Overrides,
+    RaSettings,
     load,
     merged,
     parse_configuration,
@@ -121,6 +122,18 @@ def test_the_users_file_lies_in_the_users_folder() -> None:
 )
 def test_people_sign_in_at_the_ras_origin_unless_told_otherwise(url: str, expected: str) -> None:
     assert merged(Configuration(), Overrides(ra=url)).sign_in_url() == expected
+
+
+@pytest.mark.parametrize(
+    "address", ["http://login.example/start", "http://10.0.0.1/sign-in", "http://127.0.0.1.example"]
+)
+def test_nobody_signs_in_where_others_can_listen(address: str) -> None:
+    with pytest.raises(ConfigurationError, match="does not begin with https://"):
+        Configuration(ra=RaSettings(sign_in_url=address)).sign_in_url()
+    with pytest.raises(ConfigurationError, match="does not begin with https://"):
+        merged(Configuration(), Overrides(ra=address)).sign_in_url()
+    safe = Configuration(ra=RaSettings(url=address, sign_in_url="https://login.example"))
+    assert safe.sign_in_url() == "https://login.example"
 
 
 def test_the_command_line_comes_first(written: Path, tmp_path: Path) -> None:

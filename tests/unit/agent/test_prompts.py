@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from renewagent.agent import words
-from renewagent.agent.prompts import CardAct, ChannelPrompter, serve_channel
+from renewagent.agent.prompts import MAX_PIN, CardAct, ChannelPrompter, serve_channel
 from renewagent.agent.words import Message
-from renewagent.errors import AgentError, PersonStopped
+from renewagent.errors import AgentError, ImpossiblePin, PersonStopped
 from renewagent.model import CardIdentity
 from renewagent.pin import Pin
 
@@ -100,6 +100,16 @@ def test_a_passcode_crosses(talk: Talk) -> None:
     with talk(person).ask_pin(CARD, 3, words.pin_wanted(CARD, 3)) as pin:
         assert pin.reveal() == b'1"2\n3'
     assert person.said == [(CARD, 3, words.pin_wanted(CARD, 3))]
+
+
+@pytest.mark.parametrize("length", [MAX_PIN + 1, 5000])
+def test_what_is_too_long_for_a_passcode_is_asked_for_again(talk: Talk, length: int) -> None:
+    person = Recorder(pin="1" * length)
+    prompter = talk(person)
+    with pytest.raises(ImpossiblePin):
+        prompter.ask_pin(CARD, 3, words.pin_wanted(CARD, 3))
+    assert prompter.confirm(HELLO) is True  # its octets are not taken for the next answer
+    assert not prompter.stopped()
 
 
 def test_a_passcode_is_never_inside_json() -> None:
