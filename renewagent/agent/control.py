@@ -107,15 +107,19 @@ def ask_agent(folder: Path, request: Document, descriptor: int | None = None) ->
             line, _ = _read(link, MAX_LINE * 16)
         except OSError as error:
             raise _not_running() from error
-    answer = json.loads(line) if line.endswith(b"\n") else None
-    if not isinstance(answer, dict):
+    answer = _document(line)
+    if answer is None:
         raise AgentError("The agent did not answer as expected.")
     if not answer.get("ok"):
-        said = answer.get("error", {})
-        failed = AgentError(said.get("message", "The agent could not do that."), advice=said.get("advice"))
-        failed.code = said.get("code", failed.code)
-        raise failed
+        raise _refused(answer.get("error"))
     return answer
+
+
+def _refused(said: object) -> AgentError:
+    told = {k: v for k, v in said.items() if isinstance(v, str)} if isinstance(said, dict) else {}
+    failed = AgentError(told.get("message", "The agent could not do that."), advice=told.get("advice"))
+    failed.code = told.get("code", failed.code)
+    return failed
 
 
 def _not_running() -> AgentError:
@@ -170,16 +174,22 @@ def _request(link: socket.socket) -> Iterator[tuple[dict[str, Any], int | None]]
     """One request, with at most one descriptor, closed at the end whatever happens."""
     line, descriptors = _read(link, MAX_REQUEST)
     try:
-        try:
-            request = json.loads(line) if line.endswith(b"\n") else None
-        except ValueError:
-            request = None
-        if not isinstance(request, dict) or len(descriptors) > 1:
+        request = _document(line)
+        if request is None or len(descriptors) > 1:
             raise AgentError("The agent did not understand what it was asked.")
         yield request, descriptors[0] if descriptors else None
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def _document(line: bytes) -> dict[str, Any] | None:
+    """The JSON object in a whole line, None for anything else."""
+    try:
+        document = json.loads(line) if line.endswith(b"\n") else None
+    except (ValueError, RecursionError):  # the second for arrays nested by the thousand
+        return None
+    return document if isinstance(document, dict) else None
 
 
 def _read(link: socket.socket, limit: int) -> tuple[bytes, list[int]]:
