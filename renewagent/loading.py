@@ -14,6 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 UNREADABLE = (
     ValueError,
+    TypeError,  # a name with a BIT STRING in it, say
     UnsupportedAlgorithm,
     x509.InvalidVersion,
     x509.DuplicateExtension,
