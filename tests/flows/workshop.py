@@ -203,6 +203,7 @@ class Workstation:
     """The kinds of the events that this workstation journalled, in order."""
 
     def __post_init__(self) -> None:
+        self._leaving: threading.Thread | None = None
         self.readers = VirtualReaders([READER, OTHER_READER], on_exchange=self.tape, patience=self.patience)
         self.transport = self.transport or HttpRaTransport(self.workshop.ra.url, timeout=5)
         self.desk = RaDesk(self.transport, self.workshop.anchors, f"{self.workshop.ra.origin}/sign-in", utc_now)
@@ -219,6 +220,7 @@ class Workstation:
 
     def put_in(self, card: VirtualCard, reader: str = READER) -> None:
         """Insert a card, unless it is in there already."""
+        self.settle()  # a card is all the way out before one goes in
         if not self.readers.states()[reader].present:
             self.readers.insert(reader, card)
 
@@ -229,9 +231,15 @@ class Workstation:
 
     def lose_contact(self) -> None:
         """Pull the card while it is at work: to be followed by an exception from its hook."""
-        threading.Thread(target=self.take_out).start()
+        self._leaving = threading.Thread(target=self.take_out)
+        self._leaving.start()
         while self.readers.states()[READER].present:
             time.sleep(0.001)
+
+    def settle(self) -> None:
+        """Wait until a card that was pulled at work is out."""
+        if self._leaving is not None:
+            self._leaving.join()
 
     def open_card(self, connection: CardConnection) -> PivDriver:
         """What `renewagent.agent.workstation.card_opener` gives."""
