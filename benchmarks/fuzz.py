@@ -30,9 +30,7 @@ sys.path.insert(0, str(ROOT))
 SECONDS = 10
 MEGABYTES = 2048
 INSTRUMENTED = ["renewagent", "renewagent_drivers"]
-MISSING = (
-    "atheris is not installed here: pip install 'renewagent[fuzz]' (it has wheels for Linux, Python 3.11 to 3.13)."
-)
+MISSING = "atheris is not installed here: .venv/bin/python -m pip install --require-hashes -r benchmarks/fuzz.lock"
 
 
 def main() -> int:

@@ -171,7 +171,7 @@ def serve_channel(sock: socket.socket, prompter: Prompter) -> dict[str, Any] | N
                 result = dict(request["result"])
             else:
                 _serve_one(sock, prompter, request)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise AgentError("The renewal said something that this program does not understand.") from error
         except BrokenPipeError:
             break

@@ -11,22 +11,18 @@ import contextlib
 import itertools
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import pytest
 from cryptography import x509
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from renewagent.errors import CardRemoved, RenewAgentError
-from renewagent_fixtures.mock_ra.rows import CertificateRow, TransactionRow
 from renewagent_fixtures.person import ScriptedPerson
 from renewagent_fixtures.virtual_card import Moment, VirtualCard
 from tests.flows.workshop import (
     PIN,
-    READER,
     SIGNING,
     Cut,
     Killed,
@@ -35,7 +31,6 @@ from tests.flows.workshop import (
     Workstations,
     assert_renewed,
     certificate,
-    identity,
     sha256,
     signs,
 )

@@ -192,14 +192,17 @@ def change_json_lines(octets: bytes, dice: Random) -> bytes:
     lines = octets.split(b"\n")
     at = dice.randrange(len(lines))
     try:
-        document = {"": json.loads(lines[at])}
-    except (ValueError, RecursionError):
+        lines[at] = _changed_document(lines[at], dice)
+    except (ValueError, RecursionError):  # no JSON, or nested by the thousand
         return octets
+    return b"\n".join(lines)
+
+
+def _changed_document(line: bytes, dice: Random) -> bytes:
+    document = {"": json.loads(line)}
     for _ in range(dice.choice((1, 1, 2, 3))):
         _change_value(document, dice)
-    if "" in document:
-        lines[at] = json.dumps(document[""], ensure_ascii=dice.random() < 0.5).encode("utf-8", "surrogatepass")
-    return b"\n".join(lines)
+    return json.dumps(document[""], ensure_ascii=dice.random() < 0.5).encode("utf-8", "surrogatepass")
 
 
 def change_json(octets: bytes, dice: Random) -> bytes:

@@ -86,7 +86,7 @@ def test_a_fault_of_ours_is_an_answer_too(server: ControlServer, folder: Path) -
     assert ask_agent(folder, {"ask": "echo", "text": "still there"})["ok"]
 
 
-@pytest.mark.parametrize("line", [b"nonsense\n", b"[1]\n", b"{}\n", b"\n", b'{"ask"'])
+@pytest.mark.parametrize("line", [b"nonsense\n", b"[1]\n", b"{}\n", b"\n", b'{"ask"', b"[" * 3000 + b"\n"])
 def test_nonsense_is_answered(server: ControlServer, folder: Path, line: bytes) -> None:
     reply = raw(folder, line)
     assert json.loads(reply)["ok"] is False
@@ -135,6 +135,37 @@ def test_no_agent(tmp_path: Path) -> None:
         ask_agent(tmp_path / "nowhere", {"ask": "status"})
     with pytest.raises(AgentError, match="not running"):
         ask_agent(tmp_path, {"ask": "status"})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"nonsense\n",
+        b"[1]\n",
+        b'{"ok": tr}\n',
+        b"[" * 3000 + b"\n",
+        b'{"error": 1}\n',
+        b'{"error": {"message": 1}}\n',
+    ],
+)
+def test_an_agent_that_answers_nonsense(tmp_path: Path, said: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / SOCKET_NAME))
+        listener.listen()
+
+        def serve() -> None:
+            link, _ = listener.accept()
+            with link:
+                link.recv(4096)
+                link.sendall(said)
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        with pytest.raises(AgentError) as told:
+            ask_agent(tmp_path, {"ask": "status"})
+        serving.join(5)
+    assert told.value.message in ("The agent did not answer as expected.", "The agent could not do that.")
 
 
 def test_a_socket_left_by_a_dead_agent_is_replaced(tmp_path: Path) -> None:

@@ -206,7 +206,20 @@ def test_the_result_is_handed_over() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [b"not json\n", b"[]\n", b'{"say": "dance", "message": {}}\n', b'{"say": "tell"}\n', b"{" + b" " * 70000 + b"}\n"],
+    [
+        b"not json\n",
+        b"[]\n",
+        b'{"say": "dance", "message": {}}\n',
+        b'{"say": "tell"}\n',
+        b"{" + b" " * 70000 + b"}\n",
+        b"[" * 3000 + b"\n",
+        b'{"say": "result"}\n',
+        b'{"say": "result", "result": 1}\n',
+        b'{"say": "tell", "message": ["a"]}\n',
+        b'{"say": "tell", "message": {"kind": "a", "title": 1, "body": "b"}}\n',
+        b'{"say": "tell", "message": {"kind": "a", "title": "b", "body": "c", "actions": [1]}}\n',
+        b'{"say": "pin", "card": {"scheme": 1, "value": 2}, "message": {"kind": "a", "title": "b", "body": "c"}}\n',
+    ],
 )
 def test_nonsense_is_refused(line: bytes) -> None:
     child, terminal = socket.socketpair()
