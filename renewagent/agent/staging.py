@@ -92,6 +92,7 @@ def swap(job: Job, record: Record) -> Event:
         if in_place != new_key:
             mover.move(staging, job.slot)
         session.store(job.slot, certificate)
+        session.store(staging, None)  # what is read in two places is taken for two credentials
 
     job.passcode.administering(job.card, work)
     if job.card.certificate(job.slot) != certificate or _key(job, job.slot) != new_key:
