@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from renewagent.campaign.pem import read_signer
 from renewagent.cli import main
-from renewagent.cms import open_signed
+from renewagent.cms import open_signed, sign
 from tests.unit.campaign.authority import AUTHORITY, PRESCRIBER, Holder, root
 from tests.unit.campaign.documents import octets
 
@@ -92,18 +93,23 @@ def test_json_is_one_document_each(desk: Desk, capsys: pytest.CaptureFixture[str
 def test_a_campaign_that_is_over_is_still_correctly_signed(
     desk: Desk, capsys: pytest.CaptureFixture[str], changes: dict[str, object], words: str
 ) -> None:
-    desk.plain.write_bytes(octets(**{"expires": LATER, **changes}))
-    assert (desk.sign(), desk.verify("--json")) == (0, 0)
+    signer = read_signer(desk.key)
+    document = octets(**{"expires": LATER, **changes})
+    desk.out.write_bytes(sign(document, signer.certificate, signer.key, signer.chain))
+    assert desk.verify("--json") == 0
     said = capsys.readouterr()
     assert words in said.err
     assert json.loads(said.out)["in_force"] is False
 
 
 def test_what_is_signed_may_be_read_by_all_and_replaces_the_old_at_once(desk: Desk) -> None:
-    desk.out.write_bytes(b"old")
+    assert desk.sign() == 0
+    old = desk.out.read_bytes()
+    desk.plain.write_bytes(octets(expires=LATER, version=4))
     with desk.out.open("rb") as held:
         assert desk.sign() == 0
-        assert held.read() == b"old"  # a reader in the middle of the old one sees all of it
+        assert held.read() == old  # a reader in the middle of the old one sees all of it
+    assert desk.out.read_bytes() != old
     assert stat.S_IMODE(desk.out.stat().st_mode) == 0o644
     assert sorted(path.name for path in desk.folder.iterdir()) == ["anchor.pem", "eps.cms", "eps.json", "ra.pem"]
 
@@ -112,12 +118,14 @@ def test_wrong_documents_and_signers_are_refused_with_status_1(desk: Desk, capsy
     desk.plain.write_bytes(b'{"id": "a"}')
     assert desk.sign("--json") == 1
     said = capsys.readouterr()
-    assert "This is not a valid campaign: version is missing." in said.err
+    assert f"version is missing.\nCorrect {desk.plain} and sign it again.\n" in said.err
     assert json.loads(said.out)["ok"] is False
     desk.plain.write_bytes(DOCUMENT)
     desk.middle.issue("Dr Ada Example", PRESCRIBER).written(desk.key)
     assert desk.sign() == 1
-    assert "is not one for signing campaigns" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "is not one for signing campaigns" in said.err
+    assert f"Give --key a file with the key and certificate of a campaign signer; {desk.key} is not one." in said.err
     assert not desk.out.exists()
 
 
@@ -133,6 +141,7 @@ def test_what_agents_would_refuse_verify_refuses_with_status_1(desk: Desk, capsy
     assert desk.verify() == 1
     assert "This campaign is not correctly signed" in capsys.readouterr().err
     desk.anchor.write_bytes(root().certificate.public_bytes(Encoding.PEM))
+    desk.out.unlink()
     assert desk.sign() == 0
     assert desk.verify() == 1
     assert "does not lead to the anchor" in capsys.readouterr().err
@@ -159,3 +168,94 @@ def test_no_umask_makes_a_half_private_campaign(desk: Desk) -> None:
     finally:
         os.umask(before)
     assert stat.S_IMODE(desk.out.stat().st_mode) == 0o644
+
+
+def test_a_source_is_never_replaced_by_its_signed_form(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    link, twin = desk.folder / "link", desk.folder / "twin"
+    link.symlink_to(desk.plain)
+    twin.hardlink_to(desk.plain)
+    for out in (desk.plain, link, twin, desk.folder / "." / "eps.json"):
+        desk.out = out
+        assert desk.sign() == 2
+        assert "--out names the campaign itself" in capsys.readouterr().err
+        assert desk.plain.read_bytes() == DOCUMENT
+
+
+def test_nothing_but_a_signed_campaign_is_replaced(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    signer = read_signer(desk.key)
+    other = sign(b"a receipt, say", signer.certificate, signer.key, signer.chain)
+    for held in (b"precious", b"", DOCUMENT, other):
+        desk.out.write_bytes(held)
+        assert desk.sign("--json") == 2
+        said = capsys.readouterr()
+        assert f"The file {desk.out} exists and is not a signed campaign: it is not replaced." in said.err
+        assert json.loads(said.out)["error"]["code"] == "RA-CONFIGURATION"
+        assert desk.out.read_bytes() == held
+    desk.out = desk.key
+    assert desk.sign() == 2
+    assert b"PRIVATE KEY" in desk.key.read_bytes()
+    desk.out = desk.folder
+    assert desk.sign() == 2
+
+
+def test_an_expired_campaign_is_not_signed(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    desk.plain.write_bytes(octets())
+    assert desk.sign() == 1
+    said = capsys.readouterr().err
+    assert "This campaign expired on 1 January 2021 at 00:00 UTC: it would affect no certificate any more." in said
+    assert f"Correct {desk.plain} and sign it again." in said
+    assert not desk.out.exists()
+
+
+def test_both_tell_what_the_campaign_hits(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    for act in (desk.sign, desk.verify):
+        assert act() == 0
+        said = capsys.readouterr().err
+        for words in (
+            'Rule "autumn batch" hits certificates of which all of this is true:',
+            "issued on or after 28 September 2020 at 00:00 UTC",
+            "issued before 1 October 2020 at 12:00 UTC",
+            "issued by CN=NHS Signing G2,O=nhs,C=GB",
+            "serial number (hexadecimal) 1a2b, 2000 to 2fff, 0, -ff to -1",
+            "key usage contentCommitment",
+            "a key of fewer than 2048 bits",
+            "Remedy: the smartcard is renewed at the workstation (the signing certificate alone), with a new key, by 4",
+            "It is in force until ",
+        ):
+            assert words in said
+
+
+@pytest.mark.parametrize("rule", [{}, {"key_usage": "any"}, {"key_usage": "digitalSignature"}, {"serials": []}])
+def test_a_rule_that_hits_everything_needs_a_word(
+    desk: Desk, capsys: pytest.CaptureFixture[str], rule: dict[str, object]
+) -> None:
+    desk.plain.write_bytes(octets(expires=LATER, rules=[{"name": "oops", **rule}]))
+    assert desk.sign() == 1
+    said = capsys.readouterr().err
+    if rule == {"serials": []}:
+        assert "Correct" in said
+        return
+    assert 'The rule "oops" hits every certificate' in said
+    assert "add --allow-all" in said
+    assert not desk.out.exists()
+    assert desk.sign("--allow-all") == 0
+    assert 'Rule "oops" hits EVERY certificate' in capsys.readouterr().err
+    assert desk.verify() == 0
+
+
+@pytest.mark.parametrize(
+    "criterion",
+    [
+        {"issued_from": "2020-09-28T00:00:00Z"},
+        {"issued_to": "2020-09-28T00:00:00Z"},
+        {"issuer": "CN=A"},
+        {"serials": ["1"]},
+        {"signature_algorithms": ["sha1WithRSAEncryption"]},
+        {"key_algorithms": ["rsa"]},
+        {"key_bits_below": 2048},
+        {"card_models": ["piv"]},
+    ],
+)
+def test_one_criterion_is_enough(desk: Desk, criterion: dict[str, object]) -> None:
+    desk.plain.write_bytes(octets(expires=LATER, rules=[{"name": "one", **criterion}]))
+    assert desk.sign() == 0
