@@ -8,6 +8,11 @@ from pathlib import Path
 
 from renewagent.cli.answer import emit
 
+_KEEP = (
+    "leave certificates, receipts, RA root and CRL in DIR; it also holds the mock RA's private keys and the cards with "
+    "theirs"
+)
+
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `demo`."""
@@ -18,8 +23,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "agent finds and renews them, and the person signs in again.",
     )
     parser.add_argument("--pcsc", action="store_true", help="through a private pcscd with a virtual reader")
-    parser.add_argument("--yes", action="store_true", help="ask nothing; implied by --json and without a terminal")
-    parser.add_argument("--keep", metavar="DIR", type=Path, help="leave certificates, receipts, RA root and CRL in DIR")
+    parser.add_argument(
+        "--yes", action="store_true", help="ask nothing; implied by --json and without a terminal at both ends"
+    )
+    parser.add_argument("--keep", metavar="DIR", type=Path, help=_KEEP)
     parser.set_defaults(run=_demo)
 
 

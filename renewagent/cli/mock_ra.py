@@ -14,7 +14,8 @@ def register(subparsers: argparse._SubParsersAction[Any]) -> None:
     serve = commands.add_parser(
         "serve",
         help="serve until SIGTERM or SIGINT",
-        description="Serve CMP and the addresses beside it. Prints one JSON line once it serves.",
+        description="Serve CMP and the addresses beside it. Prints one JSON line once it serves, with "
+        "or without --json.",
     )
     serve.add_argument(
         "--data", type=Path, required=True, metavar="DIR", help="where it keeps everything; made if missing"

@@ -52,7 +52,8 @@ def _register_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser
     parser = commands.add_parser(
         "serve",
         help="put a virtual card into a reader of vpcd",
-        description="Connects to vpcd on 127.0.0.1, and takes the card out on SIGTERM or SIGINT.",
+        description="Connects to vpcd on 127.0.0.1, and takes the card out on SIGTERM or SIGINT. Prints one JSON line "
+        "once the card is in, with or without --json.",
     )
     parser.add_argument("file", metavar="FILE", type=Path, help="the card")
     parser.add_argument("--port", metavar="N", type=_port, required=True, help="where vpcd listens")

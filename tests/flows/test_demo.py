@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -11,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from renewagent.agent.words import Message
+from renewagent.cli import main
+from renewagent_fixtures.demo.person import visitor
 from tests.programs import require
 
 AFFECTED = {"new-key": "D", "same-key": "A", "misfit": "D"}
@@ -114,9 +118,31 @@ def test_a_visitor_is_told_the_story() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout == ""
-    assert "All is well." in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.stderr == ""  # so that `renewagent demo | less` shows everything
+    assert done.stdout.startswith("renewagent: from a badly issued smartcard")
+    assert done.stdout.endswith("All is well.\n")
+
+
+def test_a_visitor_at_a_terminal_is_asked_there_and_nobody_else_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    out = Terminal()
+    person = visitor(False, out)
+    assert person is not None
+    person.tell(Message("demo", "Good morning", ""))
+    assert "Good morning" in out.getvalue()
+    assert visitor(False, io.StringIO()) is None
+    assert visitor(True, out) is None
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    assert visitor(False, out) is None
+
+
+def test_help_says_that_private_keys_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--help"]) == 0
+    assert "private keys" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:

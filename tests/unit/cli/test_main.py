@@ -105,6 +105,35 @@ def test_wrong_usage_is_status_2(command: Command, words: list[str], capsys: pyt
     assert "--help" in said.err
 
 
+@pytest.mark.parametrize(
+    ("words", "program"),
+    [
+        (["trial", "--numb", "1"], "renewagent trial"),
+        (["trial", "--number", "x"], "renewagent trial"),
+        (["trial", "deep", "--nonsense"], "renewagent trial deep"),
+        (["trial", "shallow"], "renewagent trial"),
+        (["--nonsense", "trial"], "renewagent"),
+        (["nonsense"], "renewagent"),
+    ],
+)
+def test_wrong_usage_shows_how_to_use_that_very_command(
+    command: Command, words: list[str], program: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command(lambda arguments: 0)
+    assert cli.main(words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"usage: {program} [-h]")
+    assert f'See "{program} --help".' in said
+
+
+def test_nothing_at_all_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert said.out.startswith("usage: renewagent ")
+    assert " inspect " in said.out and "check the smartcard that is in the reader" in said.out
+
+
 def test_ctrl_c_is_one_sentence(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     command(raising(KeyboardInterrupt()))
     assert cli.main(["trial", "--json"]) == 1
