@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from renewagent.card.apdu import CommandApdu, ResponseApdu, StatusWord, Transmit, exchange
+from renewagent.card.apdu import MOST_ANSWERS, CommandApdu, ResponseApdu, StatusWord, Transmit, exchange
 from renewagent.card.head import KeyKind
 from renewagent.errors import CardDataError, CardRefused, UnsupportedCard
 from renewagent.model import Slot
@@ -81,7 +81,7 @@ class PivApplet:
         response = self._once(CommandApdu(INS_GET_DATA, 0x3F, 0xFF, tlv(0x5C, name.to_bytes(3, "big")), _ANY_LE))
         if response.sw in _ABSENT:
             return
-        data = b""
+        data, answers = b"", 1
         while True:
             if not response.ok and not response.more:
                 raise CardRefused(f"The smartcard does not give out its data ({response.sw:04X}).", response.sw)
@@ -90,7 +90,8 @@ class PivApplet:
             if not response.more:
                 return
             response = self._once(CommandApdu(INS_GET_RESPONSE, 0, 0, le=response.more))
-            if len(data) > _OBJECT_LIMIT or not response.data:
+            answers += 1
+            if len(data) > _OBJECT_LIMIT or answers > MOST_ANSWERS or not response.data:
                 raise CardDataError("The smartcard's answer does not end.")
 
     def data_object(self, name: int) -> bytes | None:

@@ -16,6 +16,8 @@ SECRET_INS = frozenset({0x20, 0x24, 0x2C, 0x87, 0xFE, 0xFF})
 MAX_SHORT = 255
 INS_GET_RESPONSE = 0xC0
 CLA_CHAIN = 0x10
+MOST_ANSWERS = 1024
+"""To one command: a card that gives an octet at a time would else hold its transaction for many minutes."""
 
 
 class StatusWord(IntEnum):
@@ -103,18 +105,20 @@ Transmit = Callable[[bytes], bytes]
 def exchange(transmit: Transmit, command: CommandApdu, *, limit: int = 65536) -> ResponseApdu:
     """Send `command`, by command chaining when its data exceeds a short APDU, and collect 61xx / 6Cxx answers.
 
-    `limit` bounds what is collected, so that a card that never stops cannot fill the memory; raises ValueError then.
+    `limit` and `MOST_ANSWERS` bound what is collected, so that a card that never stops fills neither the memory nor
+    the day; raises ValueError then.
     """
     response = ResponseApdu(b"", StatusWord.OK)
     for part in _chain(command):
         response = _send(transmit, part)
         if not response.ok and not response.more:
             return response
-    data = response.data
+    data, answers = response.data, 1
     while response.more:
+        answers += 1
         response = _send(transmit, CommandApdu(INS_GET_RESPONSE, 0, 0, le=response.more, cla=command.cla & 0x03))
         data += response.data
-        if len(data) > limit or (response.more and not response.data):
+        if len(data) > limit or answers > MOST_ANSWERS or (response.more and not response.data):
             raise ValueError("the card's answer does not end")
     return ResponseApdu(data, response.sw)
 

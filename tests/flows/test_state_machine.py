@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from renewagent.errors import CardRemoved, RenewAgentError
+from renewagent_fixtures.mock_ra.rows import AuditRow
 from renewagent_fixtures.person import ScriptedPerson
 from renewagent_fixtures.virtual_card import Moment, VirtualCard
 from tests.flows.workshop import (
@@ -37,6 +38,7 @@ from tests.flows.workshop import (
 
 ALIVE = frozenset({"valid", "unconfirmed", "updated"})
 STANDING = frozenset({"open", "armed", "issued", "confirmed"})
+LOGGED = ("receipt.accepted", "certificate.revoked")
 MOODS: tuple[dict[str, Any], ...] = (
     {},
     {},
@@ -196,6 +198,13 @@ class Renewals(RuleBasedStateMachine):
             for file in desk.folder.rglob("*"):
                 assert not file.is_file() or PIN.encode() not in file.read_bytes(), file.name
 
+    def _in_order(self, old: bytes) -> None:
+        """(iii) once more, by the RA's log: between the receipt and the revocation there may be no time to look."""
+        self.workshop.ra.office.flush()
+        events = [(row.event, row.details) for row in self.workshop.ra.office.store.find(AuditRow)]
+        told = [event for event, details in events if sha256(old) in details and event in LOGGED]
+        assert told == (list(LOGGED) if self.workshop.row(old).state == "revoked" else []), told
+
     def teardown(self) -> None:
         """Nothing is lost: each card is finished where nobody has seen it."""
         try:
@@ -218,6 +227,8 @@ class Renewals(RuleBasedStateMachine):
         finally:
             desk.transport.close()
         self.no_try_is_lost()
+        with self.workshop.ra.office.lock:
+            self._in_order(old)
         assert signs(card)
         if self.receipts_wanted:
             assert_renewed(self.workshop, card, old)

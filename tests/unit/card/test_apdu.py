@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from renewagent.card.apdu import SECRET_INS, CommandApdu, ResponseApdu, StatusWord, exchange
+from renewagent.card.apdu import MOST_ANSWERS, SECRET_INS, CommandApdu, ResponseApdu, StatusWord, exchange
+from renewagent.errors import CardDataError
+from renewagent_drivers.piv_applet import PivApplet
 
 
 @pytest.mark.parametrize(
@@ -116,3 +118,27 @@ def test_a_refused_piece_ends_the_chain() -> None:
 def test_a_card_that_never_stops_is_stopped(endless: bytes) -> None:
     with pytest.raises(ValueError, match="does not end"):
         exchange(lambda _: endless, CommandApdu(0xCB, 0x3F, 0xFF, le=256), limit=5000)
+
+
+def test_a_card_that_gives_an_octet_at_a_time_is_stopped_soon() -> None:
+    asked: list[bytes] = []
+
+    def drip(command: bytes) -> bytes:
+        asked.append(command)
+        return b"x\x61\x00"
+
+    with pytest.raises(ValueError, match="does not end"):
+        exchange(drip, CommandApdu(0xCB, 0x3F, 0xFF, le=256))
+    assert len(asked) == MOST_ANSWERS + 1
+
+
+def test_a_card_whose_object_drips_is_stopped_soon() -> None:
+    asked: list[bytes] = []
+
+    def drip(command: bytes) -> bytes:
+        asked.append(command)
+        return b"\x53\x61\x00"
+
+    with pytest.raises(CardDataError, match="does not end"):
+        PivApplet(drip).data_object(0x5FC10A)
+    assert len(asked) == MOST_ANSWERS + 1
