@@ -5,7 +5,6 @@ agent's child, `python -m renewagent.agent.campaigns ...`, which prints what wen
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from renewagent.agent.children import hand_over
 from renewagent.agent.options import add_configuration_options, configuration_of
 from renewagent.campaign.fetch import fetch_campaigns
 from renewagent.campaign.pem import read_certificates
@@ -84,7 +84,7 @@ def main(words: list[str]) -> int:
         problem = " ".join(problem.message for problem in found.problems) or None
     except RenewAgentError as error:
         problem = error.message
-    sys.stdout.write(json.dumps({"ok": True, "problem": problem}))
+    hand_over({"ok": True, "problem": problem})
     return 0
 
 

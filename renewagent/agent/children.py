@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from renewagent.errors import AgentError
@@ -34,6 +35,15 @@ def ask_child(module: str, options: Sequence[str], limit: float = CHILD_LIMIT) -
         said = document["error"]
         raise AgentError(str(said.get("message", "")), advice=said.get("advice"))
     return document
+
+
+def hand_over(document: Mapping[str, Any]) -> None:
+    """In the child: what `ask_child` returns. An agent that has ended meanwhile wants no answer, and no complaint."""
+    try:
+        sys.stdout.write(json.dumps(document))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains as it ends
 
 
 def start_child(module: str, options: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:

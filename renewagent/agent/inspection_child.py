@@ -6,13 +6,13 @@ agent's child, `python -m renewagent.agent.inspection_child --reader NAME ...`, 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
+from renewagent.agent.children import hand_over
 from renewagent.agent.full_inspection import AskRa, Inspection, Inspector, error_document
 from renewagent.agent.options import add_configuration_options, configuration_of
 from renewagent.agent.ra_desk import RaDesk, utc_now
@@ -61,7 +61,7 @@ def main(words: list[str]) -> int:
         document = _inspect(configuration_of(arguments), arguments.reader)
     except RenewAgentError as error:
         document = {"ok": False, "error": error_document(error)}
-    sys.stdout.write(json.dumps(document))
+    hand_over(document)
     return 0
 
 

@@ -140,6 +140,14 @@ class Journal:
             with _transaction(self._connection):
                 pass
 
+    def check(self) -> None:
+        """Read all of it. Raises JournalDamaged where a page is torn, or an event makes no sense."""
+        with self._turn, journal_errors.told(self._path):
+            found = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if found != "ok":
+                raise _corrupt(str(found))
+        self.replay()
+
     def card_lock(self, identity: CardIdentity) -> AbstractContextManager[None]:
         """Hold the one renewal of this card on this workstation. Raises AgentError if another process has it."""
         return card_lock(self._path.parent, identity)
@@ -220,8 +228,15 @@ def _event(row: tuple[int, str, str, str, str, str]) -> JournalEvent:
     seq, at, renewal, card, name, fields = row
     try:
         return JournalEvent(seq, datetime.fromisoformat(at), renewal, card, name, json.loads(fields))
-    except ValueError as problem:
-        raise sqlite3.DatabaseError(f"event {seq} makes no sense") from problem
+    except (ValueError, TypeError) as problem:
+        raise _corrupt(f"event {seq} makes no sense") from problem
+
+
+def _corrupt(what: str) -> sqlite3.DatabaseError:
+    """Damage that SQLite itself lives with."""
+    problem = sqlite3.DatabaseError(what)
+    problem.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return problem
 
 
 def _time_text(now: datetime) -> str:

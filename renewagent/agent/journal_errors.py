@@ -16,8 +16,16 @@ CLOSE_OTHERS = "Close other programs that use renewagent, or wait a moment, then
 LET_WRITE = "Ask your IT support to let renewagent write in this folder."
 MOVE_ASIDE = "Ask your IT support to move this file away: the smartcard and the Registration Authority know the rest."
 
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FORBIDDEN = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+
+
+class JournalDamaged(JournalError):
+    """What lies there was our record once, and cannot be read any more. To be put aside, not deleted."""
+
+    code = "RA-JOURNAL-DAMAGED"
+    advice = MOVE_ASIDE
 
 
 @contextmanager
@@ -59,7 +67,8 @@ def _by_code(path: Path, problem: sqlite3.Error) -> JournalError:
         return _busy(path)
     if code == sqlite3.SQLITE_IOERR:
         return JournalError(f"The record of renewals, {path}, could not be read or written.", advice=FREE_SPACE)
-    return JournalError(f"The record of renewals, {path}, is damaged.", advice=MOVE_ASIDE)
+    kind = JournalDamaged if code in _DAMAGED else JournalError
+    return kind(f"The record of renewals, {path}, is damaged.", advice=MOVE_ASIDE)
 
 
 def _by_errno(path: Path, problem: OSError) -> JournalError:

@@ -18,6 +18,7 @@ from renewagent.agent.control import ask_agent, runtime_folder
 from renewagent.agent.options import configuration_of, contact_named, words_of
 from renewagent.agent.prompts import serve_channel
 from renewagent.agent.terminal import TerminalPrompter
+from renewagent.agent.undumpable import undumpable
 from renewagent.cli.answer import emit, say
 from renewagent.errors import AgentError, ConfigurationError, RenewAgentError
 
@@ -36,6 +37,7 @@ class ChildsError(RenewAgentError):
 
 def renew(arguments: argparse.Namespace) -> int:
     """Renew the card in the reader, or in each of the readers. Raises what kept it from beginning."""
+    undumpable()  # the passcode is typed here
     configuration = configuration_of(arguments)
     with contact_named(configuration):
         result = _result(arguments, runtime_folder(configuration.agent.state_dir))

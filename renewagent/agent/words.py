@@ -364,6 +364,12 @@ def stopping() -> Message:
     return Message("stopping", "Stopping", "The renewal stops as soon as that is safe for the smartcard.")
 
 
+def journal_put_aside(where: str) -> Message:
+    """Said once when our own record cannot be read any more."""
+    body = "The record of earlier renewals on this computer was damaged. The smartcard and the Registration Authority "
+    return Message("journal-put-aside", "Renewal goes on", f"{body}know the rest. It was kept as {where}.")
+
+
 def watching() -> Message:
     """Said at the terminal once the agent runs."""
     body = "You will be told here when one must be renewed. Leave this window open, or press Ctrl-C to stop."

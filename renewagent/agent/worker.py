@@ -8,8 +8,6 @@ the same user, writes no core, and says nothing on its standard output.
 from __future__ import annotations
 
 import argparse
-import ctypes
-import resource
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -21,12 +19,13 @@ from renewagent.agent.campaigns import Accepted, campaigns_in_force
 from renewagent.agent.faults import note_fault
 from renewagent.agent.full_inspection import Inspector, error_document
 from renewagent.agent.job import Workplace
-from renewagent.agent.journal import Journal
+from renewagent.agent.journal_aside import open_journal
 from renewagent.agent.options import add_configuration_options, configuration_of, contact_named
 from renewagent.agent.passcode import RenewableCard
 from renewagent.agent.prompts import ChannelPrompter, Prompter
 from renewagent.agent.ra_desk import RaDesk, utc_now
 from renewagent.agent.renew_card import renew_card
+from renewagent.agent.undumpable import undumpable
 from renewagent.agent.workstation import card_opener, filled_readers, open_readers
 from renewagent.campaign.pem import read_certificates
 from renewagent.card.interface import CardConnection, Readers
@@ -34,8 +33,6 @@ from renewagent.configuration import CONFIGURATION_FILE, Configuration
 from renewagent.errors import ConfigurationError, PersonStopped, RenewAgentError
 from renewagent.ra_transport import HttpRaTransport
 from renewagent.renewal import State
-
-PR_SET_DUMPABLE = 4  # prctl(2)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -77,7 +74,8 @@ def renew(
     # What was begun is finished even where no campaign can be had any more; anything else needs one.
     missing = in_force.problems[0] if in_force.problems and not campaigns else None
     readers = open_readers(configuration.card.readers)
-    with closing(readers), closing(Journal(configuration.agent.state_dir / "journal.db")) as journal:
+    record = configuration.agent.state_dir / "journal.db"
+    with closing(readers), closing(open_journal(record, prompter.tell, utc_now())) as journal:
         place = Workplace(
             readers=readers,
             open_card=cast("Callable[[CardConnection], RenewableCard]", card_opener(configuration.card)),
@@ -151,13 +149,6 @@ def open_desk(configuration: Configuration) -> RaDesk:
 def refusal(error: RenewAgentError) -> dict[str, Any]:
     """The result document of something that did not succeed."""
     return {"ok": False, "error": error_document(error), "usage": isinstance(error, ConfigurationError)}
-
-
-def undumpable() -> None:
-    """No core file, and no reading of our memory by other processes of this user (prctl(2), PR_SET_DUMPABLE)."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:

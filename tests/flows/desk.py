@@ -139,13 +139,14 @@ class Conversation:
         if theirs is not None:
             os.close(theirs)
 
-    def hear(self, text: str) -> None:
-        """Wait until `text` has been said, after what was waited for before."""
+    def hear(self, *texts: str) -> str:
+        """Wait until one of `texts` has been said, after what was waited for before; which one."""
         end = time.monotonic() + PATIENCE
-        while text not in self.heard[self._read_to :]:
-            assert time.monotonic() < end, f"{text!r} was not said, but:\n{self.heard}"
-            assert self._listen(0.1), f"{text!r} was not said before the end, but:\n{self.heard}"
-        self._read_to = self.heard.index(text, self._read_to) + len(text)
+        while not (said := [text for text in texts if text in self.heard[self._read_to :]]):
+            assert time.monotonic() < end, f"{texts} was not said, but:\n{self.heard}"
+            assert self._listen(0.1), f"{texts} was not said before the end, but:\n{self.heard}"
+        self._read_to = self.heard.index(said[0], self._read_to) + len(said[0])
+        return said[0]
 
     def type(self, line: str) -> None:
         """Type a line and Enter."""
