@@ -28,13 +28,13 @@ def moment(at: datetime) -> str:
 
 
 def inside(at: datetime, start: datetime | None, end: datetime | None) -> str:
-    """ "issued on 29 September 2026, within 28 September to 1 October 2026" """
-    return _issued(at, start, end, "within", "not before", "before")
+    """ "issued on 29 September 2026, between 28 September and 1 October 2026" """
+    return _issued(at, start, end, "", "not before", "before")
 
 
 def outside(at: datetime, start: datetime | None, end: datetime | None) -> str:
-    """ "issued on 3 November 2026, outside 28 September to 1 October 2026" """
-    return _issued(at, start, end, "outside", "before", "not before")
+    """ "issued on 3 November 2026, not between 28 September and 1 October 2026" """
+    return _issued(at, start, end, "not ", "before", "not before")
 
 
 def other_issuer(issuer: Name, wanted: Name) -> str:
@@ -78,13 +78,15 @@ def _listed(words: Sequence[str], joint: str) -> str:
     return f" {joint} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def _issued(at: datetime, start: datetime | None, end: datetime | None, window: str, after: str, until: str) -> str:
+def _issued(at: datetime, start: datetime | None, end: datetime | None, negation: str, after: str, until: str) -> str:
     """Whole days where these tell the story, else the times as well (a window that ends at noon, met on that day)."""
     exact = any(_splits_the_day_of(at, edge) for edge in (start, end))
     show = moment if exact else day
     if start is not None and end is not None:
         last = end if exact or not _is_midnight(end) else end - timedelta(days=1)
-        return f"issued on {show(at)}, {window} {_span(show(start), show(last))}"
+        span = _span(show(start), show(last))
+        same = not negation and span == f"on {show(at)}"
+        return f"issued on {show(at)}" if same else f"issued on {show(at)}, {negation}{span}"
     if start is not None:
         return f"issued on {show(at)}, {after} {show(start)}"
     if end is not None:
@@ -102,8 +104,11 @@ def _is_midnight(at: datetime) -> bool:
 
 
 def _span(start: str, end: str) -> str:
-    """ "28 September to 1 October 2026": the year once, where it is the same and nothing follows it."""
+    """ "between 28 September and 1 October 2026": month and year once, where they are the same and nothing follows."""
     if start == end:
-        return start
-    head, _, year = start.rpartition(" ")
-    return f"{head} to {end}" if year.isdigit() and end.endswith(f" {year}") else f"{start} to {end}"
+        return f"on {start}"
+    for words in (2, 1):
+        head, *shared = start.rsplit(" ", words)
+        if shared[-1].isdigit() and end.endswith(f" {' '.join(shared)}"):
+            return f"between {head} and {end}"
+    return f"between {start} and {end}"

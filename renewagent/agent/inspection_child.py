@@ -18,6 +18,7 @@ from renewagent.agent.options import add_configuration_options, configuration_of
 from renewagent.agent.ra_desk import RaDesk, utc_now
 from renewagent.agent.reader_worker import within
 from renewagent.agent.remembered import LookedUp, accepted_campaigns
+from renewagent.agent.unfinished import with_the_journal
 from renewagent.agent.workstation import card_opener, open_readers
 from renewagent.card.interface import Readers
 from renewagent.configuration import Configuration
@@ -39,7 +40,8 @@ def inspect_reader(
         card_opener(configuration.card), campaigns, configuration.card.signing_issuers, ra_enquiry(configuration)
     )
     with closing(readers.connect(reader)) as connection:
-        return within(INSPECTION_LIMIT, lambda: inspector.inspect(connection, now))
+        inspection = within(INSPECTION_LIMIT, lambda: inspector.inspect(connection, now))
+    return with_the_journal(inspection, configuration.agent.state_dir)
 
 
 def ra_enquiry(configuration: Configuration) -> AskRa | None:

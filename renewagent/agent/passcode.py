@@ -67,6 +67,8 @@ class Passcode:
         self._pin: Pin | None = None
 
     def signing(self, card: RenewableCard, work: Callable[[SigningSession], T]) -> T:
+        self.tries_left: int | None = None
+        """After the latest wrong passcode; None where there was none."""
         """Run `work` in one signing session; it may run again after a refused PIN or a reset, so it sends nothing.
 
         Raises LastPinTry, PinBlocked, PersonStopped, CardRemoved and the like.
@@ -132,6 +134,7 @@ class Passcode:
     def _note_refusal(self, card: RenewableCard, tries_left: int) -> None:
         identity = card.identity()
         if self._pin is not None:
+        self.tries_left = tries_left
             self._refused.add(str(identity), self._pin)
         self.drop()
         refuse_few_tries(tries_left, "Your passcode was wrong. ")

@@ -174,7 +174,8 @@ def _settings(given: dict[str, Any]) -> ResidentSettings:
 def main(words: list[str], say: Callable[[str], object] = sys.stderr.write) -> int:
     """`python -m renewagent.agent.process SETTINGS`."""
     given = json.loads(words[0])
-    logging.basicConfig(level=logging.INFO, format="%(name)s %(message)s", stream=sys.stderr)
+    form, times = "%(asctime)s agent %(message)s", "%Y-%m-%dT%H:%M:%S%z"
+    logging.basicConfig(level=logging.INFO, format=form, datefmt=times, stream=sys.stderr)
     at_terminal = sys.stderr.isatty()
     if at_terminal:
         logging.getLogger().setLevel(logging.WARNING)

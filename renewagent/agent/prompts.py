@@ -145,7 +145,8 @@ class ChannelPrompter:
             self._left = True
             raise PersonStopped("The window or terminal that asked for this was closed.")
         if answer.get("stopped"):
-            raise PersonStopped("You stopped the renewal.")
+            why = answer.get("why")
+            raise PersonStopped(why if isinstance(why, str) else "You stopped the renewal.")
         return answer
 
     def _receive_into(self, octets: bytearray) -> None:
@@ -208,8 +209,8 @@ def _answer(sock: socket.socket, prompter: Prompter, request: dict[str, Any], me
             octets = pin.reveal()
             _send(sock, {"pin_octets": len(octets)})
             sock.sendall(octets)
-    except PersonStopped:
-        _send(sock, {"stopped": True})
+    except PersonStopped as stop:
+        _send(sock, {"stopped": True, "why": stop.message})
 
 
 def _message(fields: dict[str, Any]) -> Message:

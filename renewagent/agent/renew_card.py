@@ -8,7 +8,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,12 +17,13 @@ from renewagent.agent.campaigns import Accepted
 from renewagent.agent.full_inspection import OPEN_STATES, Inspector, Judgement
 from renewagent.agent.job import Job, Workplace, sha256
 from renewagent.agent.passcode import Passcode, RenewableCard
-from renewagent.agent.renewing import PERSON_LEFT, Renewing
+from renewagent.agent.renewing import Renewing
+from renewagent.agent.unfinished import PERSON_LEFT, open_renewal
 from renewagent.campaign.document import parse_campaign
 from renewagent.certificates import read_certificate
 from renewagent.errors import CampaignError, RaUnreachable, RaWaiting, RenewAgentError, RenewalImpossible
 from renewagent.model import CardIdentity, Finding, SigningCertificate, Slot, Verdict
-from renewagent.renewal import Event, Kind, Renewal, State, replay
+from renewagent.renewal import Event, Kind, Renewal, State
 from renewagent.rules import Campaign
 
 TOO_LATE_AFTER = 900
@@ -109,7 +109,7 @@ def _job(
     passcode: Passcode | None = None,
 ) -> Job | None:
     """What there is to do for this card, None for nothing."""
-    renewal = _from_journal(place, identity)
+    renewal = open_renewal(place.journal, identity)
     if renewal is not None and _superseded(renewal, judged):
         place.journal.append(renewal.id, renewal.card, Kind.SUPERSEDED.value, {}, place.now())
         renewal = None
@@ -145,18 +145,6 @@ def _second_slots(card: RenewableCard) -> Sequence[Slot]:
     """Where a certificate may be staged or parked, and never is the one that the card signs under."""
     tell = getattr(card, "staging_slots", None)
     return tell() if tell is not None else ()
-
-
-def _from_journal(place: Workplace, identity: CardIdentity) -> Renewal | None:
-    """The latest open renewal of this card, as its events left it."""
-    mine = [entry for entry in place.journal.open_renewals() if entry.card == str(identity)]
-    if not mine:
-        return None
-    events = place.journal.events(mine[-1].renewal)
-    first = Renewal(mine[-1].renewal, str(identity), str(events[0].fields.get("campaign", "-")))
-    if Kind(events[0].name) is Kind.RESUMED:  # begun elsewhere: this workstation's part starts by looking
-        first = replace(first, state=State.RESUME)
-    return replay(first, (Event(Kind(event.name), event.fields) for event in events))
 
 
 def _superseded(renewal: Renewal, judged: Judgement) -> bool:

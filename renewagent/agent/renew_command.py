@@ -17,9 +17,9 @@ from renewagent.agent.children import start_child
 from renewagent.agent.control import ask_agent, runtime_folder
 from renewagent.agent.options import configuration_of, contact_named, words_of
 from renewagent.agent.prompts import serve_channel
-from renewagent.agent.terminal import TerminalPrompter
+from renewagent.agent.terminal import TerminalPrompter, quiet
 from renewagent.agent.undumpable import undumpable
-from renewagent.cli.answer import emit, say
+from renewagent.cli.answer import emit
 from renewagent.errors import AgentError, ConfigurationError, RenewAgentError
 
 WORKER = "renewagent.agent.worker"
@@ -49,7 +49,8 @@ def _result(arguments: argparse.Namespace, folder: Path) -> dict[str, Any] | Non
     with closing(ours):
         with closing(theirs):
             child = _start(arguments, folder, theirs.fileno())
-        result = _serve(ours, TerminalPrompter())
+        with quiet():
+            result = _serve(ours, TerminalPrompter())
     if child is not None:
         child.wait()
     return result
@@ -60,7 +61,6 @@ def _serve(sock: socket.socket, prompter: TerminalPrompter) -> dict[str, Any] | 
     try:
         return serve_channel(sock, prompter)
     except KeyboardInterrupt:
-        say("")  # the terminal has written ^C
         prompter.tell(words.stopping())
         sock.shutdown(socket.SHUT_WR)
         return serve_channel(sock, prompter)

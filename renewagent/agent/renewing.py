@@ -12,6 +12,7 @@ from renewagent.agent.passcode import KeyDoesNotFit
 from renewagent.agent.recovery import resume
 from renewagent.agent.sign_in import come_back, remove, sign_in, wait_for_card
 from renewagent.agent.steps import STEPS
+from renewagent.agent.unfinished import PERSON_LEFT
 from renewagent.errors import (
     CardDataError,
     CardRemoved,
@@ -38,9 +39,6 @@ RA_RETRIES = 3
 others that do."""
 RA_PAUSE = 2.0
 """Seconds before the first new try after a network failure half-way; doubled each time."""
-
-PERSON_LEFT = frozenset({State.REMOVE, State.RETURN, State.SIGN_IN})
-"""The card is renewed; what is left is for the person."""
 
 PROGRESS = {
     State.TICKET: "asking the Registration Authority",
@@ -109,7 +107,7 @@ class Renewing:
         fields = {"code": error.code, "message": error.message}
         if Kind.STOPPED in TABLE[renewal.state] and not renewal.begun:
             self.record(Event(Kind.STOPPED, fields))
-            raise _nothing_changed(error)
+            raise _nothing_changed(error, self._job.passcode.tries_left)
         self.record(Event(Kind.INTERRUPTED, fields))
         try:
             self._wait_it_out(error)
@@ -161,13 +159,17 @@ class Renewing:
     def _show_progress(self, state: State) -> None:
         shown = _SHOWN.get(self._job.renewal.way or Way.D, ())
         if state in shown:
-            self._job.place.prompter.progress(shown.index(state) + 1, len(shown), PROGRESS[state])
+            same_key = state is State.TRY and self._job.renewal.way is Way.A
+            text = "trying the new certificate" if same_key else PROGRESS[state]
+            self._job.place.prompter.progress(shown.index(state) + 1, len(shown), text)
 
 
-def _nothing_changed(error: RenewAgentError) -> RenewAgentError:
-    """Whoever stopped, or pulled the card out, in good time hears that it is as it was."""
+def _nothing_changed(error: RenewAgentError, tries_left: int | None) -> RenewAgentError:
+    """Whoever stopped, or pulled the card out, in good time hears that it is as it was, but for tries that were used:
+    `tries_left` after a wrong passcode, else None."""
     if isinstance(error, PersonStopped):
-        return PersonStopped(f"{error.message} Nothing was changed on the smartcard.", advice=error.advice)
+        tries = "" if tries_left is None else f" You have {words.tries(tries_left)} left for its passcode."
+        return PersonStopped(f"{error.message} Nothing was changed on the smartcard.{tries}", advice=error.advice)
     if not isinstance(error, CardRemoved):
         return error
     message = "Renewal stopped because the smartcard was removed. Nothing was changed on it."

@@ -99,6 +99,7 @@ class Resident:
         self._looked_up = LookedUp(settings.state_folder)
         self._again: set[str] = set()
         self._renewing: set[str | None] = set()
+        self._renewed: set[str] = set()
         self._lock = threading.Lock()
         self._fetching = threading.Lock()
         self._fetched: float | None = None
@@ -222,8 +223,15 @@ class Resident:
         self.status.change(reader, checking=False, card=card, message=message, checked=now)
         # Other people's cards (a bank's, a door's) are nobody's business: they stand in `status` only.
         foreign = isinstance(check.result.error, UnsupportedCard) and finding.verdict is Verdict.UNREADABLE
-        if message.kind not in _QUIET and not foreign:
+        if (message.kind not in _QUIET or self._just_renewed(reader, message)) and not foreign:
             self._tell(message)
+
+    def _just_renewed(self, reader: str, message: Message) -> bool:
+        """Whoever has renewed a card hears once that it is good now."""
+        with self._lock:
+            renewed = reader in self._renewed
+            self._renewed.discard(reader)
+        return renewed and message.kind == "not-affected"
 
     # --- campaigns ----------------------------------------------------------------------------------------------------
 
@@ -278,23 +286,28 @@ class Resident:
             words_for_child = ["--channel-fd", str(descriptor), *configured, *chosen]
             child = start_child(WORKER, words_for_child, descriptor)
             self._renewing.add(reader)
-        self._mark_renewing(reader, True)
+        self._mark_renewing([reader] if reader is not None else self.status.present())
         threading.Thread(target=self._await_worker, args=(child, reader), name="renewal", daemon=True).start()
         return {"ok": True, "pid": child.pid}
 
     def _await_worker(self, child: Any, reader: str | None) -> None:
         status = child.wait()
         log.info("renewal.ended status=%d", status)
+        present = self.status.present()
         with self._lock:
             self._renewing.discard(reader)
-        self._mark_renewing(reader, False)
-        for name in self.status.present():
+            if status == 0:
+                self._renewed |= {name for name in present if reader in (None, name)}
+        for name in self.status.renewing():  # the card may be out at the end: whoever was to put it back may have left
+            if reader in (None, name):
+                self.status.change(name, renewing=False)
+        for name in present:
             if reader in (None, name):
                 self._begin(name)
 
-    def _mark_renewing(self, reader: str | None, renewing: bool) -> None:
-        for name in [reader] if reader is not None else self.status.present():
-            self.status.change(name, renewing=renewing)
+    def _mark_renewing(self, readers: list[str]) -> None:
+        for name in readers:
+            self.status.change(name, renewing=True)
 
 
 def head_card_document(reader: str, check: HeadCheck) -> dict[str, Any]:

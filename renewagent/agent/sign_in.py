@@ -68,7 +68,6 @@ def sign_in(job: Job, record: Record) -> Event:
 def wait_for_card(job: Job, message: words.Message) -> None:
     """Until the job's own card is in some reader: `job.reader` and `job.card` are then fresh. Others are named."""
     named: set[tuple[str, int]] = set()
-    job.place.prompter.card_wanted(CardAct.INSERT, job.reader, job.identity, message)
 
     def ours(states: Mapping[str, ReaderState]) -> bool | None:
         for reader, state in states.items():
@@ -82,7 +81,9 @@ def wait_for_card(job: Job, message: words.Message) -> None:
                 job.place.prompter.tell(words.wrong_card(seen, job.identity))
         return None
 
-    watch(job, ours)
+    if not ours(job.place.readers.states()):  # else it is in already, and nothing is wanted of the person
+        job.place.prompter.card_wanted(CardAct.INSERT, job.reader, job.identity, message)
+        watch(job, ours)
 
 
 def watch(job: Job, look: Callable[[Mapping[str, ReaderState]], T | None]) -> T:

@@ -57,6 +57,11 @@ class Status:
         with self._lock:
             return [name for name, status in self._readers.items() if status.present]
 
+    def renewing(self) -> list[str]:
+        """The readers whose card is being renewed, whether it is in just now or not."""
+        with self._lock:
+            return [name for name, status in self._readers.items() if status.renewing]
+
     def pcsc_is(self, problem: str | None) -> None:
         """The PC/SC service's health, None for well."""
         with self._lock:

@@ -6,9 +6,13 @@ The passcode is read without echo, octet by octet, into a bytearray; from a pipe
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import sys
+import textwrap
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TextIO
 
 from renewagent.agent import words
@@ -22,6 +26,7 @@ _NO = frozenset({"2", "n", "no", "q"})
 _YES = frozenset({"", "1", "y", "yes"})
 _CONTROL = dict.fromkeys([*range(0x20), 0x7F, *range(0x80, 0xA0)])
 _MAX_ANSWER = 256
+_NO_ANSWER = "renewagent renew needs a terminal, or its answers on standard input."
 
 
 class TerminalPrompter:
@@ -45,19 +50,18 @@ class TerminalPrompter:
         """See `Prompter`. Enter takes the first action."""
         first, *others = message.actions or ("Go on", "Stop")
         self._paragraph(message.text)
-        self._write(f"  1  {first}\n  2  {others[0] if others else 'Stop'}")
+        self._write(f"  1  {first} (or press Enter)\n  2  {others[0] if others else 'Stop'}")
         while True:
             answer = self._line("Type 1 or 2, then Enter: ").decode("utf-8", "replace").strip().lower()
             if answer in _YES | _NO:
                 return answer in _YES
 
     def ask_pin(self, card: CardIdentity, tries_left: int | None, message: Message) -> Pin:
-        """See `Prompter`."""
-        self._paragraph(message.text)
-        octets = self._line("Passcode (it is not shown): ", secret=True)
+        """See `Prompter`. Enter alone asks again; the title is for windows, the prompt stands in its place."""
+        self._paragraph("\n".join(part for part in (message.body, message.advice) if part))
+        while not (octets := self._line("Passcode (it is not shown): ", secret=True)):
+            pass
         try:
-            if not octets:
-                raise PersonStopped("No passcode was typed.")
             return Pin(octets)
         finally:
             octets[:] = bytes(len(octets))
@@ -79,40 +83,93 @@ class TerminalPrompter:
         """Names come from cards and documents: no control character of theirs reaches the terminal."""
         clean = "\n".join(line.translate(_CONTROL) for line in text.split("\n"))
         try:
-            self._out.write(clean + "\n")
+            self._out.write(fitted(clean, self._out) + "\n")
             self._out.flush()
         except OSError:
             pass  # telling never fails; the next question will notice
 
     def _line(self, prompt: str, *, secret: bool = False) -> bytearray:
         try:
-            with _no_echo(self._source) if secret else nullcontext():
+            with _echo(self._source, not secret):
                 self._out.write(prompt)
                 self._out.flush()
-                return _read_line(self._source, MAX_PIN if secret else _MAX_ANSWER)
+                line = _read_line(self._source, MAX_PIN if secret else _MAX_ANSWER)
         except KeyboardInterrupt:
+            self._write("")  # what follows begins a line of its own
             raise PersonStopped("You stopped the renewal.") from None
+        except EOFError:
+            self._write("")
+            raise PersonStopped(_stopped_at_end(self._source)) from None
         except OSError as error:
             raise PersonStopped("The terminal was closed.") from error
-        finally:
-            if secret:
-                self._write("")
+        if secret:
+            self._write("")
+        return line
+
+
+def _stopped_at_end(source: int) -> str:
+    """Ctrl-D is a person's; the end of a file or pipe is what a script left out."""
+    return "You stopped the renewal." if os.isatty(source) else _NO_ANSWER
+
+
+def fitted(text: str, out: TextIO) -> str:
+    """Long lines broken at words to the terminal's width; as it is where `out` is no terminal."""
+    if not out.isatty():
+        return text
+    width = max(20, shutil.get_terminal_size().columns)
+    return "\n".join(_broken(line, width) for line in text.split("\n"))
+
+
+def _broken(line: str, width: int) -> str:
+    indent = line[: len(line) - len(line.lstrip())]
+    return textwrap.fill(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, replace_whitespace=False
+    )
 
 
 @contextmanager
-def _no_echo(source: int) -> Iterator[None]:
+def quiet(source: int = 0) -> Iterator[None]:
+    """No echo at the terminal `source` while this lasts, but at questions: a passcode typed too early is not shown, and
+    what nobody read does not end in the shell. Undone however it ends, SIGTERM and SIGHUP included."""
+    with _signals_end(), _echo(source, False):
+        yield
+
+
+@contextmanager
+def _signals_end() -> Iterator[None]:
+    """As an exit, so that what is to be undone is undone; only the main thread may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    wanted = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]  # not under nohup
+    before = {number: signal.signal(number, _leave) for number in wanted}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _leave(number: int, frame: object) -> None:
+    sys.exit(128 + number)
+
+
+@contextmanager
+def _echo(source: int, on: bool) -> Iterator[None]:
+    """With echo or without. Without: what was typed before and what is left over afterwards is dropped."""
     if not os.isatty(source):
         yield
         return
     import termios
 
     before = termios.tcgetattr(source)
-    quiet = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
-    termios.tcsetattr(source, termios.TCSAFLUSH, quiet)
+    local = before[3] | termios.ECHO if on else before[3] & ~termios.ECHO
+    when = termios.TCSADRAIN if on else termios.TCSAFLUSH
     try:
+        termios.tcsetattr(source, when, [*before[:3], local, *before[4:]])
         yield
     finally:
-        termios.tcsetattr(source, termios.TCSAFLUSH, before)
+        termios.tcsetattr(source, when, before)
 
 
 def _read_line(source: int, limit: int) -> bytearray:
@@ -121,7 +178,7 @@ def _read_line(source: int, limit: int) -> bytearray:
     while len(line) <= limit:
         octet = os.read(source, 1)
         if not octet and not line:
-            raise PersonStopped("There was no answer.")
+            raise EOFError
         if octet in (b"\n", b""):
             break
         line += octet

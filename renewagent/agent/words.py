@@ -31,6 +31,8 @@ _MONTHS = (
     "November",
     "December",
 )
+NOT_SIGNED_IN = "The smartcard is renewed, but you have not signed in with it yet."
+"""The reason of a finding: of its renewal, only the person's part is left."""
 _SAFETY = "Do not sign prescriptions with this smartcard until you renew it."
 
 
@@ -104,8 +106,9 @@ def card_in_words(card: CardIdentity | None) -> str:
     return f"the smartcard ending {card.ending}" if card else "the smartcard"
 
 
-def _tries(tries: int) -> str:
-    return f"{tries} {'try' if tries == 1 else 'tries'}"
+def tries(left: int) -> str:
+    """`1 try`, `3 tries`."""
+    return f"{left} {'try' if left == 1 else 'tries'}"
 
 
 def _join(*sentences: str) -> str:
@@ -218,7 +221,7 @@ def for_finding(
     if finding.verdict is Verdict.AFFECTED and campaign is not None:
         return affected(replace(campaign, contact=whom), finding.rule)
     if finding.verdict is Verdict.PART_WAY:
-        return part_way(whom)
+        return done_not_signed_in(None, whom) if finding.reason == NOT_SIGNED_IN else part_way(whom)
     if finding.verdict is Verdict.NO_CERTIFICATE:
         return no_certificate(whom)
     if finding.verdict is Verdict.UNREADABLE:
@@ -233,20 +236,20 @@ def for_finding(
 
 def before(card: CardIdentity | None, tries_left: int | None) -> Message:
     """Asked once before a renewal starts."""
-    tries = f"You have {_tries(tries_left)} for your passcode." if tries_left is not None else ""
-    body = _join("Keep your smartcard in the reader.", "You will be asked for your passcode (PIN).", tries)
+    left = f"You have {tries(tries_left)} for your passcode." if tries_left is not None else ""
+    body = _join("Keep your smartcard in the reader.", "You will be asked for your passcode (PIN).", left)
     return Message("before", f"Renew {card_in_words(card)}", body, actions=("Start renewal", "Not now"))
 
 
 def pin_wanted(card: CardIdentity, tries_left: int | None) -> Message:
     """Above the field for the passcode."""
-    tries = f"You have {_tries(tries_left)}." if tries_left is not None else ""
-    return Message("pin", "Passcode (PIN)", _join(f"Type the passcode (PIN) of {card_in_words(card)}.", tries))
+    left = f"You have {tries(tries_left)}." if tries_left is not None else ""
+    return Message("pin", "Passcode (PIN)", _join(f"Type the passcode (PIN) of {card_in_words(card)}.", left))
 
 
 def wrong_pin(tries_left: int) -> Message:
     """The card refused what was typed; more than one try is left, and the question follows again."""
-    body = f"Your passcode was wrong. You have {_tries(tries_left)} left."
+    body = f"Your passcode was wrong. You have {tries(tries_left)} left."
     return Message("wrong-pin", "Wrong passcode", body)
 
 
@@ -342,7 +345,7 @@ _TITLES: Mapping[type[RenewAgentError], str] = MappingProxyType(
         errors.CardRemoved: "The smartcard was removed",
         errors.PersonStopped: "Nothing was renewed",
         errors.ClockError: "This computer's clock is wrong",
-        errors.RaUnreachable: "The Registration Authority cannot be reached",
+        errors.RaUnreachable: "The renewal cannot go on now",
         errors.RenewalImpossible: "This smartcard cannot be renewed here",
     }
 )

@@ -152,7 +152,10 @@ def test_a_card_model_restricts_only_where_the_card_is_known(model: str | None, 
 
 
 MISSES = {
-    "date": (certificate(datetime(2026, 11, 3, tzinfo=UTC)), "Issued on 3 November 2026, outside 28 September to "),
+    "date": (
+        certificate(datetime(2026, 11, 3, tzinfo=UTC)),
+        "Issued on 3 November 2026, not between 28 September and ",
+    ),
     "issuer": (
         certificate(issuer="CN=NHS Authentication G2,O=nhs,C=GB"),
         "Issued by CN=NHS Authentication G2,O=nhs,C=GB, not by CN=NHS Signing G2,O=nhs,C=GB.",
@@ -238,7 +241,7 @@ def test_a_hit_names_the_campaign_the_rule_and_what_fitted() -> None:
     finding = judge(certificate(), campaign(), NOW)
     assert (finding.verdict, finding.campaign, finding.rule) == (Verdict.AFFECTED, "2020-10", "autumn batch")
     assert finding.reason == (
-        "Issued on 29 September 2020, within 28 September to 1 October 2020, by CN=NHS Signing G2,O=nhs,C=GB, serial "
+        "Issued on 29 September 2020, between 28 September and 1 October 2020, by CN=NHS Signing G2,O=nhs,C=GB, serial "
         'number 1a2b: affected by the rule "autumn batch" of campaign 2020-10/3.'
     )
 
@@ -268,7 +271,7 @@ def test_of_several_campaigns_an_affected_one_wins_the_earliest_deadline_first()
 def test_several_campaigns_that_miss_each_give_their_reason() -> None:
     miss = campaign(replace(DATES, issued_from=TO - TICK), id="one")
     finding = agreed(certificate(), miss, campaign(id="two", withdrawn=True))
-    assert finding.reason.startswith("By campaign one: issued on 29 September 2020, outside ")
+    assert finding.reason.startswith("By campaign one: issued on 29 September 2020, not on 1 October 2020")
     assert "By campaign two: campaign two was withdrawn" in finding.reason
 
 
@@ -295,22 +298,22 @@ def test_many_rules_are_not_all_told() -> None:
         (
             DATES,
             TO,
-            "Issued on 1 October 2020 at 12:00 UTC, outside 28 September 2020 at 00:00 UTC to 1 October 2020 at ",
+            "Issued on 1 October 2020 at 12:00 UTC, not between 28 September 2020 at 00:00 UTC and 1 October ",
         ),
         (
             replace(DATES, issued_to=datetime(2020, 10, 2, tzinfo=UTC)),
             datetime(2020, 10, 2, 0, 0, 1, tzinfo=UTC),
-            "Issued on 2 October 2020, outside 28 September to 1 October 2020.",
+            "Issued on 2 October 2020, not between 28 September and 1 October 2020.",
         ),
         (
             AffectedRule("one day", FROM, FROM + timedelta(days=1)),
             TO,
-            "Issued on 1 October 2020, outside 28 September 2020.",
+            "Issued on 1 October 2020, not on 28 September 2020.",
         ),
         (
             AffectedRule("new year", datetime(2020, 12, 30, tzinfo=UTC), datetime(2021, 1, 3, tzinfo=UTC)),
             FROM,
-            "Issued on 28 September 2020, outside 30 December 2020 to 2 January 2021.",
+            "Issued on 28 September 2020, not between 30 December 2020 and 2 January 2021.",
         ),
     ],
 )

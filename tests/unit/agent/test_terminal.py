@@ -6,6 +6,8 @@ import io
 import os
 import pty
 import select
+import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from renewagent.agent.prompts import CardAct
-from renewagent.agent.terminal import TerminalPrompter
+from renewagent.agent.terminal import TerminalPrompter, fitted
 from renewagent.agent.words import Message
 from renewagent.errors import PersonStopped
 from renewagent.model import CardIdentity
@@ -111,6 +113,68 @@ def test_ctrl_c_at_the_passcode_is_a_stop_and_echo_comes_back(tmp_path: Path) ->
     assert b"123" not in shown
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     os.close(keyboard)
+
+
+def test_enter_alone_at_the_passcode_asks_again() -> None:
+    person, screen = at_pipe(b"\n\n24680135\n")
+    with person.ask_pin(CARD, 3, HELLO) as pin:
+        assert pin.reveal() == b"24680135"
+    assert screen.getvalue().count("not shown): ") == 3
+    assert "Title" not in screen.getvalue()  # the prompt says it
+
+
+def test_the_end_of_a_pipe_is_told_as_what_it_is() -> None:
+    person, screen = at_pipe(b"")
+    with pytest.raises(PersonStopped, match="needs a terminal, or its answers on standard input"):
+        person.confirm(HELLO)
+    assert screen.getvalue().count("Type 1 or 2") == 1 and screen.getvalue().endswith("\n")
+    assert "1  Start renewal (or press Enter)" in screen.getvalue()
+
+
+def test_long_lines_are_broken_at_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    long = "  " + "word " * 30
+    keyboard, terminal = pty.openpty()
+    with _Screen(terminal) as screen:
+        lines = fitted(long, screen).split("\n")
+    os.close(keyboard)
+    assert len(lines) > 3 and all(len(line) <= 40 and line.startswith("  word") for line in lines)
+    assert fitted(long, io.StringIO()) == long
+
+
+EARLY = """\
+import os, sys, time
+from renewagent.agent.terminal import TerminalPrompter, quiet
+from renewagent.agent.words import Message
+from renewagent.model import CardIdentity
+with quiet():
+    person = TerminalPrompter()
+    person.tell(Message("x", "Remove the smartcard", ""))
+    time.sleep(1)
+    with person.ask_pin(CardIdentity("chuid", "aa"), 3, Message("x", "T", "B")) as pin:
+        print("given", len(pin.reveal()))
+    print("waiting")
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_passcode_typed_too_early_is_neither_shown_nor_taken_and_echo_comes_back(number: int) -> None:
+    import termios
+
+    keyboard, terminal = pty.openpty()
+    child = subprocess.Popen([sys.executable, "-c", EARLY], stdin=terminal, stdout=terminal, stderr=terminal)
+    shown = _type_after(keyboard, b"Remove the smartcard\r\n\r\n", b"24680135\n")
+    shown += _type_after(keyboard, b"not shown): ", b"1357\n")
+    while b"waiting" not in shown:
+        shown += os.read(keyboard, 4096)
+    assert b"24680135" not in shown and b"1357" not in shown and b"given 4" in shown
+    assert not termios.tcgetattr(terminal)[3] & termios.ECHO
+    child.send_signal(number)
+    child.wait(10)
+    assert termios.tcgetattr(terminal)[3] & termios.ECHO
+    os.close(keyboard)
+    os.close(terminal)
 
 
 class _Screen(io.TextIOWrapper):
