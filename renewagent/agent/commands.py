@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from renewagent.agent import words
 from renewagent.agent.control import ask_agent, runtime_folder
-from renewagent.agent.options import configuration_of, contact_named, words_of
+from renewagent.agent.options import configuration_of, contact_named, no_campaign, words_of
 from renewagent.cli.answer import emit, say
 from renewagent.model import Verdict
 
@@ -33,6 +33,9 @@ def agent(arguments: argparse.Namespace) -> NoReturn:
     state = configuration.agent.state_dir
     with contact_named(configuration), only_one(state):
         pass
+    if not configuration.campaign.urls:
+        missing = no_campaign()
+        say(f"{missing.message}\n{missing.advice}")
     settings = ResidentSettings(
         state_folder=state,
         contact=configuration.contact,
@@ -44,7 +47,8 @@ def agent(arguments: argparse.Namespace) -> NoReturn:
     )
     issuers = tuple(format_name(name) for name in configuration.card.signing_issuers)
     given = settings_argument(settings, issuers, runtime_folder(state), configuration.card.readers)
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "renewagent.agent.process", given])  # noqa: S606
+    command = [sys.executable, "-P", "-m", "renewagent.agent.process", given, *(["--json"] if arguments.json else [])]
+    os.execv(sys.executable, command)  # noqa: S606
 
 
 def _check_certificates(configuration: Configuration) -> None:
@@ -133,9 +137,21 @@ def _inspect(arguments: argparse.Namespace, configuration: Configuration, now: d
     # Told to judge by campaigns, and none could be had: then nobody knows whether these cards are good.
     judged = bool(in_force.campaigns) or not in_force.problems
     ok = judged and all(card["verdict"] != Verdict.UNREADABLE.value for card in cards)
+    if not configuration.campaign.urls:
+        return _unjudged(cards, as_json=arguments.json)
     if arguments.json:
         emit({"ok": ok, "cards": cards})
     return 0 if ok else 1
+
+
+def _unjudged(cards: list[dict[str, Any]], *, as_json: bool) -> int:
+    """The cards were read, and there is nothing to judge them by: what was asked for was not done."""
+    missing = no_campaign()
+    say(f"{missing.message}\n{missing.advice}")
+    if as_json:
+        error = {"code": missing.code, "message": missing.message, "advice": missing.advice}
+        emit({"ok": False, "cards": cards, "error": error})
+    return 1
 
 
 def _tell(inspection: Inspection, configuration: Configuration, campaigns: list[Any], now: datetime) -> None:

@@ -9,8 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from renewagent.agent import words
-from renewagent.configuration import Configuration, Overrides, load
+from renewagent.configuration import CONFIGURATION_FILE, Configuration, Overrides, load
+from renewagent.configuration_keys import Place, read_url
 from renewagent.errors import ConfigurationError, RenewAgentError
+
+CHECK_COMMAND_LINE = "Check the command line, then try again."
 
 
 def add_configuration_options(parser: argparse.ArgumentParser, *, overrides: bool = True) -> None:
@@ -26,6 +29,7 @@ def add_configuration_options(parser: argparse.ArgumentParser, *, overrides: boo
 
 def configuration_of(arguments: argparse.Namespace) -> Configuration:
     """The configuration that these arguments ask for. Raises ConfigurationError."""
+    _check_typed(arguments)
     overrides = Overrides(
         ra=getattr(arguments, "ra", None),
         ra_root=getattr(arguments, "ra_root", None),
@@ -33,6 +37,27 @@ def configuration_of(arguments: argparse.Namespace) -> Configuration:
         campaign_anchor=getattr(arguments, "campaign_anchor", None),
     )
     return load(arguments.config, overrides)
+
+
+def _check_typed(arguments: argparse.Namespace) -> None:
+    """A slip of the fingers is no matter for the IT support. Raises ConfigurationError that says so."""
+    file, url = arguments.config, getattr(arguments, "ra", None)
+    if file is not None and not file.exists():
+        raise ConfigurationError(f"There is no configuration file {file} (--config).", advice=CHECK_COMMAND_LINE)
+    if url is not None:
+        try:
+            read_url(url, Place("--ra"))
+        except ConfigurationError as error:
+            error.advice = CHECK_COMMAND_LINE
+            raise
+
+
+def no_campaign() -> ConfigurationError:
+    """What is wrong where no source of campaigns is configured."""
+    return ConfigurationError(
+        "No campaign is configured: nothing says which smartcards must be renewed.",
+        advice=f"Set campaign.urls in {CONFIGURATION_FILE} or use --campaign FILE.",
+    )
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from renewagent.agent.resident import Resident, ResidentSettings
 from renewagent.agent.watcher import Watcher
 from renewagent.agent.words import Message
 from renewagent.agent.workstation import open_readers
-from renewagent.errors import AgentError, RenewAgentError
+from renewagent.errors import AgentError, PersonStopped, RenewAgentError
 from renewagent.names import parse_name
 from renewagent.rules import Contact
 from renewagent_drivers import open_card
@@ -172,8 +172,8 @@ def _settings(given: dict[str, Any]) -> ResidentSettings:
 
 
 def main(words: list[str], say: Callable[[str], object] = sys.stderr.write) -> int:
-    """`python -m renewagent.agent.process SETTINGS`."""
-    given = json.loads(words[0])
+    """`python -m renewagent.agent.process SETTINGS [--json]`. With --json, one document once the agent has ended."""
+    given, as_json, started = json.loads(words[0]), "--json" in words[1:], datetime.now(UTC)
     form, times = "%(asctime)s agent %(message)s", "%Y-%m-%dT%H:%M:%S%z"
     logging.basicConfig(level=logging.INFO, format=form, datefmt=times, stream=sys.stderr)
     at_terminal = sys.stderr.isatty()
@@ -183,10 +183,24 @@ def main(words: list[str], say: Callable[[str], object] = sys.stderr.write) -> i
         run(_settings(given), Path(given["runtime_folder"]), given["readers"], at_terminal=at_terminal)
     except RenewAgentError as error:
         say(f"{error.message}\n{error.advice}\n")
-        return 1
+        return _ended(as_json, error)
     except KeyboardInterrupt:  # before the handlers stood
-        return 1
-    return 0
+        return _ended(as_json, PersonStopped("Stopped at your request."))
+    return _ended(as_json, None, started)
+
+
+def _ended(as_json: bool, error: RenewAgentError | None, started: datetime | None = None) -> int:
+    """The exit status, and as JSON how it came to that. Not by renewagent.cli.answer: no parser is to be loaded."""
+    document: dict[str, Any] = {"ok": error is None}
+    if error is not None:
+        document["error"] = {"code": error.code, "message": error.message, "advice": error.advice}
+    elif started is not None:
+        document |= {"started": started.isoformat(), "stopped": datetime.now(UTC).isoformat()}
+    if as_json:
+        with contextlib.suppress(OSError):  # there is nobody left to tell
+            sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+            sys.stdout.flush()
+    return 0 if error is None else 1
 
 
 if __name__ == "__main__":

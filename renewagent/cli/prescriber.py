@@ -12,7 +12,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     agent = subparsers.add_parser(
         "agent",
         help="watch the readers and say when a smartcard must be renewed",
-        description="Watches the smartcard readers until it is stopped (Ctrl-C, SIGTERM). One agent runs per user.",
+        description="Watches the smartcard readers until it is stopped (Ctrl-C, SIGTERM). One agent runs per user. "
+        "With --json it prints its document when it ends; `renewagent status` tells what it knows meanwhile.",
     )
     add_configuration_options(agent)
     agent.set_defaults(run=_agent)

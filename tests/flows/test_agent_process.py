@@ -160,6 +160,29 @@ def test_a_signal_ends_it_cleanly(agent: RunningAgent, place: Place, number: int
     assert agent.stop() == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_as_json_it_prints_one_document_at_its_end(agent: RunningAgent, place: Place, number: int) -> None:
+    words = [sys.executable, "-m", "renewagent", "agent", "--json", "--config", str(place.config)]
+    with subprocess.Popen(words, env=agent.env, stderr=agent.log, stdout=subprocess.PIPE) as process:
+        until(lambda: agent.call("status")[0] == 0)
+        process.send_signal(number)
+        said, _ = process.communicate(timeout=20)
+    document = json.loads(said)  # one, and no more
+    assert process.returncode == 0
+    assert document["ok"] is True
+    assert document["started"] < document["stopped"]
+    assert "No campaign is configured" not in agent.logged()
+
+
+def test_an_agent_without_campaigns_says_so_once(agent: RunningAgent, place: Place) -> None:
+    relay = place.config.read_text().partition('readers = "')[2].partition('"')[0]
+    place.configure(relay, campaign="")
+    agent.start()
+    assert agent.stop() == 0
+    assert agent.logged().count("No campaign is configured: nothing says which smartcards must be renewed.") == 1
+    assert "Set campaign.urls in" in agent.logged()
+
+
 def test_an_agent_that_was_killed_leaves_nothing_that_stops_the_next(agent: RunningAgent) -> None:
     agent.start()
     assert agent.stop(signal.SIGKILL) == -signal.SIGKILL

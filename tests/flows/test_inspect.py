@@ -8,10 +8,16 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from renewagent.agent.options import no_campaign
+from renewagent.agent.prompts import Prompter
+from renewagent.agent.worker import renew
+from renewagent.cli import main
+from renewagent.configuration import load
+from renewagent.errors import ConfigurationError
 from renewagent_fixtures.readers import VirtualReaders
 from renewagent_fixtures.relay_server import RelayServer
 from renewagent_fixtures.virtual_card.card import VirtualCard
@@ -158,6 +164,40 @@ def test_a_wrong_configuration(place: Place) -> None:
     found = inspect(place)
     assert (found.status, found.document["error"]["code"]) == (2, "RA-CONFIGURATION")
     assert "card.reader is not a known setting." in found.said
+
+
+def test_nothing_to_judge_by_is_no_success(place: Place, virtual_readers: VirtualReaders, tmp_path: Path) -> None:
+    virtual_readers.insert(FIRST, place.ca.card(days_ago(7)))
+    place.configure(f"unix:{tmp_path / 'readers.sock'}", campaign="")
+    found = inspect(place)
+    assert (found.status, found.document["ok"]) == (1, False)
+    assert found.document["error"]["code"] == "RA-CONFIGURATION"
+    assert "Set campaign.urls in" in found.document["error"]["advice"]
+    assert [card["reader"] for card in found.document["cards"]] == [FIRST]
+    assert "No campaign is configured" in found.said
+    assert "This smartcard is OK" not in found.said
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--ra", "x"], "--ra must be an address that begins with http:// or https://, not 'x'."),
+        (["--config", "nofile.toml"], "There is no configuration file nofile.toml (--config)."),
+    ],
+)
+@pytest.mark.parametrize("command", ["inspect", "renew", "agent"])
+def test_slips_on_the_command_line_are_not_for_the_it_support(
+    capsys: pytest.CaptureFixture[str], command: str, words: list[str], sentence: str
+) -> None:
+    assert main([command, *words]) == 2
+    assert capsys.readouterr().err == f"{sentence}\nCheck the command line, then try again.\n"
+
+
+def test_renew_gives_the_same_hint(place: Place, virtual_readers: VirtualReaders, tmp_path: Path) -> None:
+    place.configure(f"unix:{tmp_path / 'readers.sock'}", campaign="")
+    with pytest.raises(ConfigurationError) as refused:
+        renew(load(place.config), None, cast("Prompter", None))
+    assert (refused.value.message, refused.value.advice) == (no_campaign().message, no_campaign().advice)
 
 
 def test_a_campaign_without_an_anchor(place: Place, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -92,3 +94,14 @@ def test_an_answer_can_be_held_back(tmp_path: Path, http: urllib3.PoolManager) -
 def test_two_cannot_have_one_port(ra: MockRa, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="in use"):
         MockRa(tmp_path / "second", port=ra.port)
+
+
+@pytest.mark.parametrize("url", ["bogus://", "nonsense", "sqlite:////nowhere/at/all.db?password=hunter2"])
+def test_a_wrong_database_is_blamed_on_its_url(tmp_path: Path, url: str) -> None:
+    command = [sys.executable, "-m", "renewagent", "mock-ra", "serve", "--data", str(tmp_path / "ra"), "--port", "0"]
+    done = subprocess.run([*command, "--database", url], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == (1 if url.startswith("sqlite") else 2)
+    assert "The mock RA cannot use the database that --database names: " in done.stderr
+    assert "Check the command line: --database wants an SQLAlchemy URL" in done.stderr
+    assert "folder" not in done.stderr
+    assert "hunter2" not in done.stderr
