@@ -311,6 +311,11 @@ def test_many_rules_are_not_all_told() -> None:
             "Issued on 1 October 2020, not on 28 September 2020.",
         ),
         (
+            AffectedRule("five days", datetime(2020, 10, 10, tzinfo=UTC), datetime(2020, 10, 15, tzinfo=UTC)),
+            FROM,
+            "Issued on 28 September 2020, not between 10 and 14 October 2020.",
+        ),
+        (
             AffectedRule("new year", datetime(2020, 12, 30, tzinfo=UTC), datetime(2021, 1, 3, tzinfo=UTC)),
             FROM,
             "Issued on 28 September 2020, not between 30 December 2020 and 2 January 2021.",

@@ -290,6 +290,46 @@ def test_a_card_is_left_alone_while_it_is_renewed_and_checked_afterwards(bench: 
     assert it.verdict() == "UNAFFECTED"
 
 
+def test_a_renewal_that_ends_with_the_card_out_is_over_and_the_card_is_checked_again(
+    bench: MakeBench, echo_worker: None
+) -> None:
+    it = bench(campaign_json())
+    card = CA.card(days_ago(400))
+    it.readers.insert(READER, card)
+    it.start()
+    until(it.verdict)
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            it.resident.answer({"ask": "renew", "reader": None}, theirs.fileno())
+        assert it.resident.status.of(READER).renewing
+        it.readers.remove(READER)
+        until(lambda: not it.resident.status.of(READER).present)
+    until(lambda: not it.resident._renewing)  # the person left
+    until(lambda: not it.resident.status.of(READER).renewing)
+    it.readers.insert(READER, card)
+    until(it.verdict)
+    assert it.told == []
+
+
+def test_after_a_finished_renewal_the_person_hears_once_that_the_card_is_good(
+    bench: MakeBench, echo_worker: None
+) -> None:
+    it = bench(campaign_json())
+    it.readers.insert(READER, CA.card(days_ago(400)))
+    it.start()
+    until(it.verdict)
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            it.resident.answer({"ask": "renew", "reader": READER}, theirs.fileno())
+        serve_channel(ours, ScriptedPerson())
+    until(lambda: it.told)
+    it.resident._begin(READER)
+    until(lambda: not it.resident.status.of(READER).checking)
+    assert [message.title for message in it.told] == ["This smartcard is OK"]
+
+
 @pytest.mark.parametrize("request_", [{}, {"ask": "dance"}, {"ask": "renew"}, {"ask": "renew", "reader": 7}])
 def test_what_is_not_understood_is_refused(bench: MakeBench, request_: dict[str, Any]) -> None:
     with pytest.raises(AgentError, match="did not understand"):
