@@ -43,7 +43,7 @@ def _check_typed(arguments: argparse.Namespace) -> None:
     """A slip of the fingers is no matter for the IT support. Raises ConfigurationError that says so."""
     file, url = arguments.config, getattr(arguments, "ra", None)
     if file is not None and not file.exists():
-        raise ConfigurationError(f"There is no configuration file {file} (--config).", advice=CHECK_COMMAND_LINE)
+        raise ConfigurationError(f"There is no configuration file {file}.", advice=CHECK_COMMAND_LINE)
     if url is not None:
         try:
             read_url(url, Place("--ra"))

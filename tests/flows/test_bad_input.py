@@ -409,7 +409,7 @@ def test_configuration_missing_or_wrong(here: Desk, ra: Office) -> None:
     nowhere = here.folder / "nowhere.toml"
     for command in ("inspect", "renew", "status", "agent"):
         done = here.run(command, "--json", "--config", str(nowhere), config=False)
-        check(done, 2, f"There is no configuration file {nowhere}.", "Ask your IT support")
+        check(done, 2, f"There is no configuration file {nowhere}.", "Check the command line")
         refused(done, 2, "RA-CONFIGURATION")
     here.config.write_text("[ra\n")
     check(here.run("status"), 2, f"{here.config} is not valid TOML: ")
@@ -421,7 +421,8 @@ def test_configuration_missing_or_wrong(here: Desk, ra: Office) -> None:
     here.configure(campaign=f'urls = ["{ra.campaign}"]\nanchor = "{here.config}"')
     check(here.run("agent"), 2, f"{here.config} holds no certificate.")
     here.configure(campaign="")
-    check(here.run("inspect"), 0, "This smartcard was not checked", "no notice from your Registration Authority")
+    nothing = ("This smartcard was not checked", "no notice from your Registration Authority", "Set campaign.urls in ")
+    check(here.run("inspect"), 1, *nothing)
     here.configure(campaign=f'urls = ["{nowhere}"]\nanchor = "{ra.ra.campaign_anchor}"')
     check(here.run("inspect"), 1, f"The campaign {nowhere} cannot be read", "This smartcard was not checked")
     check(here.run("renew"), 1, f"The campaign {nowhere} cannot be read", CONTACT)

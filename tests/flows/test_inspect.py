@@ -182,7 +182,7 @@ def test_nothing_to_judge_by_is_no_success(place: Place, virtual_readers: Virtua
     ("words", "sentence"),
     [
         (["--ra", "x"], "--ra must be an address that begins with http:// or https://, not 'x'."),
-        (["--config", "nofile.toml"], "There is no configuration file nofile.toml (--config)."),
+        (["--config", "nofile.toml"], "There is no configuration file nofile.toml."),
     ],
 )
 @pytest.mark.parametrize("command", ["inspect", "renew", "agent"])
