@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.programs import run
+from tests.programs import missing, run
 
 SOURCE = Path(__file__).with_name("bad_disk.c")
 
@@ -45,6 +45,8 @@ def build(folder: Path) -> Path:
 def small_disk(folder: Path) -> Iterator[None]:
     """A file system of two megabytes at `folder`, which is made."""
     folder.mkdir(mode=0o700)
+    if os.getuid() != 0:
+        missing("only root may mount a small disk")
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "renewagent-test", folder], check=True)
     try:
         yield

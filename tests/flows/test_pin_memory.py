@@ -21,6 +21,7 @@ from renewagent_fixtures.virtual_card import Moment
 from tests.flows.desk import READER, Desk, desk, office
 from tests.flows.test_kills import ASKED, PASSCODE, REMOVE, child_of
 from tests.flows.workshop import change_pin
+from tests.programs import missing
 
 TYPED, WRONG = "70194826", "55730918"
 GENERATE = 0x47
@@ -33,6 +34,12 @@ def here(tmp_path: Path) -> Iterator[Desk]:
         place.mkdir()
         with desk(place, ra) as one:
             yield one
+
+
+def as_root() -> None:
+    """Nobody else reads what other processes have in memory, or becomes another user."""
+    if os.getuid() != 0:
+        missing("this needs root")
 
 
 def traces(pin: str) -> list[bytes]:
@@ -113,8 +120,8 @@ class Tap:
         self._listener.close()
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root reads other processes' memory")
 def test_the_passcode_is_nowhere_afterwards(here: Desk) -> None:
+    as_root()
     card = here.insert()
     here.readers.remove(READER)
     change_pin(card, TYPED)
@@ -191,10 +198,10 @@ os.read(0, 1)
 """
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="another user's process is needed")
 @pytest.mark.parametrize(("how", "read"), [("open", True), ("shut", False)])
 def test_other_processes_of_the_same_user_cannot_read_it(how: str, read: bool) -> None:
     """The kernel's own answer, to a process of nobody's about another one."""
+    as_root()
     process = subprocess.Popen(
         [sys.executable, "-c", DUMPABLE, how], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/"
     )
