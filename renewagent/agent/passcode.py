@@ -50,6 +50,8 @@ class KeyDoesNotFit(Exception):
 class KeyRefused(CardRefused):
     """The card refused to sign with the key in `slot`; whatever else it refuses is a plain CardRefused."""
 
+    code = "RA-CARD-KEY-REFUSED"
+
     def __init__(self, refusal: CardRefused, slot: Slot) -> None:
         super().__init__(refusal.message, refusal.sw, advice=refusal.advice)
         self.slot = slot
@@ -65,10 +67,10 @@ class Passcode:
         self._prompter = prompter
         self._refused = RefusedPins()
         self._pin: Pin | None = None
-
-    def signing(self, card: RenewableCard, work: Callable[[SigningSession], T]) -> T:
         self.tries_left: int | None = None
         """After the latest wrong passcode; None where there was none."""
+
+    def signing(self, card: RenewableCard, work: Callable[[SigningSession], T]) -> T:
         """Run `work` in one signing session; it may run again after a refused PIN or a reset, so it sends nothing.
 
         Raises LastPinTry, PinBlocked, PersonStopped, CardRemoved and the like.
@@ -132,9 +134,9 @@ class Passcode:
         self._prompter.tell(words.pin_impossible(error))
 
     def _note_refusal(self, card: RenewableCard, tries_left: int) -> None:
+        self.tries_left = tries_left
         identity = card.identity()
         if self._pin is not None:
-        self.tries_left = tries_left
             self._refused.add(str(identity), self._pin)
         self.drop()
         refuse_few_tries(tries_left, "Your passcode was wrong. ")
