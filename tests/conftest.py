@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from hypothesis import strategies as st
 
@@ -9,6 +11,13 @@ from tests.pcsc import pcsc_directory, private_pcscd, virtual_readers
 from tests.soft import between_module, soft_tokens
 
 __all__ = ["between_module", "pcsc_directory", "private_pcscd", "soft_tokens", "unicode_table", "virtual_readers"]
+
+
+def pytest_configure() -> None:
+    """A shell without job control starts what runs in the background with SIGINT ignored, and so would be all that the
+    tests start: Ctrl-C is what some of them are about."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
