@@ -10,7 +10,16 @@ import pytest
 from renewagent.errors import CardRemoved, RenewAgentError
 from renewagent_fixtures.virtual_card import Moment, VirtualCard
 from tests.flows.test_resumed_elsewhere import killed, places
-from tests.flows.workshop import SIGNING, Workshop, Workstations, assert_renewed, certificate, sha256, signs
+from tests.flows.workshop import (
+    SIGNING,
+    Workshop,
+    Workstation,
+    Workstations,
+    assert_renewed,
+    certificate,
+    sha256,
+    signs,
+)
 
 ORDER = [
     "ready",
@@ -89,7 +98,7 @@ def test_it_goes_on_after_the_process_ended(
     assert card.pin_tries == 3
 
 
-def cut_at(card: VirtualCard, instruction: int, number: int, moment: Moment) -> Callable[[], bool]:
+def cut_at(desk: Workstation, card: VirtualCard, instruction: int, number: int, moment: Moment) -> Callable[[], bool]:
     """Pull the card out at the `number`th command of its kind; whether that came to pass."""
     seen = 0
 
@@ -100,6 +109,7 @@ def cut_at(card: VirtualCard, instruction: int, number: int, moment: Moment) -> 
         seen += 1
         if seen == number:
             card.hook = None
+            desk.lose_contact()
             raise CardRemoved("pulled out by the test")
 
     card.hook = hook
@@ -116,7 +126,7 @@ def test_whatever_the_card_was_cut_off_in_both_keys_are_on_it(
 ) -> None:
     card, campaign = workshop.card(profile="extended"), workshop.campaign()
     old, old_key, first = certificate(card), card.public_key(SIGNING), workstation(campaign)
-    happened = cut_at(card, instruction, number, moment)
+    happened = cut_at(first, card, instruction, number, moment)
     # Nobody puts it back at once: the person goes away.
     person = first.person(card, insert=None, stop_at=frozenset({"pulled-half-way", "pulled-unsafe"}))
     with contextlib.suppress(RenewAgentError):
