@@ -76,7 +76,6 @@ class Job:
     asked_again: bool = False
     """The RA refused to answer a pollReq once, so that the certificate was asked for anew."""
     receipt: bytes = b""
-    outcome: dict[str, Any] = field(default_factory=dict)
     _authentication: tuple[Slot, x509.Certificate] | None = None
 
     @property

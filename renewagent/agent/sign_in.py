@@ -60,7 +60,6 @@ def sign_in(job: Job, record: Record) -> Event:
 
     desk.sign_in(job.signing(sign))
     job.passcode.drop()
-    job.outcome["signed_in"] = True
     job.place.prompter.tell(words.done(job.identity))
     return Event(Kind.SIGNED_IN)
 

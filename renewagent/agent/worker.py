@@ -20,7 +20,7 @@ from renewagent.agent.faults import note_fault
 from renewagent.agent.full_inspection import Inspector, error_document
 from renewagent.agent.job import Workplace
 from renewagent.agent.journal_aside import open_journal
-from renewagent.agent.options import add_configuration_options, configuration_of, contact_named
+from renewagent.agent.options import add_configuration_options, configuration_of, contact_named, no_campaign
 from renewagent.agent.passcode import RenewableCard
 from renewagent.agent.prompts import ChannelPrompter, Prompter
 from renewagent.agent.ra_desk import RaDesk, utc_now
@@ -29,7 +29,7 @@ from renewagent.agent.undumpable import undumpable
 from renewagent.agent.workstation import card_opener, filled_readers, open_readers
 from renewagent.campaign.pem import read_certificates
 from renewagent.card.interface import CardConnection, Readers
-from renewagent.configuration import CONFIGURATION_FILE, Configuration
+from renewagent.configuration import Configuration
 from renewagent.errors import ConfigurationError, PersonStopped, RenewAgentError
 from renewagent.ra_transport import HttpRaTransport
 from renewagent.renewal import State
@@ -64,10 +64,7 @@ def renew(
     `apart`: campaigns were named on the command line and are not the agent's to keep.
     """
     if not configuration.campaign.urls:
-        raise ConfigurationError(
-            "No campaign is configured: nothing says which smartcards must be renewed.",
-            advice=f"Set campaign.urls in {CONFIGURATION_FILE} or use --campaign FILE.",
-        )
+        raise no_campaign()
     desk = open_desk(configuration)
     in_force = campaigns_in_force(configuration, utc_now(), apart=apart)
     campaigns = in_force.campaigns
