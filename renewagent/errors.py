@@ -9,6 +9,7 @@ RenewAgentError
 ├── JournalError                  our own record cannot be written or read
 ├── AgentError                    another agent runs, or none does
 ├── ClockError                    this computer's clock is too far off to renew safely
+├── BatteryLow                    this computer may go off before the card is renewed
 ├── PersonStopped                 the person cancelled, or did not answer
 ├── ReaderError                   between us and the card
 │   ├── PcscUnavailable           no PC/SC service
@@ -93,6 +94,14 @@ class ClockError(RenewAgentError):
 
     code = "RA-CLOCK"
     advice = "Ask your IT support to set this computer's clock, then try again."
+
+
+class BatteryLow(RenewAgentError):
+    """This computer runs on its battery, which may not last."""
+
+    code = "RA-BATTERY"
+    retry = Retry.NOW
+    advice = "Plug this computer in, then start again."
 
 
 class PersonStopped(RenewAgentError):

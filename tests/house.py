@@ -95,7 +95,9 @@ RESIDENT_ROOTS = (
     "renewagent.rules",
     "renewagent_drivers.piv",
 )
-RESIDENT_MUST_NOT = frozenset("asn1crypto asyncio cryptography pkcs11 sqlalchemy ssl truststore urllib3".split())
+RESIDENT_MUST_NOT = frozenset(
+    "asn1crypto asyncio cryptography jeepney pkcs11 sqlalchemy ssl truststore urllib3".split()
+)
 
 # What both ends of CMP may share: the words, the shape of messages on the wire, and the structures inside them.
 SHARED_WIRE = (

@@ -21,6 +21,7 @@ from renewagent.agent.campaigns import Accepted
 from renewagent.agent.full_inspection import is_for_authentication
 from renewagent.agent.journal import Journal
 from renewagent.agent.passcode import FittingSession, Passcode, PublicKey, RenewableCard
+from renewagent.agent.power import Power, UnknownPower
 from renewagent.agent.prompts import Prompter
 from renewagent.agent.ra_desk import Outgoing, RaDesk
 from renewagent.card.interface import CardConnection, KeyType, Readers, SigningSession
@@ -47,6 +48,7 @@ class Workplace:
     prompter: Prompter
     contact: Contact
     way_d_without_tickets: bool = False
+    power: Power = field(default_factory=UnknownPower)
 
     def now(self) -> datetime:
         """Aware UTC."""

@@ -1,4 +1,5 @@
-"""What is proved before anything is begun, without a PIN: the campaign, the RA, the clock, the card, a way that serves.
+"""What is proved before anything is begun, without a PIN: the campaign, the RA, the clock, the computer's
+battery, the card, a way that serves.
 
 The first step of every renewal, and asked again where one goes on that has a ticket and has not touched the card.
 """
@@ -12,9 +13,10 @@ from functools import partial
 from renewagent.agent import words
 from renewagent.agent.job import Job, new_key_type
 from renewagent.agent.passcode import refuse_few_tries
+from renewagent.agent.power import LEAST
 from renewagent.agent.staging import way_beside
 from renewagent.card.interface import KeyType
-from renewagent.errors import CampaignError, RenewalImpossible
+from renewagent.errors import BatteryLow, CampaignError, RenewalImpossible
 from renewagent.renewal import Event, Kind, Way, can_protect, choose_way
 from renewagent.rules import hits
 
@@ -43,6 +45,7 @@ def may_begin(job: Job, campaign: str) -> bool:
     if job.old.head.not_after <= job.place.now():
         message = words.expired(job.old.head.not_after, job.place.contact)
         raise RenewalImpossible(message.body, advice=message.advice)
+    _refuse_low_battery(job.place.power.battery())
     refuse_few_tries(job.card.pin_tries())
     job.authentication_certificate()
     return job.place.desk.nonce() is not None
@@ -62,6 +65,14 @@ def _way(job: Job, *, tickets: bool) -> Way:
     if way is not Way.A and _futile(job, *KEYS[new_key_type(job.old, job.campaign, job.rule)]):
         raise RenewalImpossible("A certificate that this smartcard could get today would be affected as well.")
     return way
+
+
+def _refuse_low_battery(left: int | None) -> None:
+    if left is not None and left < LEAST:
+        raise BatteryLow(
+            f"This computer runs on its battery, of which {left} % is left. It could go off in the middle. "
+            "Nothing was changed on the smartcard."
+        )
 
 
 KEYS = {

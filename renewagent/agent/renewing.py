@@ -40,6 +40,22 @@ others that do."""
 RA_PAUSE = 2.0
 """Seconds before the first new try after a network failure half-way; doubled each time."""
 
+CHANGING = frozenset(
+    {
+        State.GENERATE,
+        State.STAGE,
+        State.CERTIFY,
+        State.STORE,
+        State.TRY,
+        State.MOVE,
+        State.CONFIRM,
+        State.REJECT,
+        State.RECEIPT,
+        State.DROP,
+    }
+)
+"""The card changes here, or is not safe yet; in way A, whose key stays, from STORE on."""
+
 PROGRESS = {
     State.TICKET: "asking the Registration Authority",
     State.GENERATE: "making the new key",
@@ -69,13 +85,11 @@ class Renewing:
 
     def run(self) -> Renewal:
         """To the end, or to the error for which only the person or time can help."""
-        while not self._job.renewal.over:
-            try:
-                self._one_step()
-            except RenewAgentError as error:
-                self._after(error)
-            except KeyDoesNotFit as error:
-                self._after(_misfit(error))
+        try:
+            while not self._job.renewal.over:
+                self._go_on()
+        finally:
+            self._job.place.power.release()
         return self._job.renewal
 
     def record(self, event: Event) -> None:
@@ -85,13 +99,31 @@ class Renewing:
         job.place.journal.append(after.id, after.card, event.kind.value, dict(event.fields), job.place.now())
         job.renewal, self.last = after, event.kind
 
+    def _go_on(self) -> None:
+        try:
+            self._one_step()
+        except RenewAgentError as error:
+            self._after(error)
+        except KeyDoesNotFit as error:
+            self._after(_misfit(error))
+
     def _one_step(self) -> None:
         state = self._job.renewal.state
         self._show_progress(state)
+        self._stay_up(state)
         event = ALL_STEPS[state](self._job, self.record)
         if event is not None:
             self.record(event)
         self._ra_tries.pop(state, None)
+
+    def _stay_up(self, state: State) -> None:
+        """No shutdown or sleep from the first command that changes the card until it is safe; but none is kept from
+        happening while a person, or the RA, is waited for."""
+        power = self._job.place.power
+        if state in CHANGING and not (state is State.CERTIFY and self._job.renewal.way is Way.A):
+            power.hold()
+        else:
+            power.release()
 
     def _after(self, error: RenewAgentError) -> None:
         """Note what `error` means; returns when the renewal can go on, raises it otherwise."""
@@ -118,6 +150,7 @@ class Renewing:
 
     def _wait_it_out(self, error: RenewAgentError) -> None:
         """Until the card is back, or for a while; raises where neither helps."""
+        self._job.place.power.release()
         state = self._job.renewal.state
         if isinstance(error, PULLED):
             wait_for_card(self._job, self._put_back())

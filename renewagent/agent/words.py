@@ -345,6 +345,7 @@ _TITLES: Mapping[type[RenewAgentError], str] = MappingProxyType(
         errors.CardRemoved: "The smartcard was removed",
         errors.PersonStopped: "Nothing was renewed",
         errors.ClockError: "This computer's clock is wrong",
+        errors.BatteryLow: "This computer's battery is low",
         errors.RaUnreachable: "The renewal cannot go on now",
         errors.RenewalImpossible: "This smartcard cannot be renewed here",
     }

@@ -22,6 +22,7 @@ from renewagent.agent.job import Workplace
 from renewagent.agent.journal_aside import open_journal
 from renewagent.agent.options import add_configuration_options, configuration_of, contact_named, no_campaign
 from renewagent.agent.passcode import RenewableCard
+from renewagent.agent.power import LinuxPower
 from renewagent.agent.prompts import ChannelPrompter, Prompter
 from renewagent.agent.ra_desk import RaDesk, utc_now
 from renewagent.agent.renew_card import renew_card
@@ -81,6 +82,7 @@ def renew(
             prompter=prompter,
             contact=configuration.contact,
             way_d_without_tickets=configuration.policy.d_without_tickets,
+            power=LinuxPower(),
         )
         inspector = Inspector(
             place.open_card,

@@ -28,6 +28,7 @@ from renewagent.agent.campaigns import Accepted
 from renewagent.agent.full_inspection import Inspector
 from renewagent.agent.job import Workplace
 from renewagent.agent.journal import Journal
+from renewagent.agent.power import Power, UnknownPower
 from renewagent.agent.prompts import Prompter
 from renewagent.agent.ra_desk import RaDesk, utc_now
 from renewagent.agent.renew_card import renew_card
@@ -197,6 +198,7 @@ class Workstation:
     management_key: ManagementKey = field(default_factory=FactoryKey)
     way_d_without_tickets: bool = False
     patience: float = 10.0
+    power: Power = field(default_factory=UnknownPower)
     tape: Tape = field(default_factory=Tape)
     transport: Any = None
     kinds: list[str] = field(default_factory=list)
@@ -260,6 +262,7 @@ class Workstation:
                 prompter=person or self.person(card),
                 contact=CONTACT,
                 way_d_without_tickets=self.way_d_without_tickets,
+                power=self.power,
             )
             inspector = Inspector(self.open_card, [a.campaign for a in self.campaigns.values()], (), self.desk.standing)
             try:
