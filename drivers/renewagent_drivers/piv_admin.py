@@ -6,9 +6,10 @@ nothing else takes the management key's rights away.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers import BlockCipherAlgorithm, Cipher,
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from renewagent.card.apdu import CommandApdu, StatusWord
+from renewagent.card.apdu import CommandApdu, ResponseApdu, StatusWord
 from renewagent.card.head import KeyKind
 from renewagent.card.interface import KeyType
 from renewagent.errors import CardDataError, CardRefused, ManagementKeyRefused
@@ -34,7 +35,18 @@ from renewagent_drivers.piv_applet import (
     dynamic_fields,
     reference,
 )
-from renewagent_drivers.piv_objects import RETIRED_SLOTS, certificate_object, pack_certificate, parse, tlv
+from renewagent_drivers.piv_objects import (
+    KEY_HISTORY,
+    RETIRED_SLOTS,
+    SECURITY,
+    certificate_object,
+    history_is_signed,
+    history_telling,
+    pack_certificate,
+    parse,
+    retired_in_use,
+    tlv,
+)
 
 KINDS = {
     KeyType.RSA2048: KeyKind("rsa", 2048),
@@ -115,12 +127,49 @@ class PivAdminSession:
 
     def store(self, slot: Slot, certificate: bytes | None) -> None:
         """PUT DATA (part 2, 3.3.1). Raises CardRefused."""
-        name = tlv(0x5C, certificate_object(slot).to_bytes(3, "big"))
-        response = self._applet.send(CommandApdu(INS_PUT_DATA, 0x3F, 0xFF, name + pack_certificate(certificate)))
+        response = self._put(certificate_object(slot), pack_certificate(certificate))
         if response.sw == StatusWord.NOT_ENOUGH_MEMORY:
             raise CardRefused("The smartcard has no room for the certificate.", response.sw)
         if not response.ok:
             raise CardRefused(f"The smartcard did not take the certificate ({response.sw:04X}).", response.sw)
+
+    def _put(self, name: int, content: bytes) -> ResponseApdu:
+        data = tlv(0x5C, name.to_bytes(3, "big")) + content
+        return self._applet.send(CommandApdu(INS_PUT_DATA, 0x3F, 0xFF, data))
+
+    def history(self) -> bytes:
+        """See `renewagent.card.interface.KeepsHistory`."""
+        return self._applet.data_object(KEY_HISTORY) or b""
+
+    def tell_of(self, slot: Slot, known: bytes = b"") -> None:
+        """See `renewagent.card.interface.KeepsHistory`. Certificates take the lowest references, and readers go by
+        their number alone (part 1, 3.3.3): to tell of one is to count up to it."""
+        self._count(lambda count: max(count, RETIRED_SLOTS.index(slot) + 1), known)
+
+    def tell_no_more_of(self, slots: Collection[Slot], known: bytes = b"") -> None:
+        """See `renewagent.card.interface.KeepsHistory`: those at the upper end are not counted any more."""
+
+        def fewer(count: int) -> int:
+            if not 0 < count <= len(RETIRED_SLOTS) or RETIRED_SLOTS[count - 1] not in slots:
+                return count
+            return next((n for n in range(count, 0, -1) if self._stays(RETIRED_SLOTS[n - 1], slots)), 0)
+
+        self._count(fewer, known)
+
+    def _stays(self, slot: Slot, going: Collection[Slot]) -> bool:
+        return slot not in going and self._applet.data_object(certificate_object(slot)) is not None
+
+    def _count(self, change: Callable[[int], int], known: bytes) -> None:
+        """A card that does not take it keeps what it has: signing does not hang on it."""
+        now = self.history()
+        held, count = _readable_history(now, known)
+        wanted = change(count)
+        told = history_telling(wanted, held)
+        if told is None or (wanted == count and held in (now, b"")):
+            return
+        signed = self._applet.data_object(SECURITY)
+        if signed is None or not history_is_signed(signed):
+            self._put(KEY_HISTORY, told)
 
     def move(self, source: Slot, destination: Slot) -> None:
         """Yubico's MOVE KEY: the destination must be empty; certificates stay behind. Raises CardRefused."""
@@ -137,6 +186,15 @@ class PivAdminSession:
         response = self._applet.send(CommandApdu(INS_MOVE_KEY, destination, reference(source)))
         if not response.ok and response.sw not in also:
             raise CardRefused(f"The smartcard did not {what} ({response.sw:04X}).", response.sw)
+
+
+def _readable_history(*versions: bytes) -> tuple[bytes, int]:
+    """The first that is there and makes sense, and its count: a write that was cut short leaves one that does not."""
+    for history in versions:
+        with contextlib.suppress(ValueError):
+            if history:
+                return history, retired_in_use(history)
+    return b"", 0
 
 
 def public_key_in(metadata: bytes) -> bytes | None:

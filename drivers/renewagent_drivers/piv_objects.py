@@ -18,7 +18,7 @@ STANDARD_SLOTS = (SIGNATURE, AUTHENTICATION, KEY_MANAGEMENT, CARD_AUTHENTICATION
 RETIRED_SLOTS = tuple(Slot(f"{reference:02x}") for reference in range(0x82, 0x96))
 
 # SP 800-73-4 part 1, table 3
-CHUID, PRINTED, KEY_HISTORY = 0x5FC102, 0x5FC109, 0x5FC10C
+CHUID, SECURITY, PRINTED, KEY_HISTORY = 0x5FC102, 0x5FC106, 0x5FC109, 0x5FC10C
 _CERTIFICATES = {
     AUTHENTICATION: 0x5FC105,
     SIGNATURE: 0x5FC10A,
@@ -28,7 +28,8 @@ _CERTIFICATES = {
 }
 _CONTAINER, _CERTIFICATE, _CERTIFICATE_INFO, _ERROR_DETECTION = 0x53, 0x70, 0x71, 0xFE
 _COMPANIONS = frozenset({_CERTIFICATE_INFO, 0x72, _ERROR_DETECTION})  # 72 was the MSCUID of SP 800-73-3
-_GUID, _ON_CARD_CERTIFICATES = 0x34, 0xC1
+_GUID, _ON_CARD_CERTIFICATES, _OFF_CARD_CERTIFICATES = 0x34, 0xC1, 0xC2
+_CONTAINERS_HASHED, _KEY_HISTORY_CONTAINER = 0xBA, b"\x60\x60"  # part 1, 3.1.7 and table 2
 _GZIP, _NET_ID = b"\x1f\x8b", b"\x01\x00"
 _INFLATED_LIMIT = 65536
 
@@ -198,6 +199,28 @@ def guid_in(chuid: bytes) -> bytes | None:
 def retired_in_use(key_history: bytes) -> int:
     """How many retired keys have their certificate on the card; they take the lowest references (part 1, 3.3.3)."""
     return int.from_bytes(parse(unwrap(key_history)).get(_ON_CARD_CERTIFICATES, b"")[:1], "big")
+
+
+def history_telling(count: int, key_history: bytes) -> bytes | None:
+    """The Key History object to PUT: `key_history`, with `count` for the certificates on the card. An empty one gives a
+    new object; None where so many reach into the references of keys whose certificates are elsewhere, which are the
+    highest. Raises ValueError."""
+    fresh = {_ON_CARD_CERTIFICATES: b"", _OFF_CARD_CERTIFICATES: b"\0", _ERROR_DETECTION: b""}
+    contents = parse(unwrap(key_history)) if key_history else fresh
+    if count + int.from_bytes(contents.get(_OFF_CARD_CERTIFICATES, b""), "big") > len(RETIRED_SLOTS):
+        return None
+    told = {**contents, _ON_CARD_CERTIFICATES: bytes((count,))}
+    return tlv(_CONTAINER, b"".join(tlv(tag, value) for tag, value in told.items()))
+
+
+def history_is_signed(security_object: bytes) -> bool:
+    """Whether the issuer's signature is over a hash of the Key History object: then nobody else can change it and be
+    believed (part 1, 3.1.7: three octets for each container, the latter two its name)."""
+    try:
+        mapped = parse(unwrap(security_object)).get(_CONTAINERS_HASHED, b"")
+    except ValueError:
+        return True
+    return any(mapped[at + 1 : at + 3] == _KEY_HISTORY_CONTAINER for at in range(0, len(mapped), 3))
 
 
 def management_key_in(printed: bytes) -> bytes | None:

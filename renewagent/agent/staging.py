@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from renewagent.agent.job import Job, Record, new_key_type, sha256
-from renewagent.card.interface import AdminSession, HoldsSecondKeys, MovesKeys, RemovesKeys, TellsKeys
+from renewagent.card.interface import AdminSession, HoldsSecondKeys, KeepsHistory, MovesKeys, RemovesKeys, TellsKeys
 from renewagent.errors import CardDataError, RenewalImpossible
 from renewagent.model import Slot
 from renewagent.renewal import Event, Kind, Way
@@ -52,9 +52,10 @@ def way_beside(job: Job) -> Way | None:
 
 
 def staging_pair(job: Job) -> tuple[Slot, Slot] | None:
-    """Where the new key is staged and the old one parked: two slots proven free."""
+    """Where the new key is staged and the old one parked: two slots proven free. Parked is in the lower one, since
+    certificates on the card take the lowest references (SP 800-73-5 part 1, 3.3.3)."""
     free = job.card.capabilities().staging
-    return (free[0], free[1]) if len(free) >= 2 else None
+    return (free[1], free[0]) if len(free) >= 2 else None
 
 
 def _slots(job: Job) -> tuple[Slot, Slot]:
@@ -81,8 +82,9 @@ def swap(job: Job, record: Record) -> Event:
     in_place, parked = _key(job, job.slot), _key(job, parking)
 
     def work(session: AdminSession) -> None:
-        mover = cast(MovesKeys, session)
-        record(Event(Kind.BEGUN, {"what": "move"}))
+        mover, teller = cast(MovesKeys, session), cast(KeepsHistory, session)
+        known = job.fact("history") or teller.history()
+        record(Event(Kind.BEGUN, {"what": "move", "history": known.hex()}))
         if in_place not in (None, new_key):
             session.store(parking, job.old.der)
             if parked == in_place:  # a move that was cut short left it in both
@@ -91,6 +93,7 @@ def swap(job: Job, record: Record) -> Event:
                 mover.move(job.slot, parking)
         if in_place != new_key:
             mover.move(staging, job.slot)
+        teller.tell_of(parking, known)
         session.store(job.slot, certificate)
         session.store(staging, None)  # what is read in two places is taken for two credentials
 
@@ -229,6 +232,8 @@ def mend(job: Job, keys: Keys, old_key: bytes) -> bool:
             mover.move(job.slot, free)
         mover.move(parked, job.slot)
         session.store(job.slot, job.old.der)
+        cast(KeepsHistory, session).tell_no_more_of((parked,), job.fact("history"))
+        session.store(parked, None)
 
     job.passcode.administering(job.card, work)
     return True

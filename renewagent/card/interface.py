@@ -4,7 +4,7 @@ so that PKCS#11 fits it as well as PIV.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -175,6 +175,20 @@ class MovesKeys(Protocol):
 
     def delete(self, slot: Slot) -> None:
         """Take away the key in `slot`; an empty slot is no error. Raises CardRefused."""
+
+
+class KeepsHistory(Protocol):
+    """What an `AdminSession` can do besides on a card with staging slots, where readers go by what the card says of its
+    retired keys (PIV: the Key History object). A card that does not take it stays as it is, and nothing is raised."""
+
+    def history(self) -> bytes:
+        """What the card says now; empty where it says nothing."""
+
+    def tell_of(self, slot: Slot, known: bytes = b"") -> None:
+        """Have it tell of the certificate in this slot. `known`: what it said before, should that be torn now."""
+
+    def tell_no_more_of(self, slots: Collection[Slot], known: bytes = b"") -> None:
+        """These slots are about to be emptied; nothing else that it tells of is lost."""
 
 
 class TellsKeys(Protocol):

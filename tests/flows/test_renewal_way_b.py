@@ -42,7 +42,10 @@ ORDER = [
 ]
 VERIFIES = 4
 """Ticket, request, trial (with certConf and receipt), sign-in."""
-STAGING, PARKING = 0x82, 0x83
+STAGING, PARKING = 0x83, 0x82
+KEY_HISTORY = 0x5FC10C
+TELLS_OF_ONE = bytes.fromhex("c10101c20100fe00")
+"""The content of a Key History object that tells of one certificate on the card (SP 800-73-5 part 1, 3.3.3)."""
 MOVE_KEY, GENERATE, PUT_DATA = 0xF6, 0x47, 0xDB
 
 
@@ -59,6 +62,8 @@ def test_the_new_key_is_tried_beside_the_old_one(
     assert (outcome["way"], outcome["state"], outcome["old"]["sha256"]) == ("B", "done", sha256(old))
     assert card.public_key(SIGNING) != old_key
     assert (card.public_key(PARKING), card.public_key(STAGING)) == (old_key, None)
+    assert card.object(KEY_HISTORY) == TELLS_OF_ONE
+    assert certificate(card, PARKING) == old
     assert (desk.tape.verifies, card.pin_tries) == (VERIFIES, tries)
 
 
@@ -95,6 +100,7 @@ def test_it_goes_on_after_the_process_ended(
     second = workstation(campaign) if elsewhere else first
     second.renew(card)
     assert_renewed(workshop, card, old)
+    assert card.object(KEY_HISTORY) == TELLS_OF_ONE
     assert card.pin_tries == 3
 
 
@@ -119,7 +125,7 @@ def cut_at(desk: Workstation, card: VirtualCard, instruction: int, number: int, 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "elsewhere"])
 @pytest.mark.parametrize("moment", [Moment.BEFORE, Moment.AFTER])
 @pytest.mark.parametrize(
-    ("instruction", "number"), [(GENERATE, 1), (MOVE_KEY, 2), (MOVE_KEY, 3), *((PUT_DATA, n) for n in range(1, 10))]
+    ("instruction", "number"), [(GENERATE, 1), (MOVE_KEY, 2), (MOVE_KEY, 3), *((PUT_DATA, n) for n in range(1, 11))]
 )
 def test_whatever_the_card_was_cut_off_in_both_keys_are_on_it(
     workshop: Workshop, workstation: Workstations, instruction: int, number: int, moment: Moment, elsewhere: bool
@@ -137,4 +143,5 @@ def test_whatever_the_card_was_cut_off_in_both_keys_are_on_it(
         assert signs(card)
     (workstation(campaign) if elsewhere else first).renew(card)
     assert_renewed(workshop, card, old)
+    assert card.object(KEY_HISTORY) == TELLS_OF_ONE
     assert card.pin_tries == 3
