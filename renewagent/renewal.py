@@ -140,7 +140,7 @@ BY_WAY: Mapping[tuple[State, Kind], Mapping[Way, State]] = MappingProxyType(
         (S.CONSENT, K.AGREED): {Way.A: S.CERTIFY},
         (S.TICKET, K.TICKET_GRANTED): {Way.B: S.STAGE, Way.C: S.STAGE},
         (S.TICKET, K.NO_TICKETS): {Way.B: S.STAGE, Way.C: S.STAGE},
-        (S.RESUME, K.FOUND_UNTOUCHED): {Way.B: S.STAGE, Way.C: S.STAGE},
+        (S.RESUME, K.FOUND_UNTOUCHED): {Way.A: S.CERTIFY, Way.B: S.STAGE, Way.C: S.STAGE},
         (S.TRY, K.TRIED): {Way.B: S.MOVE},
         (S.RECEIPT, K.RECEIPTED): {Way.C: S.DROP},
         (S.RECEIPT, K.NO_RECEIPTS): {Way.C: S.DROP},

@@ -24,8 +24,9 @@ from renewagent.rules import hits
 def preflight(job: Job, record: Callable[[Event], None]) -> Event:
     """Everything that can fail without a PIN does so here: journal, RA, clock, tries, expiry, a way that serves."""
     tickets = may_begin(job, job.campaign.id)
-    way = _way(job, tickets=tickets or job.place.way_d_without_tickets)
-    return Event(Kind.READY, {"way": way.value, "old_certificate": job.old.der.hex(), **job.begun_under})
+    way = way_for(job, tickets=tickets or job.place.way_d_without_tickets)
+    known = {"tickets": "yes"} if tickets else {}
+    return Event(Kind.READY, {"way": way.value, "old_certificate": job.old.der.hex(), **known, **job.begun_under})
 
 
 def may_begin(job: Job, campaign: str) -> bool:
@@ -51,7 +52,7 @@ def may_begin(job: Job, campaign: str) -> bool:
     return job.place.desk.nonce() is not None
 
 
-def _way(job: Job, *, tickets: bool) -> Way:
+def way_for(job: Job, *, tickets: bool) -> Way:
     """The first way that serves and is not in vain. Raises RenewalImpossible."""
     can_rekey = job.card.capabilities().rekey_in_place
     # That the old key is usable is proved by the first signature, which nothing irreversible precedes.

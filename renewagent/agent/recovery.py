@@ -16,9 +16,9 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from renewagent.agent.job import Job, Record, public_key_of, sha256
 from renewagent.agent.passcode import fits
-from renewagent.agent.preflight import may_begin
-from renewagent.agent.ra_desk import Outgoing
-from renewagent.agent.staging import Found, find, look, mend, public_key, way_beside
+from renewagent.agent.preflight import may_begin, way_for
+from renewagent.agent.ra_desk import POLICY, Outgoing
+from renewagent.agent.staging import Found, find, look, mend, public_key
 from renewagent.agent.steps import key_usage_of
 from renewagent.card.interface import SigningSession
 from renewagent.certificates import read_certificate
@@ -26,7 +26,6 @@ from renewagent.cmp import private
 from renewagent.cmp.client import CmpClient
 from renewagent.cmp.client_checks import Wanted
 from renewagent.cmp.conversation import Conversation
-from renewagent.cmp.wire import Oid
 from renewagent.errors import (
     CampaignError,
     CardDataError,
@@ -70,7 +69,8 @@ class Trial:
 def resume(job: Job, record: Record) -> Event:
     """Examine, and say how to go on."""
     trial, enquiry = job.signing(lambda session: _examine(job, session))
-    answer, authorities = job.place.desk.ticket_and_authorities(enquiry)
+    answer, policy = job.place.desk.ticket_and_policy(enquiry)
+    authorities, job.certified_keys = policy.authorities, policy.keys
     on_card = _on_card(job, authorities)
     if answer is None or answer.state == "closed":
         return _without_open_ticket(job, trial, on_card)
@@ -149,7 +149,7 @@ def _examine(job: Job, session: SigningSession) -> tuple[Trial, Outgoing]:
     fetch = private.TicketFetch(card=str(job.identity))
     # The RA's CA certificates come along: a genp need not bring those that a new certificate's chain takes.
     credential = job.authentication(session)
-    return Trial(data, signature), job.place.desk.enquiry(credential, private.TICKET_FETCH, fetch, Oid.CA_CERTS)
+    return Trial(data, signature), job.place.desk.enquiry(credential, private.TICKET_FETCH, fetch, *POLICY)
 
 
 def _without_open_ticket(job: Job, trial: Trial, on_card: bytes) -> Event:
@@ -185,7 +185,10 @@ def _begun_without_ticket(job: Job, trial: Trial, on_card: bytes) -> Event:
 
 
 def _with_ticket(job: Job, trial: Trial, on_card: bytes, answer: private.TicketAnswer) -> Event:
-    common = {"ticket": answer.ticket, "old_sha256": answer.old, "way": Way.D.value, "campaign": answer.campaign}
+    same_key = job.old.sha256 == answer.old and answer.public_key == public_key(job.old.der)
+    way = Way.A if same_key else Way.D
+    common = {"ticket": answer.ticket, "old_sha256": answer.old, "way": way.value, "campaign": answer.campaign}
+    common["tickets"] = "yes"
     if job.old.sha256 == answer.old:
         common["old_certificate"] = job.old.der.hex()
     known = job.fact("public_key")
@@ -198,18 +201,24 @@ def _with_ticket(job: Job, trial: Trial, on_card: bytes, answer: private.TicketA
         if answer.certificate != on_card:
             return Event(Kind.FOUND_ISSUED, issued)
         return Event(Kind.FOUND_CONFIRMED if answer.state == "confirmed" else Kind.FOUND_STORED, issued)
-    if trial.by(known):
-        return Event(Kind.FOUND_NEW_KEY, {**common, "public_key": known.hex()})
-    if trial.by(answer.public_key):
-        return Event(Kind.FOUND_NEW_KEY, {**common, "public_key": answer.public_key.hex()})
     if sha256(on_card) == answer.old and trial.by(public_key(on_card)):
-        way = job.renewal.way or way_beside(job) or Way.D
+        way = Way.A if same_key else job.renewal.way or way_for(job, tickets=True)
         return Event(Kind.FOUND_UNTOUCHED, {**common, "way": way.value})
-    if answer.state == "confirmed":  # the RA certifies no second key then (design section 6): GENERATE would be the end
+    for key in (known, answer.public_key):
+        if trial.by(key):
+            return Event(Kind.FOUND_NEW_KEY, {**common, "public_key": key.hex()})
+    _may_generate_again(job, trial, answer, same_key=same_key)
+    return Event(Kind.FOUND_NO_KEY, common)
+
+
+def _may_generate_again(job: Job, trial: Trial, answer: private.TicketAnswer, *, same_key: bool) -> None:
+    if same_key and trial.signature is not None:  # by way A there is no other key to go on with
+        raise RenewalImpossible("The key on this smartcard does not fit its certificate, so it cannot sign.")
+    # The RA certifies no second key once the first is confirmed (design section 6): GENERATE would be the end.
+    if answer.state == "confirmed" or same_key:
         raise CardError("The new key of this smartcard did not sign.", advice=_TRY_AGAIN)
     if job.old.sha256 != answer.old:  # then the RA could not be told which certificate is to be replaced
         raise RaMisbehaved("The Registration Authority did not say which certificate is to be replaced.")
-    return Event(Kind.FOUND_NO_KEY, common)
 
 
 def _with_second_key(

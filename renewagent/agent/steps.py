@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from renewagent.agent import words
 from renewagent.agent.job import Job, Record, Step, new_key_type, public_key_of, sha256
@@ -136,19 +137,30 @@ def _request(job: Job, session: SigningSession) -> Outgoing:
         key = job.key(session, job.slot, old.public_key())
     else:
         key = job.key(session, job.new_slot, public_key_of(job.fact("public_key")))
+    ticket_for = _ticket_for(job)
     if _by_old_key(job):
-        credential = job.credential(session, job.old_slot, old)
-        return Outgoing(client, client.start_key_update(desk.now(), credential, key, old, key_usage=key_usage_of(old)))
+        credential, usage = job.credential(session, job.old_slot, old), key_usage_of(old)
+        octets = client.start_key_update(desk.now(), credential, key, old, key_usage=usage, ticket_for=ticket_for)
+        return Outgoing(client, octets)
     octets = client.start_certification(
         desk.now(),
         job.authentication(session),
         key,
         subject=old.subject,
         old_certificate=old,
-        ticket=job.renewal.facts.get("ticket"),
+        ticket=None if ticket_for else job.renewal.facts.get("ticket"),
         key_usage=key_usage_of(old),
+        ticket_for=ticket_for,
     )
     return Outgoing(client, octets)
+
+
+def _ticket_for(job: Job) -> private.TicketFor | None:
+    """Way A, at an RA that knows tickets: what it issues is to be found, and gone on with, at any workstation."""
+    if job.renewal.way is not Way.A or "tickets" not in job.renewal.facts:
+        return None
+    authentication = sha256(job.authentication_certificate()[1].public_bytes(Encoding.DER))
+    return private.TicketFor(card=str(job.identity), authentication=authentication, campaign=job.campaign_name)
 
 
 def key_usage_of(certificate: x509.Certificate) -> x509.KeyUsage | None:
@@ -322,9 +334,10 @@ def _requester(job: Job, session: SigningSession) -> Credential:
 
 
 def _by_old_key(job: Job) -> bool:
-    """`kur` is protected by the key of the certificate being updated (RFC 9483 4.1.3). Under a ticket, which lets any
-    workstation finish, it is a `cr`; and in way D the old key is gone."""
-    return job.renewal.way is not Way.D and can_protect(job.old) and "ticket" not in job.renewal.facts
+    """`kur` is protected by the key of the certificate being updated (RFC 9483 4.1.3). Ways B and C take a ticket where
+    the RA has them, which is good in a `cr` alone; and in way D the old key is gone."""
+    ticket_first = job.renewal.way is not Way.A and "ticket" in job.renewal.facts
+    return job.renewal.way is not Way.D and can_protect(job.old) and not ticket_first
 
 
 def _old_key_unusable(job: Job, error: Exception) -> Event:

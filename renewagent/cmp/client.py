@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from cryptography import x509
+from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -22,7 +23,7 @@ from renewagent.cmp.client_answers import Answer, Confirmed, GeneralAnswer, Issu
 from renewagent.cmp.client_checks import Authorisation, Trust, may_protect, ra_or_ca
 from renewagent.cmp.client_confirm import cert_status
 from renewagent.cmp.conversation import Conversation, Phase
-from renewagent.cmp.private import TICKET_CONTROL
+from renewagent.cmp.private import TICKET_CONTROL, TICKET_FOR, TicketFor
 from renewagent.cmp.wire import NULL_DN, BodyType, Header, InfoValue
 from renewagent.errors import RenewalImpossible
 
@@ -140,12 +141,14 @@ class CmpClient:
         *,
         subject: x509.Name | None = None,
         key_usage: x509.KeyUsage | None = None,
+        ticket_for: TicketFor | None = None,
     ) -> bytes:
         """kur: protected by the certificate being updated (RFC 9483 4.1.3). `new_key` may be the old one.
 
         `key_usage`: what the new certificate must be good for; the RA is not asked for it, an update keeps it.
         """
         request = self._request(new_key, subject or old_certificate.subject, old_certificate)
+        request = _kept_under(ticket_for, request)
         octets = self._enrol(now, BodyType.KUR, credential, new_key, request, old_certificate)
         if key_usage is not None:
             self._state = replace(self.state, key_usage=key_usage.public_bytes())
@@ -161,9 +164,11 @@ class CmpClient:
         old_certificate: x509.Certificate,
         ticket: str | None = None,
         key_usage: x509.KeyUsage | None = None,
+        ticket_for: TicketFor | None = None,
     ) -> bytes:
         """cr: protected by another certificate of the holder, with oldCertID and, where the RA gave one, the ticket."""
         request = self._request(new_key, subject, old_certificate, key_usage=key_usage)
+        request = _kept_under(ticket_for, request)
         if ticket is not None:
             control = InfoValue(TICKET_CONTROL, der.utf8_string(ticket))
             request = replace(request, controls=(*request.controls, control))
@@ -331,6 +336,12 @@ class CmpClient:
 
 
 _NOBODY = codec.directory(NULL_DN)
+
+
+def _kept_under(ticket_for: TicketFor | None, request: crmf.CertRequest) -> crmf.CertRequest:
+    if ticket_for is None:
+        return request
+    return replace(request, controls=(*request.controls, InfoValue(TICKET_FOR, asn1.encode_der(ticket_for))))
 
 
 def _protect(header: Header, body: bytes, credential: Credential | MacCredential) -> bytes:

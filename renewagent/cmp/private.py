@@ -27,6 +27,8 @@ TICKET_CONTROL = ObjectIdentifier(f"{ARC}.7")
 """CRMF control in a `cr`: the ticket as a UTF8String."""
 CAMPAIGN_SIGNER = ObjectIdentifier(f"{ARC}.8")
 """Extended key usage of a campaign signer's certificate."""
+TICKET_FOR = ObjectIdentifier(f"{ARC}.9")
+"""CRMF control in a `kur` or `cr` that keeps the old public key: `TicketFor`."""
 
 
 @asn1.sequence
@@ -54,6 +56,18 @@ class TicketArm:
 
     ticket: str
     public_key: bytes
+
+
+@asn1.sequence
+class TicketFor:
+    """Way A needs no leave, but whoever finds the card half done must be able to go on: the RA keeps what it issues
+    under a ticket for this card (`str(CardIdentity)`), authentication certificate (SHA-256, hex) and campaign
+    ("id/version"). The proof of possession is by the old signing key and covers the control, as that key's statement
+    does in a `TicketRequest`."""
+
+    card: str
+    authentication: str
+    campaign: str
 
 
 @asn1.sequence

@@ -10,7 +10,7 @@ from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from renewagent.cmp import bodies, codec, crmf, der
-from renewagent.cmp.private import TICKET_CONTROL
+from renewagent.cmp.private import TICKET_CONTROL, TICKET_FOR, TicketFor
 from renewagent.cmp.responder_header import Caller, refuse_unless_usable
 from renewagent.cmp.responder_names import read_name, same_name_der
 from renewagent.cmp.responder_signature import acceptable_key, algorithm_known, signature_fits
@@ -78,6 +78,7 @@ def _from_crmf(message: Message, caller: Caller) -> Order:
         reference=caller.reference,
         old=old,
         ticket=_ticket(request),
+        ticket_for=_ticket_for(request),
         implicit_confirm=_asks_implicit(message),
     )
 
@@ -156,6 +157,11 @@ def _check_same_subject(subject: bytes, caller: Caller) -> None:
 def _ticket(request: crmf.CertRequest) -> str | None:
     control = next((c for c in request.controls if c.oid == TICKET_CONTROL), None)
     return None if control is None else der.utf8_text(control.value or b"")
+
+
+def _ticket_for(request: crmf.CertRequest) -> TicketFor | None:
+    control = next((c for c in request.controls if c.oid == TICKET_FOR), None)
+    return None if control is None else asn1.decode_der(TicketFor, control.value or b"")
 
 
 def _extension(extensions: tuple[crmf.TemplateExtension, ...], oid: x509.ObjectIdentifier) -> bytes | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
+from renewagent.cmp.private import TicketFor
 from renewagent.cmp.wire import InfoValue
 
 CertificateState = Literal["unconfirmed", "valid", "updated", "held", "revoked"]
@@ -42,7 +43,8 @@ class Order:
 
     `signer` is the certificate that protected it, None where `reference` names the shared secret that did. `old` is
     what oldCertID names, as (issuer's DER name, serial). `usages` is None where the template asks for no keyUsage.
-    `alternative_names` is the DER of the extension's value. `implicit_confirm`: it was asked for.
+    `alternative_names` is the DER of the extension's value. `implicit_confirm`: it was asked for. `ticket_for`: the
+    certificate is to be kept under a ticket of the authority's own making.
     """
 
     body: Literal["ir", "cr", "kur", "p10cr"]
@@ -57,6 +59,7 @@ class Order:
     reference: str = ""
     old: tuple[bytes, int] | None = None
     ticket: str | None = None
+    ticket_for: TicketFor | None = None
     implicit_confirm: bool = False
 
 

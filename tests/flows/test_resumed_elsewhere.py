@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 from renewagent.agent.ra_desk import utc_now
-from renewagent.errors import RaWaiting, RenewalImpossible
 from renewagent_fixtures.virtual_card import VirtualCard
 from tests.flows import test_renewal_way_a, test_renewal_way_d
 from tests.flows.workshop import (
@@ -20,10 +19,7 @@ from tests.flows.workshop import (
     Workstations,
     assert_renewed,
     certificate,
-    signs,
 )
-
-ENDS = ["journalled", "lost"]
 
 
 def places(order: list[str]) -> list[object]:
@@ -53,88 +49,33 @@ def test_way_d_goes_on(workshop: Workshop, workstation: Workstations, at: int, w
     assert outcome.get("state") in ("done", None)
 
 
-@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize(("where", "end"), [("here", "journalled"), ("here", "lost"), ("elsewhere", "journalled")])
 @pytest.mark.parametrize("at", places(test_renewal_way_a.ORDER))
 @pytest.mark.parametrize("protects", [True, False], ids=["kur", "cr"])
-def test_way_a_goes_on_where_it_was_begun(
-    workshop: Workshop, workstation: Workstations, at: int, end: str, protects: bool
+def test_way_a_goes_on(
+    workshop: Workshop, workstation: Workstations, at: int, where: str, end: str, protects: bool
 ) -> None:
     card, campaign = workshop.card(protects=protects), workshop.campaign(rekey="allowed")
     old, key = certificate(card), card.public_key(SIGNING)
-    desk = workstation(campaign)
-    name = killed(desk, card, at, end)
-    if (name, end) == ("issued", "lost"):  # its answer is gone with the process: the RA must first withdraw it
-        with pytest.raises(RaWaiting, match="not finished"):
-            desk.renew(card)
-        assert (certificate(card), signs(card)) == (old, True)
-        workshop.ten_minutes_later()
-    desk.renew(card)
+    first = workstation(campaign)
+    killed(first, card, at, end)
+    (first if where == "here" else workstation(campaign)).renew(card)
     assert_renewed(workshop, card, old)
     assert (card.public_key(SIGNING), card.pin_tries) == (key, 3)
+    assert sum(1 for ticket in workshop.tickets(card)) == 1  # which the RA made of its own accord
 
 
-@pytest.mark.parametrize("at", places(test_renewal_way_a.ORDER[:5]))
-def test_way_a_at_another_workstation_waits_until_the_ra_has_given_up_the_first(
-    workshop: Workshop, workstation: Workstations, at: int
+@pytest.mark.parametrize("protects", [True, False], ids=["kur", "cr"])
+def test_way_a_goes_on_elsewhere_after_weeks_and_with_no_certificate_on_the_card(
+    workshop: Workshop, workstation: Workstations, protects: bool
 ) -> None:
-    card, campaign = workshop.card(protects=True), workshop.campaign(rekey="allowed")
+    card, campaign = workshop.card(protects=protects), workshop.campaign(rekey="forbidden")
     old = certificate(card)
-    name = killed(workstation(campaign), card, at, "journalled")
-    elsewhere = workstation(campaign)
-    if name in ("issued", "begun"):
-        with pytest.raises(RaWaiting, match="begun at another computer") as told:
-            elsewhere.renew(card)
-        assert (told.value.code, told.value.check_after) == ("RA-WAITING", 900)
-        assert "Finish it at that computer, or try again here" in told.value.advice
-        assert (certificate(card), signs(card), workshop.row(old).state) == (old, True, "valid")
-        workshop.ten_minutes_later()
-    elsewhere.renew(card)
-    assert_renewed(workshop, card, old)
-
-
-@pytest.mark.parametrize("name", ["stored", "tried"])
-def test_way_a_with_an_unconfirmed_certificate_on_the_card_is_finished_where_it_was_begun(
-    workshop: Workshop, workstation: Workstations, name: str
-) -> None:
-    card, campaign = workshop.card(protects=True), workshop.campaign(rekey="allowed")
-    old, here = certificate(card), workstation(campaign)
-    killed(here, card, test_renewal_way_a.ORDER.index(name), "journalled")
-    new = certificate(card)
-    with pytest.raises(RaWaiting, match="begun at another computer"):
-        workstation(campaign).renew(card)
-    assert (certificate(card), signs(card), workshop.row(old).state) == (new, True, "valid")
-    here.renew(card)
-    assert_renewed(workshop, card, old)
-    assert certificate(card) == new
-
-
-def test_way_a_that_was_left_too_long_begins_again_where_it_was_begun(
-    workshop: Workshop, workstation: Workstations
-) -> None:
-    card, campaign = workshop.card(protects=True), workshop.campaign(rekey="allowed")
-    old, here = certificate(card), workstation(campaign)
-    killed(here, card, test_renewal_way_a.ORDER.index("stored"), "journalled")
-    workshop.ten_minutes_later()
-    withdrawn = certificate(card)
-    assert workshop.row(withdrawn).state == "withdrawn"
-    with pytest.raises(RenewalImpossible, match="revoked"):
-        workstation(campaign).renew(card)
-    here.renew(card)
-    assert_renewed(workshop, card, old)
-    assert certificate(card) != withdrawn
-    assert here.kinds[-16:-12] == ["tried", "too-late", "rejected", "found-nothing"]
-
-
-def test_way_a_that_lacks_its_receipt_alone_can_be_used_and_is_finished_where_it_was_begun(
-    workshop: Workshop, workstation: Workstations
-) -> None:
-    card, campaign = workshop.card(protects=True), workshop.campaign(rekey="allowed")
-    old, here = certificate(card), workstation(campaign)
-    killed(here, card, test_renewal_way_a.ORDER.index("confirmed"), "journalled")
-    with pytest.raises(RaWaiting, match="is renewed and can be used"):
-        workstation(campaign).renew(card)
-    assert signs(card)
-    here.renew(card)
+    killed(workstation(campaign), card, test_renewal_way_a.ORDER.index("begun"), "journalled")
+    card.write_object(0x5FC10A, b"")  # as PUT DATA leaves it that is cut short
+    workshop.ten_minutes_later()  # what a ticket keeps is not withdrawn
+    outcome = workstation(campaign).renew(card)
+    assert outcome["way"] == "A"
     assert_renewed(workshop, card, old)
 
 
