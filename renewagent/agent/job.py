@@ -28,6 +28,7 @@ from renewagent.card.interface import CardConnection, KeyType, Readers, SigningS
 from renewagent.card.key import card_key
 from renewagent.certificates import read_certificate
 from renewagent.cmp.client import Credential
+from renewagent.cmp.client_template import CertifiedKeys
 from renewagent.errors import PersonStopped, RenewalImpossible
 from renewagent.model import CardIdentity, SigningCertificate, Slot
 from renewagent.renewal import Event, Renewal, Way
@@ -75,6 +76,8 @@ class Job:
     """All that are known here, by id."""
     outbox: dict[str, Outgoing] = field(default_factory=dict)
     """Messages that were signed together with an earlier one and wait for their turn: "arm", "certconf", "receipt"."""
+    certified_keys: CertifiedKeys = None
+    """What the RA said of the keys that it certifies, in this process; nothing is generated before it was asked."""
     asked_again: bool = False
     """The RA refused to answer a pollReq once, so that the certificate was asked for anew."""
     receipt: bytes = b""
@@ -119,6 +122,11 @@ class Job:
     def begun_under(self) -> dict[str, str]:
         """The campaign as the journal keeps it: what has begun must not need it from anywhere else."""
         return {"campaign": self.campaign_name, "campaign_document": self.campaign_document.hex()}
+
+    @property
+    def new_key_type(self) -> KeyType:
+        """What the card is to generate. Raises RenewalImpossible."""
+        return new_key_type(self.old, self.campaign, self.rule, self.certified_keys)
 
     @property
     def old_sha256(self) -> str:
@@ -202,12 +210,31 @@ def sha256(der: bytes) -> str:
     return hashlib.sha256(der).hexdigest()
 
 
-def new_key_type(old: SigningCertificate, campaign: Campaign, rule: str | None) -> KeyType:
-    """The old key's own type, or the next size up where the rule that hit calls the old size too small."""
+KEYS = {
+    KeyType.RSA2048: ("rsa", 2048),
+    KeyType.RSA3072: ("rsa", 3072),
+    KeyType.P256: ("ec", 256),
+    KeyType.P384: ("ec", 384),
+}
+
+
+def new_key_type(
+    old: SigningCertificate, campaign: Campaign, rule: str | None, certified: CertifiedKeys = None
+) -> KeyType:
+    """The old key's own type, or the next size up where the rule that hit calls the old size too small; another size
+    where the RA certifies that alone. Another algorithm could leave the person's other programs behind. Raises
+    RenewalImpossible."""
     floor = next((r.key_bits_below or 0 for r in campaign.rules if r.name == rule), 0)
-    if old.key_algorithm == "ec":
-        return KeyType.P384 if max(old.key_bits, floor) > 256 else KeyType.P256
-    return KeyType.RSA3072 if max(old.key_bits, floor) > 2048 else KeyType.RSA2048
+    sizes = (KeyType.P256, KeyType.P384) if old.key_algorithm == "ec" else (KeyType.RSA2048, KeyType.RSA3072)
+    wanted = sizes[max(old.key_bits, floor) > KEYS[sizes[0]][1]]
+    if certified is None or KEYS[wanted] in certified:
+        return wanted
+    other = [kind for kind in sizes if KEYS[kind] in certified and KEYS[kind][1] >= floor]
+    if not other:
+        raise RenewalImpossible(
+            "The Registration Authority does not give certificates for the kind of key that this smartcard has."
+        )
+    return other[0]
 
 
 def public_key_of(spki: bytes) -> PublicKey:

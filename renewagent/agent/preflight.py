@@ -11,11 +11,10 @@ from dataclasses import replace
 from functools import partial
 
 from renewagent.agent import words
-from renewagent.agent.job import Job, new_key_type
+from renewagent.agent.job import KEYS, Job
 from renewagent.agent.passcode import refuse_few_tries
 from renewagent.agent.power import LEAST
 from renewagent.agent.staging import way_beside
-from renewagent.card.interface import KeyType
 from renewagent.errors import BatteryLow, CampaignError, RenewalImpossible
 from renewagent.renewal import Event, Kind, Way, can_protect, choose_way
 from renewagent.rules import hits
@@ -63,9 +62,15 @@ def way_for(job: Job, *, tickets: bool) -> Way:
         way = may(old_key_usable=False)
     if way is None:
         raise RenewalImpossible("This smartcard cannot be renewed safely at this computer.")
-    if way is not Way.A and _futile(job, *KEYS[new_key_type(job.old, job.campaign, job.rule)]):
-        raise RenewalImpossible("A certificate that this smartcard could get today would be affected as well.")
+    if way is not Way.A:
+        refuse_futile_key(job)
     return way
+
+
+def refuse_futile_key(job: Job) -> None:
+    """Asked again once the RA has told which keys it certifies. Raises RenewalImpossible."""
+    if _futile(job, *KEYS[job.new_key_type]):
+        raise RenewalImpossible("A certificate that this smartcard could get today would be affected as well.")
 
 
 def _refuse_low_battery(left: int | None) -> None:
@@ -74,14 +79,6 @@ def _refuse_low_battery(left: int | None) -> None:
             f"This computer runs on its battery, of which {left} % is left. It could go off in the middle. "
             "Nothing was changed on the smartcard."
         )
-
-
-KEYS = {
-    KeyType.RSA2048: ("rsa", 2048),
-    KeyType.RSA3072: ("rsa", 3072),
-    KeyType.P256: ("ec", 256),
-    KeyType.P384: ("ec", 384),
-}
 
 
 def _futile(job: Job, key_algorithm: str, key_bits: int) -> bool:

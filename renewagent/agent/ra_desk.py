@@ -22,6 +22,7 @@ from renewagent.cmp import der, private
 from renewagent.cmp.client import CmpClient, Credential, GeneralAnswer, Result
 from renewagent.cmp.client_answers import LONGEST_WAIT
 from renewagent.cmp.client_checks import Trust, Wanted, certificates, check_certificate
+from renewagent.cmp.client_template import CertifiedKeys, read_certified_keys
 from renewagent.cmp.wire import Oid
 from renewagent.errors import ClockError, RaMisbehaved, RaRefused, RaUnreachable
 from renewagent.names import Name, format_name
@@ -68,6 +69,17 @@ class Standing:
     waiting: bool
     ready: bool
     check_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What an RA says of itself: its CA certificates (caCerts, RFC 9483 4.3.1), and the keys that it certifies."""
+
+    authorities: Sequence[x509.Certificate] = ()
+    keys: CertifiedKeys = None
+
+
+POLICY = (Oid.CA_CERTS, Oid.CERT_REQ_TEMPLATE)
 
 
 class RaDesk:
@@ -150,10 +162,19 @@ class RaDesk:
         """
         return self._ticket(self._values(enquiry, knows_us=knows_us))
 
-    def ticket_and_authorities(self, enquiry: Outgoing) -> tuple[private.TicketAnswer | None, list[x509.Certificate]]:
-        """The same, with the RA's CA certificates where the enquiry asks for them (caCerts, RFC 9483 4.3.1)."""
+    def ticket_and_policy(self, enquiry: Outgoing) -> tuple[private.TicketAnswer | None, Policy]:
+        """The same, with what the RA says of itself where the enquiry asks for it (`POLICY`)."""
         values = self._values(enquiry)
-        return self._ticket(values), _authorities(values.get(Oid.CA_CERTS))
+        return self._ticket(values), _policy(values)
+
+    def policy_enquiry(self, credential: Credential) -> Outgoing:
+        """Which keys the RA certifies, asked in a message of its own, as RFC 9483 4.3.3 has it."""
+        client = self.conversation()
+        return Outgoing(client, client.general(self.now(), credential, [(Oid.CERT_REQ_TEMPLATE, None)]))
+
+    def policy(self, enquiry: Outgoing) -> Policy:
+        """Send it. An RA that does not know the question says nothing, and that is no obstacle."""
+        return _policy(self._values(enquiry))
 
     def deliver(self, enquiry: Outgoing, *, knows_us: bool = False) -> private.ReceiptAnswer | None:
         """Send a receipt; None where the RA knows no receipts. `knows_us` as for `ticket`."""
@@ -242,14 +263,13 @@ def _decode(shape: type[T], value: bytes) -> T:
         raise RaMisbehaved(_NONSENSE) from error
 
 
-def _authorities(value: bytes | None) -> list[x509.Certificate]:
-    if value is None:
-        return []
+def _policy(values: Mapping[x509.ObjectIdentifier, bytes]) -> Policy:
+    certified, sequence = values.get(Oid.CERT_REQ_TEMPLATE), values.get(Oid.CA_CERTS, der.sequence(()))
     try:
-        found = [der.raw(element) for element in der.elements(der.unwrap(value, der.SEQUENCE))]
+        found = [der.raw(element) for element in der.elements(der.unwrap(sequence, der.SEQUENCE))]
+        return Policy(certificates(found), read_certified_keys(certified))
     except ValueError as error:
         raise RaMisbehaved(_NONSENSE) from error
-    return certificates(found)
 
 
 def _seconds(value: object) -> int:

@@ -14,7 +14,7 @@ from typing import cast
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from renewagent.agent.job import Job, Record, new_key_type, sha256
+from renewagent.agent.job import Job, Record, sha256
 from renewagent.card.interface import AdminSession, HoldsSecondKeys, KeepsHistory, MovesKeys, RemovesKeys, TellsKeys
 from renewagent.errors import CardDataError, RenewalImpossible
 from renewagent.model import Slot
@@ -28,7 +28,7 @@ def stage(job: Job, record: Record) -> None:
     """The new key, in a slot of its own: the old one stays where it is."""
     if job.renewal.exhausted:
         raise RenewalImpossible("The keys that this smartcard makes do not sign.")
-    kind, (staging, parking) = new_key_type(job.old, job.campaign, job.rule), _slots(job)
+    kind, (staging, parking) = job.new_key_type, _slots(job)
     slots = {"staging": staging.reference, "parking": parking.reference}
     left_over = cast(HoldsSecondKeys, job.card).unfinished() if job.renewal.way is Way.C else ()
 

@@ -17,9 +17,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from renewagent.agent import words
-from renewagent.agent.job import Job, Record, Step, new_key_type, public_key_of, sha256
+from renewagent.agent.job import Job, Record, Step, public_key_of, sha256
 from renewagent.agent.passcode import KeyDoesNotFit, KeyRefused
-from renewagent.agent.preflight import preflight
+from renewagent.agent.preflight import preflight, refuse_futile_key
 from renewagent.agent.ra_desk import Outgoing
 from renewagent.agent.staging import drop, stage, swap, undo
 from renewagent.card.interface import AdminSession, SigningSession
@@ -63,6 +63,7 @@ def ticket(job: Job, record: Record) -> Event:
         else:
             request = private.TicketRequest(statement=statement.encode(), signed=False, campaign=job.campaign_document)
         credential = job.authentication(session)
+        job.outbox["policy"] = desk.policy_enquiry(credential)
         arm = private.TicketArm(ticket="", public_key=b"")
         job.outbox["arm"] = desk.enquiry(credential, private.TICKET_ARM, arm)
         return desk.enquiry(credential, private.TICKET_REQUEST, request)
@@ -73,6 +74,9 @@ def ticket(job: Job, record: Record) -> Event:
         if error.slot != job.slot:
             raise
         return _old_key_unusable(job, error)
+    # Asked before the ticket, so that nothing is open anywhere where no key would do.
+    job.certified_keys = desk.policy(job.outbox.pop("policy")).keys
+    refuse_futile_key(job)
     # Whoever answers at a plain address may say that it knows no tickets; only a protected answer is believed.
     answer = desk.ticket(enquiry, knows_us=nonce is not None)
     if answer is None:
@@ -102,7 +106,7 @@ def generate(job: Job, record: Record) -> None:
     """The new key, in place. From here on only forward."""
     if job.renewal.exhausted:
         raise RenewalImpossible("The keys that this smartcard makes do not sign.")
-    kind = new_key_type(job.old, job.campaign, job.rule)
+    kind = job.new_key_type
 
     def work(session: AdminSession) -> None:
         record(Event(Kind.BEGUN, {"what": "generate"}))

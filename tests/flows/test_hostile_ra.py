@@ -137,7 +137,7 @@ def _attributes(octets: bytes) -> bytes:
 
 @pytest.mark.parametrize(
     ("rekey", "protects", "signatures"),
-    [("required", False, 9), ("allowed", True, 6), ("allowed", False, 6)],
+    [("required", False, 10), ("allowed", True, 6), ("allowed", False, 6)],
     ids=["D", "A-kur", "A-cr"],
 )
 def test_in_a_whole_renewal_the_card_signs_what_we_built_and_nothing_else(
