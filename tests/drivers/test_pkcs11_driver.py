@@ -468,14 +468,14 @@ CHANGING = {"C_GenerateKeyPair", "C_CreateObject", "C_DestroyObject"}
 def test_whatever_a_cut_leaves_the_old_or_the_new_key_signs_and_the_rest_can_be_cleared_away(
     soft_tokens: SoftTokens,
 ) -> None:
-    """Before and after each call that changes the card; the matrix of whole renewals has all the others."""
+    """Before and during each call that changes the card; the matrix of whole renewals has all the others."""
     bench = SoftBench(soft_tokens, always=False)
     soft_tokens.forget_calls()
     assert child(bench, WRITING).returncode == 0
     changing = [number for number, name in enumerate(soft_tokens.calls(), 1) if name in CHANGING]
     outcomes = {look_and_clear(bench)}
     assert len(changing) == 5  # the pair, its certificate; the old pair's two keys, its certificate
-    for number, how in itertools.product(changing, ("before", "after")):
+    for number, how in itertools.product(changing, ("before", "during")):
         bench = SoftBench(soft_tokens, always=False)
         soft_tokens.cut(number, how)  # type: ignore[arg-type]
         done = child(bench, WRITING)
