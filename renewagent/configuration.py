@@ -60,12 +60,14 @@ class CampaignSettings:
 @dataclass(frozen=True, slots=True)
 class CardSettings:
     """How cards are reached: the management key, who issues signing certificates, "pcsc" or "unix:/path", and the
-    vendor's PKCS#11 module for cards that are not PIV's."""
+    vendor's PKCS#11 module for cards that are not PIV's. `keep_old_key_days`: how long an old key stays on
+    the card once its renewal is over."""
 
     management_key: ManagementKeySource = field(default_factory=ManagementKeySource)
     signing_issuers: tuple[Name, ...] = ()
     readers: str = "pcsc"
     pkcs11_module: Path | None = None
+    keep_old_key_days: int = 14
 
 
 @dataclass(frozen=True, slots=True)

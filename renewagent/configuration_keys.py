@@ -89,6 +89,13 @@ def read_seconds(value: object, place: Place) -> int:
     return value
 
 
+def read_days(value: object, place: Place) -> int:
+    """A whole number of days, up to ten years; 0 is none at all."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 3650:
+        raise place.refuse("must be a whole number of days from 0 to 3650")
+    return value
+
+
 def read_sources(value: object, place: Place) -> tuple[str, ...]:
     """URLs or paths."""
     return _several(value, place, read_source)
@@ -146,6 +153,7 @@ KEYS: Mapping[str, Callable[[object, Place], object]] = MappingProxyType(
         "card.signing_issuers": read_names,
         "card.readers": read_readers,
         "card.pkcs11_module": read_path,
+        "card.keep_old_key_days": read_days,
         "console.url": read_url,
         "console.enrolment": read_text,
         "contact.name": read_text,

@@ -20,6 +20,7 @@ from renewagent import cms
 from renewagent.agent.campaigns import Accepted
 from renewagent.agent.full_inspection import is_for_authentication
 from renewagent.agent.journal import Journal
+from renewagent.agent.old_keys import KEEP_DAYS
 from renewagent.agent.passcode import FittingSession, Passcode, PublicKey, RenewableCard
 from renewagent.agent.power import Power, UnknownPower
 from renewagent.agent.prompts import Prompter
@@ -49,6 +50,7 @@ class Workplace:
     prompter: Prompter
     contact: Contact
     way_d_without_tickets: bool = False
+    keep_old_key_days: int = KEEP_DAYS
     power: Power = field(default_factory=UnknownPower)
 
     def now(self) -> datetime:

@@ -49,6 +49,9 @@ MIGRATIONS: tuple[Sequence[str], ...] = (
 )
 """What leads from each schema version to the next; the version is the number of steps done (PRAGMA user_version)."""
 
+HOUSEKEEPING = "housekeeping"
+"""Stands where a renewal's name does, for what is done to cards after theirs are over (`renewagent.agent.old_keys`)."""
+
 CLOSING = frozenset(kind.value for row in TABLE.values() for kind, state in row.items() if state in FINAL)
 """Names of the events after which a renewal is over."""
 
@@ -126,6 +129,8 @@ class Journal:
         """Renewals without an event of `CLOSING`, the oldest first."""
         begun: dict[str, OpenRenewal] = {}
         for event in self.replay():
+            if event.renewal == HOUSEKEEPING:
+                continue
             first = begun.get(event.renewal)
             since = event.at if first is None else first.since
             begun[event.renewal] = OpenRenewal(event.renewal, event.card, since, event.name)

@@ -110,6 +110,11 @@ class Passcode:
             self._pin = self._ask(card)
         return self._pin
 
+    @property
+    def in_hand(self) -> bool:
+        """Nobody would be asked for it."""
+        return self._pin is not None and not self._pin.wiped
+
     def drop(self) -> None:
         """Wipe the PIN; it will be asked for again."""
         if self._pin is not None:

@@ -15,7 +15,9 @@ from renewagent import cms
 from renewagent.agent import words
 from renewagent.agent.campaigns import Accepted
 from renewagent.agent.full_inspection import OPEN_STATES, Inspector, Judgement
+from renewagent.agent.housekeeping import tidy_if_possible
 from renewagent.agent.job import Job, Workplace, sha256
+from renewagent.agent.old_keys import old_keys
 from renewagent.agent.passcode import Passcode, RenewableCard
 from renewagent.agent.renewing import Renewing
 from renewagent.agent.unfinished import PERSON_LEFT, open_renewal
@@ -47,6 +49,8 @@ def renew_card(
     identity = card.identity()
     with place.journal.card_lock(identity):
         judged = inspector.judge(card, place.now())
+        if judged.open_state not in OPEN_STATES - {"confirmed"}:
+            tidy_if_possible(place, card, Passcode(place.prompter))
         job = _job(place, campaigns, judged, reader, card, identity)
         if job is None:
             return _nothing_to_do(place, judged, reader, identity, started, missing)
@@ -213,8 +217,14 @@ def _nothing_to_do(
         "verdict": finding.verdict.value,
         "reason": finding.reason,
         "renewed": False,
+        "old_keys": _old_keys(place, identity),
         "seconds": round(time.monotonic() - started, 3),
     }
+
+
+def _old_keys(place: Workplace, identity: CardIdentity) -> list[dict[str, str | None]]:
+    """The old keys that are kept on the card for a while."""
+    return [key.document(place.keep_old_key_days) for key in old_keys(place.journal.replay(), identity)]
 
 
 def _document(job: Job, judged: Judgement, started: float) -> dict[str, Any]:
@@ -235,6 +245,7 @@ def _document(job: Job, judged: Judgement, started: float) -> dict[str, Any]:
         "removed": "removed" in job.renewal.facts,
         "signed_in": done,
         "receipt_sha256": sha256(job.receipt) if job.receipt else None,
+        "old_keys": _old_keys(job.place, job.identity),
         "seconds": round(time.monotonic() - started, 3),
     }
 

@@ -12,12 +12,13 @@ from typing import TypeVar
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from renewagent.agent import words
+from renewagent.agent.housekeeping import tidy_if_possible
 from renewagent.agent.job import Job, Record
 from renewagent.agent.prompts import CardAct
 from renewagent.card.interface import ReaderState, SigningSession
 from renewagent.errors import CardDataError, CardError, PersonStopped, ReaderError
 from renewagent.model import CardIdentity
-from renewagent.renewal import Event, Kind
+from renewagent.renewal import Event, Kind, Way
 from renewagent.statements import Purpose
 
 T = TypeVar("T")
@@ -26,7 +27,9 @@ LOOK = 1.0
 
 
 def remove(job: Job, record: Record) -> Event:
-    """Ask for the card to be taken out; the PIN is dropped first."""
+    """Ask for the card to be taken out; the PIN is dropped first, and its last use is to keep the card tidy."""
+    if job.renewal.way is Way.B:
+        tidy_if_possible(job.place, job.card, job.passcode)
     job.passcode.drop()
     message = words.sign_in_again(job.identity, removal_ends_session=job.campaign.removal_ends_session)
     before = job.place.readers.states().get(job.reader, ReaderState(False))

@@ -82,6 +82,7 @@ def renew(
             prompter=prompter,
             contact=configuration.contact,
             way_d_without_tickets=configuration.policy.d_without_tickets,
+            keep_old_key_days=configuration.card.keep_old_key_days,
             power=LinuxPower(),
         )
         inspector = Inspector(

@@ -28,6 +28,7 @@ from renewagent.agent.campaigns import Accepted
 from renewagent.agent.full_inspection import Inspector
 from renewagent.agent.job import Workplace
 from renewagent.agent.journal import Journal
+from renewagent.agent.old_keys import KEEP_DAYS
 from renewagent.agent.power import Power, UnknownPower
 from renewagent.agent.prompts import Prompter
 from renewagent.agent.ra_desk import RaDesk, utc_now
@@ -199,6 +200,9 @@ class Workstation:
     way_d_without_tickets: bool = False
     patience: float = 10.0
     power: Power = field(default_factory=UnknownPower)
+    keep_old_key_days: int = KEEP_DAYS
+    days_later: int = 0
+    """How far this computer's clock is ahead; to be moved once nothing is to be signed any more."""
     tape: Tape = field(default_factory=Tape)
     transport: Any = None
     kinds: list[str] = field(default_factory=list)
@@ -208,7 +212,11 @@ class Workstation:
         self._leaving: threading.Thread | None = None
         self.readers = VirtualReaders([READER, OTHER_READER], on_exchange=self.tape, patience=self.patience)
         self.transport = self.transport or HttpRaTransport(self.workshop.ra.url, timeout=5)
-        self.desk = RaDesk(self.transport, self.workshop.anchors, f"{self.workshop.ra.origin}/sign-in", utc_now)
+        self.desk = RaDesk(self.transport, self.workshop.anchors, f"{self.workshop.ra.origin}/sign-in", self.now)
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+        return utc_now() + timedelta(days=self.days_later)
 
     @property
     def journal_file(self) -> Path:
@@ -262,6 +270,7 @@ class Workstation:
                 prompter=person or self.person(card),
                 contact=CONTACT,
                 way_d_without_tickets=self.way_d_without_tickets,
+                keep_old_key_days=self.keep_old_key_days,
                 power=self.power,
             )
             inspector = Inspector(self.open_card, [a.campaign for a in self.campaigns.values()], (), self.desk.standing)

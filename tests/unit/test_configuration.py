@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from renewagent.agent.old_keys import KEEP_DAYS
 from renewagent.configuration import (
+    CardSettings,
     Configuration,
     Overrides,
     RaSettings,
@@ -39,6 +41,7 @@ management_key = "file:keys/card.key"
 signing_issuers = ["CN=NHS Signing G2,O=nhs,C=GB"]
 readers = "unix:/run/readers"
 pkcs11_module = "/usr/lib/vendor/module.so"
+keep_old_key_days = 0
 
 [console]
 url = "https://console.example"
@@ -80,6 +83,7 @@ def test_every_key_is_read(written: Path) -> None:
     assert found.card.signing_issuers == (parse_name("CN=NHS Signing G2,O=nhs,C=GB"),)
     assert found.card.readers == "unix:/run/readers"
     assert found.card.pkcs11_module == Path("/usr/lib/vendor/module.so")
+    assert (found.card.keep_old_key_days, CardSettings().keep_old_key_days) == (0, KEEP_DAYS)
     assert (found.console.url, found.console.enrolment) == ("https://console.example", "a-token")
     assert found.contact == Contact("Registration Authority", "…", "https://ra.example/help", "Monday to Friday")
     assert found.agent.state_dir == Path.home() / "state"
@@ -182,6 +186,7 @@ REFUSED = [
     ('[card]\nreaders = "usb"', 'card.readers must be "pcsc" or "unix:/path", not \'usb\'.'),
     ('[card]\nreaders = "unix:"', "card.readers must be"),
     ('[agent]\npoll_interval = "300"', "agent.poll_interval must be a whole number of seconds from 1 to 86400."),
+    ("[card]\nkeep_old_key_days = -1", "card.keep_old_key_days must be a whole number of days from 0 to 3650."),
     ("[agent]\npoll_interval = 0", "agent.poll_interval must be a whole number"),
     ("[agent]\npoll_interval = true", "agent.poll_interval must be a whole number"),
     ("[policy]\nd_without_tickets = 1", "policy.d_without_tickets must be true or false."),

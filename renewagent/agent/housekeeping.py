@@ -1,0 +1,119 @@
+"""Takes old keys and certificates off cards once they are superseded (`superseded` says which), and keeps what the card
+says of its retired keys right.
+
+In each slot the order is: the card tells of it no more, the key goes, the certificate goes. A cut anywhere leaves a
+card that signs, and the certificate, by which what is left is known and done again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import cast
+
+from renewagent.agent.full_inspection import OPEN_STATES, AskRa
+from renewagent.agent.job import Workplace
+from renewagent.agent.journal import HOUSEKEEPING, Journal, JournalEvent
+from renewagent.agent.old_keys import TIDIED, TIDYING, old_keys
+from renewagent.agent.passcode import Passcode, RenewableCard
+from renewagent.agent.superseded import Held, proofs, superseded
+from renewagent.agent.unfinished import PERSON_LEFT, open_renewal
+from renewagent.card.interface import AdminSession, KeepsHistory, MovesKeys, TellsKeys
+from renewagent.errors import CardDataError, RaError, RenewAgentError
+from renewagent.model import SigningCertificate, Slot
+
+log = logging.getLogger(__name__)
+
+Work = Callable[[AdminSession], None]
+
+
+def tidy(
+    card: RenewableCard,
+    journal: Journal,
+    now: datetime,
+    days: int,
+    administer: Callable[[Work], None],
+    ask_ra: AskRa | None = None,
+) -> list[Slot]:
+    """Empty the slots whose keys and certificates are superseded; which these were. `administer` runs its argument in
+    an administration session. Raises what the card, the journal and the session raise."""
+    identity, staging = card.identity(), getattr(card, "staging_slots", tuple[Slot, ...])()
+    renewal = open_renewal(journal, identity) if staging else None
+    if not staging or (renewal is not None and renewal.state not in PERSON_LEFT):
+        return []
+    events = journal.replay()
+    known = proofs(events, identity)
+    main = [slot for slot in card.slots() if slot not in staging]
+    used = [slot for slot in staging if slot in card.slots() or slot in known.slots]
+    retired = [_held(card, slot) for slot in used]
+    full = [held for held in retired if held != Held(held.slot)]
+    holding = [_held(card, slot) for slot in main] if full else []
+    going = superseded(full, holding, known, now, days, lambda old, new: _gone(ask_ra, old, new))
+
+    def note(name: str, slots: Sequence[Slot], **more: str) -> None:
+        fields = {"slots": " ".join(slot.reference for slot in slots), **more}
+        journal.append(HOUSEKEEPING, str(identity), name, fields, now)
+
+    def work(session: AdminSession) -> None:
+        mover, teller = cast(MovesKeys, session), cast(KeepsHistory, session)
+        slots, history = [held.slot for held in going], known.history or teller.history()
+        note(TIDYING, slots, history=history.hex())
+        teller.tell_no_more_of(slots, history)
+        for held in going:
+            if held.key is not None:
+                mover.delete(held.slot)
+            session.store(held.slot, None)
+
+    if going:
+        administer(work)
+        log.info("card.tidied slots=%s", ",".join(held.slot.reference for held in going))
+    gone = {held.slot for held in going} | _gone_already(events, str(identity), retired)
+    if gone:
+        note(TIDIED, sorted(gone))
+    return [held.slot for held in going]
+
+
+def _gone_already(events: Sequence[JournalEvent], card: str, retired: Sequence[Held]) -> set[Slot]:
+    """Old keys that the journal knows and the card does not have any more: another workstation was quicker."""
+    empty = {held.slot.reference for held in retired if held.key is None}
+    return {Slot(key.slot) for key in old_keys(events) if key.card == card and key.slot in empty}
+
+
+def _held(card: RenewableCard, slot: Slot) -> Held:
+    key = cast(TellsKeys, card).public_key(slot)
+    try:
+        return Held(slot, key, card.certificate(slot))
+    except CardDataError:
+        return Held(slot, key, torn=True)
+
+
+def _gone(ask_ra: AskRa | None, old: SigningCertificate, new: SigningCertificate) -> bool:
+    if ask_ra is None:
+        return False
+    try:
+        before = ask_ra(old.head.issuer, old.head.serial)
+        after = ask_ra(new.head.issuer, new.head.serial)
+    except RaError:
+        return False
+    if before is None or after is None:
+        return False
+    return before.revoked and not after.revoked and not {before.state, after.state} & OPEN_STATES
+
+
+def tidy_if_possible(place: Workplace, card: RenewableCard, passcode: Passcode) -> list[Slot]:
+    """`tidy` on the way of something else: nobody is asked for a passcode, and what goes wrong is for the log."""
+    if card.administration_needs_pin and not passcode.in_hand:
+        return []
+    try:
+        return tidy(
+            card,
+            place.journal,
+            place.now(),
+            place.keep_old_key_days,
+            lambda work: passcode.administering(card, work),
+            place.desk.standing,
+        )
+    except RenewAgentError as error:
+        log.warning("card.not_tidied reason=%s", error.code)
+        return []

@@ -1,0 +1,139 @@
+"""What way B leaves on a card goes in time, and only that; a cut in the middle of it does no harm."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+from renewagent.agent.campaigns import Accepted
+from renewagent.agent.ra_desk import utc_now
+from renewagent.errors import RenewAgentError
+from renewagent_drivers.management_key import PinProtectedKey
+from renewagent_fixtures.virtual_card import VirtualCard
+from tests.flows.workshop import (
+    SIGNING,
+    Workshop,
+    Workstation,
+    Workstations,
+    assert_renewed,
+    certificate,
+    keep_management_key_behind_pin,
+    signs,
+)
+
+PARKED, SECOND = 0x82, 0x83
+KEY_HISTORY = 0x5FC10C
+NONE, ONE = bytes.fromhex("c10100c20100fe00"), bytes.fromhex("c10101c20100fe00")
+STANDARD = (0x9A, SIGNING)
+
+
+def against(workshop: Workshop, card: VirtualCard) -> Accepted:
+    """A campaign against the very certificate that the card has now."""
+    serial = x509.load_der_x509_certificate(certificate(card)).serial_number
+    return workshop.campaign(rules=[{"name": "this one", "serials": [format(serial, "x")]}])
+
+
+def renewed(workshop: Workshop, desk: Workstation, **options: Any) -> tuple[VirtualCard, bytes]:
+    """A card renewed by way B at `desk`, and its old certificate."""
+    card = workshop.card(profile="extended", **options)
+    old = certificate(card)
+    assert desk.renew(card)["way"] == "B"
+    assert card.key_slots == (PARKED, *STANDARD)
+    return card, old
+
+
+def test_after_the_grace_period_the_old_key_goes(workshop: Workshop, workstation: Workstations) -> None:
+    desk = workstation(workshop.campaign())
+    card, old = renewed(workshop, desk)
+    before = card.image
+    desk.days_later = 13
+    assert desk.renew(card)["renewed"] is False
+    assert card.image == before
+    desk.days_later = 15
+    outcome = desk.renew(card)
+    assert (outcome["verdict"], outcome["old_keys"]) == ("UNAFFECTED", [])
+    assert card.key_slots == STANDARD
+    assert (card.certificate(PARKED), card.object(KEY_HISTORY)) == (None, NONE)
+    assert_renewed(workshop, card, old)
+    assert desk.tape.verifies == 4  # those of the renewal
+
+
+def test_it_is_said_until_when_the_old_key_stays(workshop: Workshop, workstation: Workstations) -> None:
+    desk = workstation(workshop.campaign(), keep_old_key_days=3)
+    card = workshop.card(profile="extended")
+    first, again = desk.renew(card)["old_keys"], desk.renew(card)["old_keys"]
+    assert first == again
+    assert [(key["slot"], key["card"][-4:]) for key in first] == [("82", card.guid.hex()[-4:])]
+    assert first[0]["kept_until"][:10] == f"{utc_now() + timedelta(days=3):%Y-%m-%d}"
+
+
+def test_without_a_grace_period_it_goes_as_soon_as_the_ra_has_revoked_it(
+    workshop: Workshop, workstation: Workstations
+) -> None:
+    desk = workstation(workshop.campaign(), keep_old_key_days=0)
+    card = workshop.card(profile="extended")
+    old = certificate(card)
+    outcome = desk.renew(card)
+    assert (card.key_slots, card.object(KEY_HISTORY)) == (STANDARD, NONE)
+    assert_renewed(workshop, card, old)
+    assert outcome["old_keys"] == []
+
+
+def test_old_keys_never_pile_up(workshop: Workshop, workstation: Workstations) -> None:
+    card, old = workshop.card(profile="extended"), b""
+    for _ in range(4):  # each time at another computer
+        time.sleep(1.1)  # which is later is told by the second of their issue
+        old = certificate(card)
+        assert workstation(against(workshop, card)).renew(card)["way"] == "B"
+    assert len(card.key_slots) == 3 and signs(card)
+    assert [certificate(card, slot) for slot in card.key_slots if slot < 0x9A] == [old]
+
+
+def test_at_another_computer_the_ra_proves_what_the_journal_does_here(
+    workshop: Workshop, workstation: Workstations
+) -> None:
+    campaign = workshop.campaign()
+    card, _ = renewed(workshop, workstation(campaign))
+    elsewhere, before = workstation(campaign, days_later=13), card.image
+    elsewhere.renew(card)
+    assert card.image == before
+    elsewhere.days_later = 15
+    elsewhere.renew(card)
+    assert (card.key_slots, card.object(KEY_HISTORY)) == (STANDARD, NONE)
+
+
+def test_what_nobody_can_prove_stays(workshop: Workshop, workstation: Workstations) -> None:
+    """An RA that leaves it to its officers to revoke: only the computer that renewed the card knows."""
+    workshop.turn(knows_no_tickets=True)
+    campaign = workshop.campaign()
+    here, elsewhere = workstation(campaign), workstation(campaign, days_later=20)
+    card, old = renewed(workshop, here, protects=True)
+    before = card.image
+    with pytest.raises(RenewAgentError):
+        elsewhere.renew(card)
+    assert (workshop.row(old).state, card.image) == ("updated", before)
+    here.days_later = 20
+    with contextlib.suppress(RenewAgentError):
+        here.renew(card)
+    assert (card.key_slots, signs(card)) == (STANDARD, True)
+
+
+def test_nobody_is_asked_for_a_passcode_for_it(workshop: Workshop, workstation: Workstations) -> None:
+    """A management key that lies behind the passcode: what is due goes when that is asked for anyway."""
+    desk = workstation(workshop.campaign(), management_key=PinProtectedKey())
+    card = workshop.card(profile="extended")
+    keep_management_key_behind_pin(card)
+    desk.renew(card)
+    desk.days_later, before, verifies = 30, card.image, desk.tape.verifies
+    desk.renew(card, desk.person(card, pins=()))
+    assert (card.image, desk.tape.verifies) == (before, verifies)
+    time.sleep(1.1)
+    second = workstation(against(workshop, card), management_key=PinProtectedKey())
+    old = certificate(card)
+    second.renew(card)
+    assert [certificate(card, slot) for slot in card.key_slots if slot < 0x9A] == [old]
