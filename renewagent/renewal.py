@@ -129,6 +129,8 @@ class Kind(Enum):
     """certificate, nonce"""
     FOUND_HALF_MOVED = "found-half-moved"
     """certificate, nonce, conversation: both keys are on the card, and not where they belong."""
+    FOUND_RECEIPTED = "found-receipted"
+    """certificate, old_certificate: way C is done but for deleting the old key and certificate."""
     FOUND_NOTHING = "found-nothing"
     """Nothing is open: the card may be judged anew."""
 
@@ -173,7 +175,7 @@ TABLE: Mapping[State, Mapping[Kind, State]] = MappingProxyType({
     S.SIGN_IN:   {K.SIGNED_IN: S.DONE, K.SUPERSEDED: S.STOPPED},
     S.RESUME:    {K.FOUND_UNTOUCHED: S.ARM, K.FOUND_NO_KEY: S.ARM, K.FOUND_NEW_KEY: S.CERTIFY, K.FOUND_ISSUED: S.STORE,
                   K.FOUND_STORED: S.TRY, K.FOUND_CONFIRMED: S.TRY, K.FOUND_HALF_MOVED: S.MOVE,
-                  K.FOUND_NOTHING: S.STOPPED},
+                  K.FOUND_RECEIPTED: S.DROP, K.FOUND_NOTHING: S.STOPPED},
 })
 # fmt: on
 """state -> event -> next state. INTERRUPTED changes nothing; RESUMED leads to RESUME from every state in LOOK_FIRST."""

@@ -23,9 +23,9 @@ from renewagent.agent.inspector import (
 from renewagent.agent.status import head_document
 from renewagent.card.interface import CardConnection, CardDriver
 from renewagent.certificates import read_certificate
-from renewagent.errors import CardReset, RaError, RenewAgentError
+from renewagent.errors import CardError, CardReset, RaError, ReaderError, RenewAgentError
 from renewagent.model import CardIdentity, CertificateHead, Finding, SigningCertificate, Slot, Verdict
-from renewagent.names import Name
+from renewagent.names import Name, same_name
 from renewagent.rules import Campaign, judge_all
 
 OPEN_STATES = frozenset({"open", "armed", "issued", "confirmed"})
@@ -175,7 +175,7 @@ class Inspector:
             return judgement
         try:
             if judgement.finding.head is not None:
-                return _with_standing(judgement, self.ask_ra)
+                return _with_left_behind(_with_standing(judgement, self.ask_ra), driver, self.ask_ra)
             if judgement.finding.verdict in (Verdict.NO_CERTIFICATE, Verdict.UNREADABLE):
                 return _half_written(driver, self.ask_ra) or judgement
         except RaError as error:
@@ -192,6 +192,52 @@ def _with_standing(judgement: Judgement, ask_ra: AskRa) -> Judgement:
         finding = replace(judgement.finding, verdict=Verdict.PART_WAY, reason=_part_way(head, standing.state))
         return replace(judgement, finding=finding, revoked=standing.revoked, open_state=standing.state)
     return replace(judgement, revoked=standing.revoked, nothing_open=not standing.revoked)
+
+
+def _with_left_behind(judgement: Judgement, driver: CardDriver, ask_ra: AskRa) -> Judgement:
+    if judgement.finding.verdict is not Verdict.UNAFFECTED or not judgement.nothing_open:
+        return judgement
+    if left_behind(driver, ask_ra) is None:
+        return judgement
+    finding = replace(judgement.finding, verdict=Verdict.PART_WAY, reason=_LEFT_BEHIND)
+    return replace(judgement, finding=finding, nothing_open=False)
+
+
+_LEFT_BEHIND = "This smartcard was renewed, and its old certificate is still on it beside the new one."
+
+
+@dataclass(frozen=True, slots=True)
+class LeftBehind:
+    """What a renewal by way C left: `old` in `slot`, replaced by `new` in `new_slot`."""
+
+    slot: Slot
+    old: SigningCertificate
+    new_slot: Slot
+    new: SigningCertificate
+
+
+def left_behind(driver: CardDriver, ask_ra: AskRa) -> LeftBehind | None:
+    """Way C, cut off after the receipt and not taken up again where it had begun: beside the signing certificate lies
+    an older one of the same holder, which the RA has revoked and whose renewal, for the RA, is over. Raises RaError."""
+    if getattr(driver, "unfinished", None) is None:  # card.interface.HoldsSecondKeys
+        return None
+    with suppress(CardError, ReaderError):
+        first, *others = driver.slots()
+        new = _certificate(driver, first, None)
+        for slot in others if new is not None else ():
+            old = _certificate(driver, slot, None)
+            if old is not None and new is not None and _replaced(old, new, ask_ra):
+                return LeftBehind(slot, old, first, new)
+    return None
+
+
+def _replaced(old: SigningCertificate, new: SigningCertificate, ask_ra: AskRa) -> bool:
+    same_use = "contentCommitment" in (old.key_usage or frozenset()) & (new.key_usage or frozenset())
+    if not (same_use and same_name(old.subject, new.subject) and old.head.not_before < new.head.not_before):
+        return False
+    before, after = (ask_ra(one.head.issuer, one.head.serial) for one in (old, new))
+    over = before is not None and before.revoked and before.state == "closed"
+    return over and after is not None and not after.revoked and after.state not in OPEN_STATES
 
 
 def _half_written(driver: CardDriver, ask_ra: AskRa) -> Judgement | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
+from renewagent.agent.full_inspection import LeftBehind, left_behind
 from renewagent.agent.job import Job, Record, public_key_of, sha256
 from renewagent.agent.passcode import fits
 from renewagent.agent.preflight import may_begin, way_for
@@ -160,6 +161,9 @@ def _without_open_ticket(job: Job, trial: Trial, on_card: bytes) -> Event:
     if found is not None and certificate and "conversation" in job.renewal.facts:
         kept = {name: job.renewal.facts[name] for name in ("certificate", "nonce", "conversation")}
         return _second_key_certified(job, found, on_card, certificate, False, {**kept, **found.fields})
+    left = left_behind(job.card, job.place.desk.standing)
+    if left is not None and trial.by(public_key(left.new.der)):
+        return _renewed_elsewhere(job, left)
     keys = look(job)
     if keys is not None and mend(job, keys, public_key(job.old.der)):
         return Event(Kind.FOUND_NOTHING)
@@ -172,6 +176,14 @@ def _without_open_ticket(job: Job, trial: Trial, on_card: bytes) -> Event:
     if job.renewal.way is Way.D and job.renewal.begun and "ticket" not in job.renewal.facts:
         return _begun_without_ticket(job, trial, on_card)
     return Event(Kind.FOUND_NOTHING)
+
+
+def _renewed_elsewhere(job: Job, left: LeftBehind) -> Event:
+    """Way C: what another workstation had no time to take away goes; the new key has just signed."""
+    job.slot, job.old = left.slot, left.old
+    found = Found(public_key(left.new.der), left.new_slot, left.new_slot, way=Way.C)
+    old = {"old_certificate": left.old.der.hex(), "old_sha256": left.old.sha256}
+    return Event(Kind.FOUND_RECEIPTED, {**found.fields, **old, "certificate": left.new.der.hex(), "receipted": "yes"})
 
 
 def _begun_without_ticket(job: Job, trial: Trial, on_card: bytes) -> Event:
