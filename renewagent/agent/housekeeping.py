@@ -1,8 +1,8 @@
 """Takes old keys and certificates off cards once they are superseded (`superseded` says which), and keeps what the card
 says of its retired keys right.
 
-In each slot the order is: the card tells of it no more, the key goes, the certificate goes. A cut anywhere leaves a
-card that signs, and the certificate, by which what is left is known and done again.
+The order is: the card tells of the slots no more; then, the highest first, the key goes and the certificate goes. A cut
+anywhere leaves a card that signs, and the certificate, by which what is left is known and done again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from renewagent.agent.job import Workplace
 from renewagent.agent.journal import HOUSEKEEPING, Journal, JournalEvent
 from renewagent.agent.old_keys import TIDIED, TIDYING, old_keys
 from renewagent.agent.passcode import Passcode, RenewableCard
-from renewagent.agent.superseded import Held, proofs, superseded
+from renewagent.agent.superseded import Held, Proofs, proofs, superseded
 from renewagent.agent.unfinished import PERSON_LEFT, open_renewal
 from renewagent.card.interface import AdminSession, KeepsHistory, MovesKeys, TellsKeys
 from renewagent.errors import CardDataError, RaError, RenewAgentError
@@ -45,9 +45,8 @@ def tidy(
     events = journal.replay()
     known = proofs(events, identity)
     main = [slot for slot in card.slots() if slot not in staging]
-    used = [slot for slot in staging if slot in card.slots() or slot in known.slots]
-    retired = [_held(card, slot) for slot in used]
-    full = [held for held in retired if held != Held(held.slot)]
+    retired = _retired(card, staging, known)
+    full = [held for held in reversed(retired) if held != Held(held.slot)]
     holding = [_held(card, slot) for slot in main] if full else []
     going = superseded(full, holding, known, now, days, lambda old, new: _gone(ask_ra, old, new))
 
@@ -78,6 +77,18 @@ def _gone_already(events: Sequence[JournalEvent], card: str, retired: Sequence[H
     """Old keys that the journal knows and the card does not have any more: another workstation was quicker."""
     empty = {held.slot.reference for held in retired if held.key is None}
     return {Slot(key.slot) for key in old_keys(events) if key.card == card and key.slot in empty}
+
+
+def _retired(card: RenewableCard, staging: Sequence[Slot], known: Proofs) -> list[Held]:
+    """What is in the slots that the card tells of or the journal knows, and in those that follow, up to the first empty
+    one: where a cleaning was cut short, the card tells of them no more."""
+    told, found = set(card.slots()) | known.slots, list[Held]()
+    for slot in staging:
+        held = _held(card, slot)
+        if held == Held(slot) and slot not in told:
+            break
+        found.append(held)
+    return found + [_held(card, slot) for slot in staging[len(found) + 1 :] if slot in told]
 
 
 def _held(card: RenewableCard, slot: Slot) -> Held:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +18,13 @@ from renewagent.agent.campaigns import Accepted
 from renewagent.agent.ra_desk import utc_now
 from renewagent.errors import RenewAgentError
 from renewagent_drivers.management_key import PinProtectedKey
+from renewagent_fixtures.faults.knife import EVERYWHERE, MOVE, PUT_DATA, SIGN, TORN, Cut, CutCard, Kind, PowerCut
 from renewagent_fixtures.virtual_card import VirtualCard
+from renewagent_fixtures.virtual_card.eeprom import MemoryEeprom
+from renewagent_fixtures.virtual_card.latency import NO_LATENCY
+from renewagent_fixtures.virtual_card.memory import decode
 from tests.flows.workshop import (
+    READER,
     SIGNING,
     Workshop,
     Workstation,
@@ -27,7 +36,7 @@ from tests.flows.workshop import (
 )
 
 PARKED, SECOND = 0x82, 0x83
-KEY_HISTORY = 0x5FC10C
+KEY_HISTORY, FIRST_RETIRED = 0x5FC10C, 0x5FC10D
 NONE, ONE = bytes.fromhex("c10100c20100fe00"), bytes.fromhex("c10101c20100fe00")
 STANDARD = (0x9A, SIGNING)
 
@@ -137,3 +146,79 @@ def test_nobody_is_asked_for_a_passcode_for_it(workshop: Workshop, workstation: 
     old = certificate(card)
     second.renew(card)
     assert [certificate(card, slot) for slot in card.key_slots if slot < 0x9A] == [old]
+
+
+# -- cuts --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Due:
+    """A card whose old key is due to go, as often as it is wanted, and the journal that knows it."""
+
+    image: bytes
+    journal: Path
+    desk: Callable[[], Workstation]
+    """The workstation that renewed the card, with that journal."""
+    elsewhere: Callable[[], Workstation]
+
+    def card(self) -> VirtualCard:
+        """A card of its own."""
+        return VirtualCard(MemoryEeprom(self.image), decode(self.image), NO_LATENCY, False, time.sleep)
+
+
+@pytest.fixture
+def due(workshop: Workshop, workstation: Workstations) -> Due:
+    campaign = workshop.campaign()
+    first = workstation(campaign)
+    card, _ = renewed(workshop, first)
+
+    def again() -> Workstation:
+        desk = workstation(campaign, days_later=20)
+        shutil.copy(first.journal_file, desk.journal_file)
+        return desk
+
+    return Due(card.image, first.journal_file, again, lambda: workstation(campaign, days_later=20))
+
+
+def cuts(due: Due) -> list[Cut]:
+    """At every APDU from the management key on, at every write, and torn writes."""
+    whole = CutCard(due.card(), lambda event, what: None)
+    desk = due.desk()
+    desk.readers.insert(READER, whole)
+    desk.renew(whole.card, inserted=True)
+    instructions = [exchange.ins for exchange in whole.exchanges]
+    begin = instructions.index(SIGN)
+    last = max(n for n, ins in enumerate(instructions) if ins in (MOVE, PUT_DATA))
+    assert [ins for ins in instructions if ins in (MOVE, PUT_DATA)][-3:] == [PUT_DATA, MOVE, PUT_DATA]
+    everywhere = [Cut(kind, at) for at in range(begin, last + 2) for kind in EVERYWHERE]
+    written = [n for n, exchange in enumerate(whole.exchanges) if exchange.writes]
+    assert len(written) == 3
+    writes = [Cut(kind, at) for at in written for kind in (Kind.UNWRITTEN, Kind.WRITTEN)]
+    torn = [
+        Cut(kind, at, PUT_DATA) for at in (0, 1) for kind in (Kind.OBJECT_GONE, Kind.OBJECT_HALF, Kind.OBJECT_MIXED)
+    ]
+    return everywhere + writes + torn
+
+
+@pytest.mark.parametrize("lone", [False, True], ids=["all power", "card alone"])
+def test_a_cut_anywhere_leaves_a_card_that_signs_and_it_is_done_again(due: Due, lone: bool) -> None:
+    reached = 0
+    for cut in cuts(due):
+        card, desk = due.card(), due.desk()
+        new, knife = certificate(card), CutCard(card, lambda event, what: None, cut, lone=lone, pull=desk.lose_contact)
+        desk.readers.insert(READER, knife)
+        with contextlib.suppress(PowerCut, RenewAgentError):
+            desk.renew(card, inserted=True)
+        desk.settle()
+        desk.take_out()
+        reached += knife.fired
+        assert (certificate(card), signs(card)) == (new, True), cut
+        half_done, torn = card.image, cut.kind in TORN
+        for again in (desk, due.elsewhere()):
+            card = VirtualCard(MemoryEeprom(half_done), decode(half_done), NO_LATENCY, False, time.sleep)
+            again.renew(card)
+            assert (certificate(card), signs(card), card.pin_tries) == (new, True, 3), cut
+            assert card.key_slots == STANDARD, cut
+            if again is desk or not torn:
+                assert (card.object(FIRST_RETIRED), card.object(KEY_HISTORY)) == (None, NONE), cut
+    assert reached > 30
