@@ -66,7 +66,8 @@ def status(arguments: argparse.Namespace) -> int:
     configuration = configuration_of(arguments)
     state = configuration.agent.state_dir
     with contact_named(configuration):
-        document = {**ask_agent(runtime_folder(state), {"ask": "status"}), "renewals": _open_renewals(state)}
+        known = {"renewals": _open_renewals(state), "old_keys": _old_keys(configuration)}
+        document = {**ask_agent(runtime_folder(state), {"ask": "status"}), **known}
     if arguments.json:
         emit(document)
     else:
@@ -85,6 +86,14 @@ def _open_renewals(state: Path) -> list[dict[str, Any]]:
         return [{"renewal": one.renewal, "card": one.card} for one in journal.open_renewals()]
 
 
+def _old_keys(configuration: Configuration) -> list[dict[str, Any]]:
+    """Keys that were replaced here and are kept on their cards for a while."""
+    from renewagent.agent.old_keys import old_keys_here
+
+    days = configuration.card.keep_old_key_days
+    return [key.document(days) for key in old_keys_here(configuration.agent.state_dir)]
+
+
 def _status_lines(document: dict[str, Any], now: datetime) -> Iterator[str]:
     started = datetime.fromisoformat(document["agent"]["started"]).astimezone()
     yield f"The agent is running; it was started {words.time_in_words(started, now)}."
@@ -101,6 +110,16 @@ def _status_lines(document: dict[str, Any], now: datetime) -> Iterator[str]:
         yield f"Campaigns could not be refreshed: {campaigns['problem']}"
     for renewal in document["renewals"]:
         yield f"The renewal of the smartcard ending {renewal['card'][-4:]} is not finished. Run: renewagent renew."
+    for key in document["old_keys"]:
+        yield _old_key_line(key, now)
+
+
+def _old_key_line(key: dict[str, Any], now: datetime) -> str:
+    until = datetime.fromisoformat(key["kept_until"]).astimezone()
+    which = f"The old key of the smartcard ending {key['card'][-4:].upper()}"
+    if until > now:
+        return f"{which} is kept on it until {words.date_in_words(until)}."
+    return f"{which} is taken off when that smartcard is next put in."
 
 
 def _reader_line(reader: dict[str, Any]) -> str:

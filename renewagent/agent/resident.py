@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 
 FULL_INSPECTION = "renewagent.agent.inspection_child"
 CAMPAIGNS = "renewagent.agent.campaigns"
+HOUSEKEEPING = "renewagent.agent.housekeeping_child"
 WORKER = "renewagent.agent.worker"
 _QUIET = frozenset({"not-affected", "not-judged", "no-certificate"})
 
@@ -103,6 +104,8 @@ class Resident:
         self._lock = threading.Lock()
         self._fetching = threading.Lock()
         self._fetched: float | None = None
+        self._tidy_from: datetime | None = now()
+        """When an old key is due to be taken off some card; None for never. At first nobody knows."""
 
     def start(self) -> None:
         """Take in the campaigns that were accepted earlier, and ask for news."""
@@ -183,6 +186,21 @@ class Resident:
             with self._lock:
                 self._again.add(reader)
         self._found(reader, card, check)
+        if card["verdict"] == Verdict.UNAFFECTED.value and self._tidy_from is not None:
+            self._tidy(reader, self._tidy_from)
+
+    def _tidy(self, reader: str, due: datetime) -> None:
+        """An old key whose time is over goes when its card comes in and nothing else is to be done with it."""
+        if self._now() < due or not (self._settings.state_folder / "journal.db").exists():
+            return
+        try:
+            said = ask_child(HOUSEKEEPING, [*self._settings.child_options, "--reader", reader])
+        except AgentError as error:
+            log.warning("card.not_tidied reader=%s reason=%s", reader, error.message)
+            return
+        self._tidy_from = datetime.fromisoformat(said["next"]) if said["next"] else None
+        if said["tidied"]:
+            log.info("card.tidied reader=%s slots=%s", reader, " ".join(said["tidied"]))
 
     def _wants_more(self, result: HeadResult) -> bool:
         """A whole certificate is needed, the RA was never asked about this one, or what is missing may be due."""
@@ -296,6 +314,7 @@ class Resident:
         present = self.status.present()
         with self._lock:
             self._renewing.discard(reader)
+            self._tidy_from = self._now()
             if status == 0:
                 self._renewed |= {name for name in present if reader in (None, name)}
         for name in self.status.renewing():  # the card may be out at the end: whoever was to put it back may have left

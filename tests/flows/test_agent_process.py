@@ -9,11 +9,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from renewagent.agent.journal import Journal
 from renewagent_fixtures.private_pcscd import PrivatePcscd
 from renewagent_fixtures.readers import VirtualReaders
 from renewagent_fixtures.relay_server import RelayServer
@@ -137,6 +139,23 @@ def test_an_unsigned_campaign_is_not_believed_and_status_says_so(
     assert "not correctly signed" in status["campaigns"]["problem"]
     assert status["campaigns"]["accepted"] == []
     until(lambda: agent.verdict() == "UNAFFECTED")
+
+
+def test_status_says_until_when_an_old_key_stays(agent: RunningAgent, place: Place) -> None:
+    over = datetime.now(UTC)
+    with Journal(place.state / "journal.db") as journal:
+        for card, past in (("chuid:aa4821", 0), ("chuid:bb9558", 40)):
+            for name, fields in (("staging", {"way": "B", "parking": "82"}), ("signed-in", {})):
+                journal.append(f"renewal of {card}", card, name, fields, over - timedelta(days=past))
+    agent.start()
+    first, second = agent.call("status")[1]["old_keys"]
+    assert (first["card"], first["slot"], second["card"]) == ("chuid:aa4821", "82", "chuid:bb9558")
+    assert first["kept_until"] == f"{over + timedelta(days=14):%Y-%m-%dT%H:%M:%SZ}"
+    command = [sys.executable, "-m", "renewagent", "status", "--config", str(place.config)]
+    said = subprocess.run(command, env=agent.env, capture_output=True, text=True, timeout=60, check=True)
+    lines = (said.stdout + said.stderr).splitlines()
+    assert any(line.startswith("The old key of the smartcard ending 4821 is kept on it until ") for line in lines)
+    assert "The old key of the smartcard ending 9558 is taken off when that smartcard is next put in." in lines
 
 
 def test_a_second_agent_is_refused(agent: RunningAgent) -> None:

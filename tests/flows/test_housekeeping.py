@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,22 @@ import pytest
 from cryptography import x509
 
 from renewagent.agent.campaigns import Accepted
+from renewagent.agent.children import ask_child
+from renewagent.agent.housekeeping_child import tidy_reader
 from renewagent.agent.ra_desk import utc_now
+from renewagent.agent.resident import HOUSEKEEPING
+from renewagent.configuration import AgentSettings, CardSettings, Configuration, RaSettings
+from renewagent.configuration_keys import ManagementKeySource
 from renewagent.errors import RenewAgentError
 from renewagent_drivers.management_key import PinProtectedKey
 from renewagent_fixtures.faults.knife import EVERYWHERE, MOVE, PUT_DATA, SIGN, TORN, Cut, CutCard, Kind, PowerCut
+from renewagent_fixtures.relay_server import RelayServer
 from renewagent_fixtures.virtual_card import VirtualCard
 from renewagent_fixtures.virtual_card.eeprom import MemoryEeprom
 from renewagent_fixtures.virtual_card.latency import NO_LATENCY
 from renewagent_fixtures.virtual_card.memory import decode
 from tests.flows.workshop import (
+    PIN,
     READER,
     SIGNING,
     Workshop,
@@ -222,3 +229,54 @@ def test_a_cut_anywhere_leaves_a_card_that_signs_and_it_is_done_again(due: Due, 
             if again is desk or not torn:
                 assert (card.object(FIRST_RETIRED), card.object(KEY_HISTORY)) == (None, NONE), cut
     assert reached > 30
+
+
+# -- unattended --------------------------------------------------------------------------------------------------------
+
+
+def settings(desk: Workstation, **card: Any) -> Configuration:
+    """The configuration of this workstation."""
+    ra = RaSettings(url=desk.workshop.ra.url, root=desk.workshop.ra.root)
+    return Configuration(ra=ra, card=CardSettings(**card), agent=AgentSettings(state_dir=desk.folder))
+
+
+def test_the_agents_child_takes_it_off_without_a_passcode(workshop: Workshop, workstation: Workstations) -> None:
+    desk = workstation(workshop.campaign())
+    card, _ = renewed(workshop, desk)
+    desk.put_in(card)
+    today, before = utc_now(), card.image
+    said = tidy_reader(settings(desk), desk.readers, READER, today)
+    assert (said["tidied"], card.image) == ([], before)
+    assert said["next"][:10] == f"{today + timedelta(days=14):%Y-%m-%d}"
+    later, verifies = datetime.fromisoformat(said["next"]) + timedelta(seconds=1), desk.tape.verifies
+    assert tidy_reader(settings(desk), desk.readers, READER, later) == {"ok": True, "tidied": ["82"], "next": None}
+    desk.take_out()
+    assert (card.key_slots, signs(card), desk.tape.verifies) == (STANDARD, True, verifies)
+
+
+def test_unattended_a_card_that_somebody_uses_is_left_alone(workshop: Workshop, workstation: Workstations) -> None:
+    desk = workstation(workshop.campaign())
+    card, _ = renewed(workshop, desk)
+    desk.put_in(card)
+    later, before = utc_now() + timedelta(days=20), card.image
+    behind_pin = settings(desk, management_key=ManagementKeySource("pin-protected"))
+    assert tidy_reader(behind_pin, desk.readers, READER, later)["tidied"] == []
+    for command in ("00a4040005a000000308", f"0020008008{PIN.encode().hex()}"):  # another program signs in
+        assert card.transmit(bytes.fromhex(command))[-2:] in (b"\x90\x00", b"\x61\x00")
+    assert tidy_reader(settings(desk), desk.readers, READER, later)["tidied"] == []
+    assert card.transmit(bytes.fromhex("00200080")) == b"\x90\x00"  # and is still signed in
+    assert card.image == before
+
+
+def test_the_agents_child_as_a_process(workshop: Workshop, workstation: Workstations) -> None:
+    desk = workstation(workshop.campaign())
+    card, _ = renewed(workshop, desk)
+    desk.put_in(card)
+    config = desk.folder / "config.toml"
+    with RelayServer(desk.readers, desk.folder / "readers.sock") as relay:
+        config.write_text(
+            f'[agent]\nstate_dir = "{desk.folder}"\n[card]\nreaders = "{relay.where}"\nkeep_old_key_days = 0\n'
+        )
+        options = ["--config", str(config), "--reader", READER]
+        assert ask_child(HOUSEKEEPING, options) == {"ok": True, "tidied": ["82"], "next": None}
+    assert card.key_slots == STANDARD

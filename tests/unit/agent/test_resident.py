@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,21 @@ def bench(tmp_path: Path, virtual_readers: VirtualReaders, monkeypatch: pytest.M
         if one.thread.ident is not None:
             one.watcher.stop()
             one.thread.join(5)
+
+
+def test_where_cards_were_renewed_a_child_looks_for_old_keys_that_are_due(bench: MakeBench, tmp_path: Path) -> None:
+    it = bench(campaign_json())
+    (tmp_path / "journal.db").touch()
+    tomorrow = NOW + timedelta(days=1)
+    for said in (AgentError("Not now."), {"tidied": ["82"], "next": tomorrow.isoformat()}):
+        it.answers.put(said)
+    it.start()
+    for _ in range(3):  # the third is before anything else is due
+        it.readers.insert(READER, CA.card(days_ago(400)))
+        until(it.verdict)
+        it.readers.remove(READER)
+        until(lambda: not it.resident.status.of(READER).present)
+    assert it.asked == [(module.HOUSEKEEPING, ("--reader", READER))] * 2
 
 
 def affected_card_document(**more: object) -> dict[str, Any]:
