@@ -21,6 +21,7 @@ RenewAgentError
 ├── CardError                     the card answered, and the answer is no
 │   ├── UnsupportedCard           no driver knows this card, or it lacks what is needed
 │   ├── CardRefused               any other status word (`.sw`)
+│   │   └── NoRoom                its memory is full
 │   ├── CardDataError             the card's data makes no sense (a lying length, a broken certificate)
 │   ├── DifferentCard             another card than the one we were working on
 │   ├── ImpossiblePin             what was typed cannot be a PIN of this card, which was not asked
@@ -186,6 +187,14 @@ class CardRefused(CardError):
     def __init__(self, message: str, sw: int, *, advice: str | None = None) -> None:
         super().__init__(message, advice=advice)
         self.sw = sw
+
+
+class NoRoom(CardRefused):
+    """The card's memory is full."""
+
+    code = "RA-CARD-FULL"
+    retry = Retry.NEVER
+    advice = "Contact your Registration Authority: they can make room on the smartcard."
 
 
 class CardDataError(CardError):

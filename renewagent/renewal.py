@@ -71,6 +71,8 @@ class Kind(Enum):
     """ticket"""
     NO_TICKETS = "no-tickets"
     """The RA knows none, and the administrator's policy lets way D go on without."""
+    NO_ROOM = "no-room"
+    """way: a second key finds no room on the card, and the old key's place serves (D)."""
     OLD_KEY_UNUSABLE = "old-key-unusable"
     """The key on the card does not fit its certificate, and the campaign allows for that."""
     ARMED = "armed"
@@ -155,7 +157,7 @@ TABLE: Mapping[State, Mapping[Kind, State]] = MappingProxyType({
     S.PREFLIGHT: {K.READY: S.CONSENT, K.STOPPED: S.STOPPED},
     S.CONSENT:   {K.AGREED: S.TICKET, K.STOPPED: S.STOPPED, K.SUPERSEDED: S.STOPPED},
     S.TICKET:    {K.TICKET_GRANTED: S.ARM, K.OLD_KEY_UNUSABLE: S.TICKET, K.NO_TICKETS: S.GENERATE,
-                  K.STOPPED: S.STOPPED},
+                  K.NO_ROOM: S.TICKET, K.STOPPED: S.STOPPED},
     S.ARM:       {K.ARMED: S.GENERATE, K.STOPPED: S.STOPPED},
     S.GENERATE:  {K.BEGUN: S.GENERATE, K.GENERATED: S.CERTIFY, K.STOPPED: S.STOPPED},
     S.STAGE:     {K.STAGING: S.STAGE, K.GENERATED: S.CERTIFY, K.STOPPED: S.STOPPED},

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from renewagent.card.apdu import CommandApdu, ResponseApdu, StatusWord
 from renewagent.card.head import KeyKind
 from renewagent.card.interface import KeyType
-from renewagent.errors import CardDataError, CardRefused, ManagementKeyRefused
+from renewagent.errors import CardDataError, CardRefused, ManagementKeyRefused, NoRoom
 from renewagent.model import Slot
 from renewagent_drivers.piv_applet import (
     ALGORITHMS,
@@ -47,6 +47,7 @@ from renewagent_drivers.piv_objects import (
     retired_in_use,
     tlv,
 )
+from renewagent_drivers.piv_room import prove_room
 
 KINDS = {
     KeyType.RSA2048: KeyKind("rsa", 2048),
@@ -126,12 +127,20 @@ class PivAdminSession:
         return public_key
 
     def store(self, slot: Slot, certificate: bytes | None) -> None:
-        """PUT DATA (part 2, 3.3.1). Raises CardRefused."""
-        response = self._put(certificate_object(slot), pack_certificate(certificate))
+        """PUT DATA (part 2, 3.3.1); compressed only where it does not fit as it is. Raises NoRoom, CardRefused."""
+        name = certificate_object(slot)
+        response = self._put(name, pack_certificate(certificate))
         if response.sw == StatusWord.NOT_ENOUGH_MEMORY:
-            raise CardRefused("The smartcard has no room for the certificate.", response.sw)
+            response = self._put(name, pack_certificate(certificate, compressed=True))
+        if response.sw == StatusWord.NOT_ENOUGH_MEMORY:
+            raise NoRoom("The smartcard has no room for the new certificate.", response.sw)
         if not response.ok:
             raise CardRefused(f"The smartcard did not take the certificate ({response.sw:04X}).", response.sw)
+
+    def require_room(self, octets: int) -> None:
+        """See `piv_room`: tried on extended cards alone, where retired slots are free for it. Raises NoRoom."""
+        if self._extended:
+            prove_room(self._applet, self._put, octets)
 
     def _put(self, name: int, content: bytes) -> ResponseApdu:
         data = tlv(0x5C, name.to_bytes(3, "big")) + content

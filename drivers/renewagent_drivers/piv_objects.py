@@ -6,6 +6,7 @@ order of their fields, which cards choose as they like. `Truncated` says that mo
 
 from __future__ import annotations
 
+import gzip
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ _GUID, _ON_CARD_CERTIFICATES, _OFF_CARD_CERTIFICATES = 0x34, 0xC1, 0xC2
 _CONTAINERS_HASHED, _KEY_HISTORY_CONTAINER = 0xBA, b"\x60\x60"  # part 1, 3.1.7 and table 2
 _GZIP, _NET_ID = b"\x1f\x8b", b"\x01\x00"
 _INFLATED_LIMIT = 65536
+_COMPRESSED = b"\x01"
 
 
 def certificate_object(slot: Slot) -> int:
@@ -182,11 +184,14 @@ def _inflate(packed: bytes, window: int, size: int, promised: int | None) -> Cer
     return CertificateFront(octets, total)
 
 
-def pack_certificate(certificate: bytes | None) -> bytes:
-    """The object to PUT: the certificate uncompressed, or an empty container for None (SP 800-73-4 part 2, 3.3.2)."""
+def pack_certificate(certificate: bytes | None, *, compressed: bool = False) -> bytes:
+    """The object to PUT: the certificate, or an empty container for None (SP 800-73-4 part 2, 3.3.2). `compressed`: by
+    gzip, as part 1, appendix A, allows it."""
     if certificate is None:
         return tlv(_CONTAINER)
-    contents = tlv(_CERTIFICATE, certificate) + tlv(_CERTIFICATE_INFO, b"\0") + tlv(_ERROR_DETECTION)
+    packed = gzip.compress(certificate, mtime=0) if compressed else certificate
+    info = _COMPRESSED if compressed else b"\0"
+    contents = tlv(_CERTIFICATE, packed) + tlv(_CERTIFICATE_INFO, info) + tlv(_ERROR_DETECTION)
     return tlv(_CONTAINER, contents)
 
 

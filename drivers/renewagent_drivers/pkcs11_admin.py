@@ -16,7 +16,7 @@ from pkcs11 import KeyType as TokenKeyType
 from pkcs11.util.ec import encode_named_curve_parameters
 
 from renewagent.card.interface import KeyType
-from renewagent.errors import CardDataError, CardRefused
+from renewagent.errors import CardDataError, CardRefused, NoRoom
 from renewagent.loading import load_certificate
 from renewagent.model import Slot
 from renewagent_drivers.pkcs11_errors import DEVICE_MEMORY, GENERAL_ERROR
@@ -61,7 +61,7 @@ class Pkcs11AdminSession:
         self._run(lambda: self._remove(slot))
 
     def require_room(self, octets: int) -> None:
-        """Prove that the card has room for so much by writing it, and taking it away. Raises CardRefused."""
+        """Prove that the card has room for so much by writing it, and taking it away. Raises NoRoom."""
         self._run(lambda: self._try_room(octets))
 
     def _generate(self, slot: Slot, key_type: KeyType) -> bytes:
@@ -112,7 +112,7 @@ class Pkcs11AdminSession:
         try:
             self._session.create_object(filled).destroy()
         except (pkcs11.DeviceMemory, pkcs11.HostMemory) as e:
-            raise CardRefused("The smartcard has no room for another key and certificate.", DEVICE_MEMORY) from e
+            raise NoRoom("The smartcard has no room for another key and certificate.", DEVICE_MEMORY) from e
         except pkcs11.DeviceRemoved:
             raise
         except pkcs11.PKCS11Error:  # many cards keep nothing but keys and certificates: then it cannot be known

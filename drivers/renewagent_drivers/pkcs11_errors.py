@@ -12,6 +12,7 @@ from renewagent.errors import (
     CardError,
     CardRefused,
     CardRemoved,
+    NoRoom,
     PinBlocked,
     RenewAgentError,
     Retry,
@@ -53,7 +54,7 @@ def translated(error: pkcs11.PKCS11Error) -> RenewAgentError:
         said = "The passcode of this smartcard must be set anew before it can be used."
         return CardError(said, advice="Your Registration Authority can help.")
     if isinstance(error, _NO_ROOM):
-        return CardRefused("The smartcard has no room for another key and certificate.", DEVICE_MEMORY)
+        return NoRoom("The smartcard has no room for another key and certificate.", DEVICE_MEMORY)
     if isinstance(error, _NO_WRITING):
         return CardRefused("The smartcard cannot be written to.", TOKEN_WRITE_PROTECTED)
     return CardRefused(f"The smartcard's software refused ({_name(error)}).", GENERAL_ERROR)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from renewagent.agent import words
 from renewagent.agent.control import ask_agent, runtime_folder
 from renewagent.agent.options import configuration_of, contact_named, no_campaign, words_of
+from renewagent.agent.times_in_words import date_in_words, time_in_words
 from renewagent.cli.answer import emit, say
 from renewagent.model import Verdict
 
@@ -96,7 +97,7 @@ def _old_keys(configuration: Configuration) -> list[dict[str, Any]]:
 
 def _status_lines(document: dict[str, Any], now: datetime) -> Iterator[str]:
     started = datetime.fromisoformat(document["agent"]["started"]).astimezone()
-    yield f"The agent is running; it was started {words.time_in_words(started, now)}."
+    yield f"The agent is running; it was started {time_in_words(started, now)}."
     if not document["pcsc"]["ok"]:
         yield f"Smartcards cannot be checked now: {document['pcsc']['problem']}"
     elif not document["readers"]:
@@ -118,7 +119,7 @@ def _old_key_line(key: dict[str, Any], now: datetime) -> str:
     until = datetime.fromisoformat(key["kept_until"]).astimezone()
     which = f"The old key of the smartcard ending {key['card'][-4:].upper()}"
     if until > now:
-        return f"{which} is kept on it until {words.date_in_words(until)}."
+        return f"{which} is kept on it until {date_in_words(until)}."
     return f"{which} is taken off when that smartcard is next put in."
 
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import cast
 
 from renewagent.agent import words
 from renewagent.agent.job import KEYS, Job
 from renewagent.agent.passcode import refuse_few_tries
 from renewagent.agent.power import LEAST
+from renewagent.agent.room import prove_room
 from renewagent.agent.staging import way_beside
+from renewagent.card.interface import HoldsSecondKeys
 from renewagent.errors import BatteryLow, CampaignError, RenewalImpossible
 from renewagent.renewal import Event, Kind, Way, can_protect, choose_way
 from renewagent.rules import hits
@@ -71,6 +74,21 @@ def refuse_futile_key(job: Job) -> None:
     """Asked again once the RA has told which keys it certifies. Raises RenewalImpossible."""
     if _futile(job, *KEYS[job.new_key_type]):
         raise RenewalImpossible("A certificate that this smartcard could get today would be affected as well.")
+
+
+def prove_administration(job: Job) -> None:
+    """The management key is right, and there is room: better known before the point of no return than after."""
+    # What an earlier attempt left on a vendor's card goes before the new key is made, and room is proved then.
+    left_over = job.renewal.way is Way.C and cast(HoldsSecondKeys, job.card).unfinished()
+    job.passcode.administering(job.card, lambda session: None if left_over else prove_room(job, session))
+
+
+def way_d_serves(job: Job) -> bool:
+    """Where a second key finds no room, the new one may take the old one's place."""
+    tickets = "tickets" in job.renewal.facts or job.place.way_d_without_tickets
+    can_rekey = job.card.capabilities().rekey_in_place
+    way = choose_way(job.campaign, old_key_usable=False, can_rekey=can_rekey, tickets=tickets)
+    return way is Way.D and job.renewal.way is not Way.D
 
 
 def _refuse_low_battery(left: int | None) -> None:

@@ -20,6 +20,7 @@ from renewagent.errors import (
     DifferentCard,
     JournalError,
     NoCard,
+    NoRoom,
     PersonStopped,
     RaUnreachable,
     RenewAgentError,
@@ -168,10 +169,13 @@ class Renewing:
         return words.pulled_unsafe(identity) if self._job.renewal.unsafe_to_leave else words.pulled_half_way(identity)
 
     def _in_context(self, error: RenewAgentError) -> RenewAgentError:
-        """Somebody who stops half-way is told what that means for the card."""
+        """Somebody who stops half-way, or whose card is full, is told what that means for the card."""
+        job = self._job
+        if isinstance(error, NoRoom):
+            what = words.pulled_unsafe(None).body if job.renewal.unsafe_to_leave else "You can go on signing with it."
+            return NoRoom(f"{error.message} {what}", error.sw, advice=words.NO_ROOM)
         if not isinstance(error, PersonStopped):
             return error
-        job = self._job
         if job.renewal.state in PERSON_LEFT:
             message = words.done_not_signed_in(job.identity, job.place.contact)
         elif job.renewal.unsafe_to_leave:

@@ -15,14 +15,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from renewagent.agent.job import Job, Record, sha256
+from renewagent.agent.room import prove_room
 from renewagent.card.interface import AdminSession, HoldsSecondKeys, KeepsHistory, MovesKeys, RemovesKeys, TellsKeys
 from renewagent.errors import CardDataError, RenewalImpossible
 from renewagent.model import Slot
 from renewagent.renewal import Event, Kind, Way
-
-ROOM = 4096
-"""Octets that a second key and certificate may take."""
-
 
 def stage(job: Job, record: Record) -> None:
     """The new key, in a slot of its own: the old one stays where it is."""
@@ -36,7 +33,7 @@ def stage(job: Job, record: Record) -> None:
         if job.renewal.way is Way.C:
             for slot in left_over:  # of an attempt whose public key nobody knows any more
                 cast(RemovesKeys, session).remove(slot)
-            cast(RemovesKeys, session).require_room(ROOM)
+            prove_room(job, session)
         record(Event(Kind.STAGING, {"what": "stage", **slots}))
         public_key = session.generate(staging, kind)
         record(Event(Kind.GENERATED, {"public_key": public_key.hex()}))

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from renewagent.agent import words
 from renewagent.agent.job import Job, Record, Step, public_key_of, sha256
 from renewagent.agent.passcode import KeyDoesNotFit, KeyRefused
-from renewagent.agent.preflight import preflight, refuse_futile_key
+from renewagent.agent.preflight import preflight, prove_administration, refuse_futile_key, way_d_serves
 from renewagent.agent.ra_desk import Outgoing
 from renewagent.agent.staging import drop, stage, swap, undo
 from renewagent.card.interface import AdminSession, SigningSession
@@ -28,6 +28,7 @@ from renewagent.cmp.client import CmpClient, Confirmed, Credential, Issued, Phas
 from renewagent.errors import (
     CardDataError,
     CardRefused,
+    NoRoom,
     RaError,
     RaMisbehaved,
     RaRefused,
@@ -51,7 +52,12 @@ def ticket(job: Job, record: Record) -> Event:
     """Ask the RA's leave, by a statement that the old signing key signs: that also proves that it signs."""
     desk = job.place.desk
     nonce = desk.nonce()
-    _prove_administration(job)
+    try:
+        prove_administration(job)
+    except NoRoom:
+        if not way_d_serves(job):
+            raise
+        return Event(Kind.NO_ROOM, {"way": Way.D.value})
     old = job.old.der
     # An RA without tickets gives no nonce, but the keys and the PIN are to be proved all the same.
     statement = job.statement(Purpose.TICKET, nonce or secrets.token_hex(16), old)
@@ -121,7 +127,7 @@ def certify(job: Job, record: Record) -> Event:
     if job.renewal.exhausted:
         raise RenewalImpossible("The keys that this smartcard makes do not sign.")
     if job.renewal.way is Way.A:
-        _prove_administration(job)
+        prove_administration(job)
     try:
         outgoing = job.signing(lambda session: _request(job, session))
     except (KeyDoesNotFit, KeyRefused) as error:
@@ -358,11 +364,6 @@ def _without_ticket(job: Job) -> Event:
     if not job.place.way_d_without_tickets:
         raise RenewalImpossible("The Registration Authority gives no permission in advance to renew this smartcard.")
     return Event(Kind.NO_TICKETS)
-
-
-def _prove_administration(job: Job) -> None:
-    """The management key is right: better known before the point of no return than after."""
-    job.passcode.administering(job.card, lambda session: None)
 
 
 STEPS: Mapping[State, Step] = MappingProxyType(

@@ -9,30 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import MappingProxyType
 
 from renewagent import errors
+from renewagent.agent.times_in_words import date_in_words, dates_in_words, duration_in_words, time_in_words
 from renewagent.errors import RenewAgentError
 from renewagent.model import CardIdentity, Finding, Verdict
 from renewagent.rules import Campaign, Contact
 
-_MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-)
 NOT_SIGNED_IN = "The smartcard is renewed, but you have not signed in with it yet."
 """The reason of a finding: of its renewal, only the person's part is left."""
+NO_ROOM = (
+    "Your Registration Authority can make room on the smartcard. "
+    "Then run: renewagent renew. It goes on from there, on any computer."
+)
+"""What to do where a card turned out to be full after its renewal had begun."""
 _SAFETY = "Do not sign prescriptions with this smartcard until you renew it."
 
 
@@ -55,44 +47,6 @@ class Message:
         """Everything as plain text, one paragraph per line."""
         small = f"({self.code})" if self.code else ""
         return "\n".join(part for part in (self.title, self.body, self.advice, small) if part)
-
-
-def date_in_words(when: datetime) -> str:
-    """`28 September 2020`."""
-    return f"{when.day} {_MONTHS[when.month - 1]} {when.year}"
-
-
-def time_in_words(when: datetime, now: datetime) -> str:
-    """`today at 09:12`, or `on 28 September 2020 at 09:12`; both in the zone that `when` carries."""
-    day = "today" if when.date() == now.astimezone(when.tzinfo).date() else f"on {date_in_words(when)}"
-    return f"{day} at {when.hour:02}:{when.minute:02}"
-
-
-def dates_in_words(first: datetime | None, end: datetime | None) -> str:
-    """Days of issue from `first` (included) to `end` (excluded): `between 28 and 30 September 2020`, and so on."""
-    last = end - timedelta(microseconds=1) if end else None
-    if first is None and last is None:
-        return ""
-    if first is None or last is None:
-        only = first or last
-        assert only is not None  # noqa: S101  for the type checker
-        return f"{'from' if first else 'until'} {date_in_words(only)}"
-    if first.date() == last.date():
-        return f"on {date_in_words(first)}"
-    if first.year != last.year:
-        return f"between {date_in_words(first)} and {date_in_words(last)}"
-    start = str(first.day) if first.month == last.month else f"{first.day} {_MONTHS[first.month - 1]}"
-    return f"between {start} and {date_in_words(last)}"
-
-
-def duration_in_words(seconds: float) -> str:
-    """`about 1 minute`, `a few seconds`."""
-    if seconds < 15:
-        return "a few seconds"
-    if seconds < 45:
-        return "about half a minute"
-    minutes = max(1, round(seconds / 60))
-    return f"about {minutes} minute{'s' if minutes > 1 else ''}"
 
 
 def contact_in_words(contact: Contact) -> str:
@@ -342,6 +296,7 @@ _TITLES: Mapping[type[RenewAgentError], str] = MappingProxyType(
         errors.LastPinTry: "Stop here",
         errors.UnsupportedCard: "This smartcard cannot be used here",
         errors.CardDataError: "This smartcard cannot be read",
+        errors.NoRoom: "The smartcard is full",
         errors.CardRemoved: "The smartcard was removed",
         errors.PersonStopped: "Nothing was renewed",
         errors.ClockError: "This computer's clock is wrong",

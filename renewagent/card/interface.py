@@ -109,7 +109,10 @@ class AdminSession(Protocol):
         cannot re-key in place (`Capabilities.rekey_in_place`) refuses a slot that is in use."""
 
     def store(self, slot: Slot, certificate: bytes | None) -> None:
-        """Write the certificate (DER) of `slot`, or clear it with None. Does not read back."""
+        """Write the certificate (DER) of `slot`, or clear it with None. Does not read back. Raises NoRoom."""
+
+    def require_room(self, octets: int) -> None:
+        """Raises NoRoom where the card has no room for so much more; a card that cannot tell passes."""
 
 
 class RemovesKeys(Protocol):
@@ -117,9 +120,6 @@ class RemovesKeys(Protocol):
 
     def remove(self, slot: Slot) -> None:
         """Take away the key pair and certificate in `slot`; what is gone already is no error. Raises CardRefused."""
-
-    def require_room(self, octets: int) -> None:
-        """Raises CardRefused where the card has no room for so much more; a card that cannot tell passes."""
 
 
 class HoldsSecondKeys(Protocol):

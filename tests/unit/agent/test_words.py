@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from renewagent import errors
-from renewagent.agent import words
+from renewagent.agent import times_in_words, words
 from renewagent.model import CardIdentity, CertificateHead, Finding, Verdict
 from renewagent.rules import AffectedRule, Campaign, Contact
 
@@ -49,7 +49,7 @@ def campaign(**more: object) -> Campaign:
     ],
 )
 def test_dates(first: datetime | None, end: datetime | None, text: str) -> None:
-    assert words.dates_in_words(first, end) == text
+    assert times_in_words.dates_in_words(first, end) == text
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_dates(first: datetime | None, end: datetime | None, text: str) -> None:
     [(3, "a few seconds"), (30, "about half a minute"), (60, "about 1 minute"), (170, "about 3 minutes")],
 )
 def test_durations(seconds: float, text: str) -> None:
-    assert words.duration_in_words(seconds) == text
+    assert times_in_words.duration_in_words(seconds) == text
 
 
 def test_an_affected_card_says_which_dates_and_what_to_do() -> None:
