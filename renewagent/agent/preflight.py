@@ -18,7 +18,7 @@ from renewagent.agent.power import LEAST
 from renewagent.agent.room import prove_room
 from renewagent.agent.staging import way_beside
 from renewagent.card.interface import HoldsSecondKeys
-from renewagent.errors import BatteryLow, CampaignError, RenewalImpossible
+from renewagent.errors import BatteryLow, CampaignError, NoRoom, RenewalImpossible
 from renewagent.renewal import Event, Kind, Way, can_protect, choose_way
 from renewagent.rules import hits
 
@@ -83,12 +83,19 @@ def prove_administration(job: Job) -> None:
     job.passcode.administering(job.card, lambda session: None if left_over else prove_room(job, session))
 
 
-def way_d_serves(job: Job) -> bool:
-    """Where a second key finds no room, the new one may take the old one's place."""
-    tickets = "tickets" in job.renewal.facts or job.place.way_d_without_tickets
-    can_rekey = job.card.capabilities().rekey_in_place
-    way = choose_way(job.campaign, old_key_usable=False, can_rekey=can_rekey, tickets=tickets)
-    return way is Way.D and job.renewal.way is not Way.D
+def room_or_other_way(job: Job) -> Event | None:
+    """The same; where a second key finds no room, and the new one may take the old one's place, the event that says so.
+    Raises NoRoom where it may not."""
+    try:
+        prove_administration(job)
+    except NoRoom:
+        tickets = "tickets" in job.renewal.facts or job.place.way_d_without_tickets
+        can_rekey = job.card.capabilities().rekey_in_place
+        way = choose_way(job.campaign, old_key_usable=False, can_rekey=can_rekey, tickets=tickets)
+        if way is None or job.renewal.way is way:
+            raise
+        return Event(Kind.NO_ROOM, {"way": way.value})
+    return None
 
 
 def _refuse_low_battery(left: int | None) -> None:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from renewagent.agent import words
 from renewagent.agent.job import Job, Record, Step, public_key_of, sha256
 from renewagent.agent.passcode import KeyDoesNotFit, KeyRefused
-from renewagent.agent.preflight import preflight, prove_administration, refuse_futile_key, way_d_serves
+from renewagent.agent.preflight import preflight, prove_administration, refuse_futile_key, room_or_other_way
 from renewagent.agent.ra_desk import Outgoing
 from renewagent.agent.staging import drop, stage, swap, undo
 from renewagent.card.interface import AdminSession, SigningSession
@@ -28,7 +28,6 @@ from renewagent.cmp.client import CmpClient, Confirmed, Credential, Issued, Phas
 from renewagent.errors import (
     CardDataError,
     CardRefused,
-    NoRoom,
     RaError,
     RaMisbehaved,
     RaRefused,
@@ -52,12 +51,8 @@ def ticket(job: Job, record: Record) -> Event:
     """Ask the RA's leave, by a statement that the old signing key signs: that also proves that it signs."""
     desk = job.place.desk
     nonce = desk.nonce()
-    try:
-        prove_administration(job)
-    except NoRoom:
-        if not way_d_serves(job):
-            raise
-        return Event(Kind.NO_ROOM, {"way": Way.D.value})
+    if (other_way := room_or_other_way(job)) is not None:
+        return other_way
     old = job.old.der
     # An RA without tickets gives no nonce, but the keys and the PIN are to be proved all the same.
     statement = job.statement(Purpose.TICKET, nonce or secrets.token_hex(16), old)
