@@ -4,22 +4,26 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
 from renewagent.renewal import Way
-from renewagent_fixtures.faults.bench import Bench, Dry, Place, Point
-from renewagent_fixtures.faults.cells import CELLS, Cell
+from renewagent_fixtures.faults.bench import Bench, Dry, Outcome, Place, Point
+from renewagent_fixtures.faults.cells import CELLS, VENDOR, Cell
 from renewagent_fixtures.faults.knife import GENERATE, PUT_DATA, Cut, CutCard, Kind, PowerCut
 from renewagent_fixtures.faults.mutants import MUTANTS
 from renewagent_fixtures.faults.points import points
-from renewagent_fixtures.faults.sweep import dry_run
+from renewagent_fixtures.faults.sweep import bench_of, dry_run
 from renewagent_fixtures.faults.world import Template, workspace
 from tests.flows.workshop import READER, Workshop, Workstations, assert_renewed, certificate
+from tests.programs import require
 
 SHOWN = (
     Cell(Way.A, "plain", "p256", False),
@@ -78,6 +82,43 @@ def _elsewhere(cell: Cell) -> set[Kind]:
     return set() if cell.way is Way.B else {Kind.MOVED_TWICE}
 
 
+VENDORS = (Cell(Way.C, VENDOR, "p256", False), Cell(Way.C, VENDOR, "rsa2048", True))
+
+
+@pytest.mark.parametrize("cell", VENDORS, ids=lambda cell: cell.label)
+def test_whatever_a_killed_process_leaves_on_a_vendors_card_comes_to_its_end(template: Template, cell: Cell) -> None:
+    """In a process without threads, since others are forked from it, to be killed."""
+    require("softhsm2-util")
+    every_call = cell == VENDORS[0]
+    with ProcessPoolExecutor(1, get_context("spawn")) as executor:
+        impossible, outcomes = executor.submit(cut_token, template.folder, cell, every_call).result()
+    assert impossible is None
+    assert not {point: outcome for point, outcome in outcomes.items() if outcome.why}
+    assert all(outcome.reached for outcome in outcomes.values())
+    assert len(outcomes) >= (50 if every_call else 10)
+
+
+def cut_token(folder: Path, cell: Cell, every_call: bool) -> tuple[str | None, dict[Point, Outcome]]:
+    """Of every kind, place and time, and of every C_* function if so wanted, one cut from the middle."""
+    template = Template.open(folder)
+    tally, dry = dry_run(template, cell)
+    if dry is None:
+        return tally.impossible, {}
+    found = list(points(dry))
+    chosen = set(one_of_each(found))
+    for call in set(dry.calls) if every_call else ():
+        chosen |= set(one_of_each_kind([point for point in found if dry.calls[point.cut.at] == call]))
+    bench = bench_of(template, cell)
+    return tally.impossible, {point: bench.run(point) for point in found if point in chosen}
+
+
+def one_of_each_kind(found: list[Point]) -> list[Point]:
+    """From the middle, at either workstation by turns."""
+    kinds = (Kind.BEFORE, Kind.DURING, Kind.AFTER)
+    groups = [[point for point in found if point.cut.kind is kind and not point.late] for kind in kinds]
+    return [group[len(group) // 2 - number % 2] for number, group in enumerate(groups)]
+
+
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_deliberate_fault_is_noticed(template: Template, name: str) -> None:
     assert MUTANTS[name].caught(template)
@@ -91,7 +132,7 @@ def test_where_the_deliberate_faults_are_noticed_nothing_is_lost_without_them(te
 def test_every_cell_is_run_or_said_to_be_impossible(template: Template) -> None:
     ways: Mapping[Way, list[str | None]] = {way: [] for way in Way}
     for cell in CELLS:
-        if (cell.key, cell.protects) == ("p256", False):
+        if (cell.key, cell.protects) == ("p256", False) and cell.way is not Way.C:
             ways[cell.way].append(dry_run(template, cell)[0].impossible)
     assert None in ways[Way.A]
     assert None in ways[Way.D]
@@ -107,6 +148,14 @@ def test_the_command_says_what_came_of_it_as_one_document(tmp_path: Path) -> Non
     assert list(document) == ["ways", "mutants"]
     assert document["ways"]["D"]["cut"] == document["ways"]["D"]["survived"] >= 10
     assert document["mutants"] == {"tried": len(MUTANTS), "caught": len(MUTANTS)}
+
+
+def test_without_a_soft_token_the_command_says_what_is_missing(tmp_path: Path) -> None:
+    asked = [sys.executable, "-m", "renewagent_fixtures.faults", "--quick"]
+    env = {**os.environ, "PATH": str(tmp_path)}
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=60, env=env)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1 and "Install the package softhsm2." in done.stderr
 
 
 def test_journals_lie_in_memory_where_there_is_room(tmp_path: Path) -> None:
