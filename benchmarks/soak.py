@@ -63,6 +63,7 @@ def document(soak: Soak, seconds: float) -> dict[str, Any]:
     return {
         "seed": settings.seed,
         "at_once": settings.at_once,
+        "in_flight": round(soak.in_flight, 1),
         "seconds": round(seconds, 1),
         "renewals": {"finished": tally.finished.total(), "by_way": dict(sorted(tally.finished.items()))},
         "tries": tally.attempts,
@@ -82,7 +83,7 @@ def table(found: dict[str, Any]) -> str:
     """The same for people."""
     rows: list[tuple[str, object]] = [("renewals finished", found["renewals"]["finished"])]
     rows += [(f"  way {way}", count) for way, count in found["renewals"]["by_way"].items()]
-    rows += [("tries", found["tries"])]
+    rows += [("in flight on average", found["in_flight"]), ("tries", found["tries"])]
     rows += [(name, count) for name, count in found["faults"].items()]
     rows += [("network faults", sum(found["network"].values()))]
     rows += [(f"  {name}", count) for name, count in found["network"].items()]
