@@ -235,6 +235,19 @@ class Pkcs11Driver:
         self.logins += 1
 
 
+def certificates_shown(path: Path, reader: str) -> list[bytes]:
+    """The certificates (DER) that programs which use this module see in the PC/SC reader of that name: none where they
+    see no card of theirs. Raises ConfigurationError without a module, CardBusy, CardDataError."""
+    module = Pkcs11Module(path)
+    try:
+        driver = Pkcs11Driver(module, lambda library: token_in(library, reader))
+        return [der for slot in driver.slots() if (der := driver.certificate(slot)) is not None]
+    except UnsupportedCard:
+        return []
+    finally:
+        module.shut_down()
+
+
 def _identity(token: Token) -> CardIdentity:
     return CardIdentity("token", token.serial.hex())
 

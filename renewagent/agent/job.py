@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -51,6 +51,8 @@ class Workplace:
     contact: Contact
     way_d_without_tickets: bool = False
     keep_old_key_days: int = KEEP_DAYS
+    shown_by_software: Callable[[str], Collection[str]] | None = None
+    """See `renewagent.agent.stale`; None where no vendor's software is configured."""
     power: Power = field(default_factory=UnknownPower)
 
     def now(self) -> datetime:

@@ -159,9 +159,16 @@ def _superseded(renewal: Renewal, judged: Judgement) -> bool:
     if renewal.state not in PERSON_LEFT or judged.certificate is None:
         return False
     if judged.certificate.der.hex() != renewal.facts.get("certificate"):
-        return True
+        # Not where the card shows again what was replaced: that is for `sign_in.come_back` to put right.
+        return judged.certificate.sha256 != _replaced(renewal)
     # "confirmed" is what is known at an RA that takes no receipts: our own renewal, which is at its end.
     return judged.finding.campaign is not None or judged.open_state in OPEN_STATES - {"confirmed"}
+
+
+def _replaced(renewal: Renewal) -> str:
+    """SHA-256 of the certificate that this renewal replaced."""
+    kept = bytes.fromhex(renewal.facts.get("old_certificate", ""))
+    return renewal.facts.get("old_sha256") or sha256(kept)
 
 
 def _campaign(campaigns: Mapping[str, Accepted], renewal: Renewal | None, finding: Finding) -> Accepted:
@@ -244,6 +251,7 @@ def _document(job: Job, judged: Judgement, started: float) -> dict[str, Any]:
         "receipt": "receipted" in job.renewal.facts,
         "removed": "removed" in job.renewal.facts,
         "signed_in": done,
+        "software_shows": job.renewal.facts.get("software_shows"),
         "receipt_sha256": sha256(job.receipt) if job.receipt else None,
         "old_keys": _old_keys(job.place, job.identity),
         "seconds": round(time.monotonic() - started, 3),

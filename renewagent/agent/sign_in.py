@@ -15,8 +15,9 @@ from renewagent.agent import words
 from renewagent.agent.housekeeping import tidy_if_possible
 from renewagent.agent.job import Job, Record
 from renewagent.agent.prompts import CardAct
+from renewagent.agent.stale import card_message, keeps_old, shows_old, software_message, software_shows_old, write_again
 from renewagent.card.interface import ReaderState, SigningSession
-from renewagent.errors import CardDataError, CardError, PersonStopped, ReaderError
+from renewagent.errors import CardError, PersonStopped, ReaderError
 from renewagent.model import CardIdentity
 from renewagent.renewal import Event, Kind, Way
 from renewagent.statements import Purpose
@@ -31,22 +32,24 @@ def remove(job: Job, record: Record) -> Event:
     if job.renewal.way is Way.B:
         tidy_if_possible(job.place, job.card, job.passcode)
     job.passcode.drop()
-    message = words.sign_in_again(job.identity, removal_ends_session=job.campaign.removal_ends_session)
-    before = job.place.readers.states().get(job.reader, ReaderState(False))
-    job.place.prompter.card_wanted(CardAct.REMOVE, job.reader, job.identity, message)
-    watch(job, lambda states: _gone(states.get(job.reader), before) or None)
+    _take_out(job, words.sign_in_again(job.identity, removal_ends_session=job.campaign.removal_ends_session))
     return Event(Kind.REMOVED, {"removed": "yes"})
 
 
 def come_back(job: Job, record: Record) -> Event:
-    """Wait for the same card in any reader, over a fresh connection, with the new certificate in its slot."""
-    message = words.insert_again(job.identity)
-    wait_for_card(job, message)
-    if job.card.certificate(job.new_slot) != job.fact("certificate"):
-        raise CardDataError(
-            "The smartcard still shows the old certificate.",
-            advice="Take the smartcard out, wait a few seconds, put it back in and run: renewagent renew.",
-        )
+    """Wait for the same card in any reader, over a fresh connection, with the new certificate in its slot. Where that
+    is still the old one, once more; and where it stays, the new one is written again. Raises CardDataError when the
+    card has come back with the old one three times."""
+    wait_for_card(job, words.insert_again(job.identity))
+    for mend in (False, True):
+        if not shows_old(job):
+            break
+        if mend:
+            write_again(job)
+        _take_out(job, card_message(job.identity))
+        wait_for_card(job, words.insert_again(job.identity))
+    if shows_old(job):
+        raise keeps_old()
     return Event(Kind.RETURNED)
 
 
@@ -64,7 +67,16 @@ def sign_in(job: Job, record: Record) -> Event:
     desk.sign_in(job.signing(sign))
     job.passcode.drop()
     job.place.prompter.tell(words.done(job.identity))
-    return Event(Kind.SIGNED_IN)
+    stale = software_shows_old(job)
+    if stale:
+        job.place.prompter.tell(software_message(job.identity))
+    return Event(Kind.SIGNED_IN, {} if stale is None else {"software_shows": "old" if stale else "new"})
+
+
+def _take_out(job: Job, message: words.Message) -> None:
+    before = job.place.readers.states().get(job.reader, ReaderState(False))
+    job.place.prompter.card_wanted(CardAct.REMOVE, job.reader, job.identity, message)
+    watch(job, lambda states: _gone(states.get(job.reader), before) or None)
 
 
 def wait_for_card(job: Job, message: words.Message) -> None:

@@ -26,6 +26,7 @@ from renewagent.agent.power import LinuxPower
 from renewagent.agent.prompts import ChannelPrompter, Prompter
 from renewagent.agent.ra_desk import RaDesk, utc_now
 from renewagent.agent.renew_card import renew_card
+from renewagent.agent.stale import shown_by_software
 from renewagent.agent.undumpable import undumpable
 from renewagent.agent.workstation import card_opener, filled_readers, open_readers
 from renewagent.campaign.pem import read_certificates
@@ -83,6 +84,7 @@ def renew(
             contact=configuration.contact,
             way_d_without_tickets=configuration.policy.d_without_tickets,
             keep_old_key_days=configuration.card.keep_old_key_days,
+            shown_by_software=shown_by_software(module) if (module := configuration.card.pkcs11_module) else None,
             power=LinuxPower(),
         )
         inspector = Inspector(

@@ -33,6 +33,7 @@ from renewagent.agent.power import Power, UnknownPower
 from renewagent.agent.prompts import Prompter
 from renewagent.agent.ra_desk import RaDesk, utc_now
 from renewagent.agent.renew_card import renew_card
+from renewagent.agent.stale import ShownBySoftware
 from renewagent.campaign.document import parse_campaign
 from renewagent.campaign.pem import read_certificates, read_signer
 from renewagent.campaign.sign import sign_campaign
@@ -201,6 +202,7 @@ class Workstation:
     patience: float = 10.0
     power: Power = field(default_factory=UnknownPower)
     keep_old_key_days: int = KEEP_DAYS
+    shown_by_software: ShownBySoftware | None = None
     days_later: int = 0
     """How far this computer's clock is ahead; to be moved once nothing is to be signed any more."""
     tape: Tape = field(default_factory=Tape)
@@ -271,6 +273,7 @@ class Workstation:
                 contact=CONTACT,
                 way_d_without_tickets=self.way_d_without_tickets,
                 keep_old_key_days=self.keep_old_key_days,
+                shown_by_software=self.shown_by_software,
                 power=self.power,
             )
             inspector = Inspector(self.open_card, [a.campaign for a in self.campaigns.values()], (), self.desk.standing)
