@@ -24,6 +24,7 @@ from renewagent.configuration_keys import ManagementKeySource
 from renewagent.errors import RenewAgentError
 from renewagent_drivers.management_key import PinProtectedKey
 from renewagent_fixtures.faults.knife import EVERYWHERE, MOVE, PUT_DATA, SIGN, TORN, Cut, CutCard, Kind, PowerCut
+from renewagent_fixtures.private_pcscd import PrivatePcscd
 from renewagent_fixtures.relay_server import RelayServer
 from renewagent_fixtures.virtual_card import VirtualCard
 from renewagent_fixtures.virtual_card.eeprom import MemoryEeprom
@@ -41,6 +42,7 @@ from tests.flows.workshop import (
     keep_management_key_behind_pin,
     signs,
 )
+from tests.interop.cards import inserted_card
 
 PARKED, SECOND = 0x82, 0x83
 KEY_HISTORY, FIRST_RETIRED = 0x5FC10C, 0x5FC10D
@@ -280,3 +282,24 @@ def test_the_agents_child_as_a_process(workshop: Workshop, workstation: Workstat
         options = ["--config", str(config), "--reader", READER]
         assert ask_child(HOUSEKEEPING, options) == {"ok": True, "tidied": ["82"], "next": None}
     assert card.key_slots == STANDARD
+
+
+def test_other_programs_see_the_old_key_while_it_is_kept_and_not_afterwards(
+    workshop: Workshop, workstation: Workstations, private_pcscd: PrivatePcscd, tmp_path: Path
+) -> None:
+    """OpenSC goes by Key History; ykman and yubico-piv-tool look into every slot."""
+    desk = workstation(workshop.campaign())
+    card, _ = renewed(workshop, desk)
+    new = x509.load_der_x509_certificate(certificate(card))
+    for kept in (True, False):
+        with inserted_card(card, private_pcscd, tmp_path) as there:
+            listed = there.run("pkcs15-tool", "--reader", "0", "--list-certificates")
+            info = there.run("ykman", "--reader", there.reader, "piv", "info")
+            status = there.run("yubico-piv-tool", "-r", there.reader, "-a", "status")
+            read = there.run("pkcs15-tool", "--reader", "0", "--read-certificate", "02")
+        assert ("Retired Certificate for Key Management 1]" in listed) == kept
+        assert "Retired Certificate for Key Management 2]" not in listed
+        assert ("Slot 82" in info, "Slot 82" in status) == (kept, kept)
+        assert x509.load_pem_x509_certificate(read.encode()) == new
+        desk.days_later = 15
+        desk.renew(card)
