@@ -68,17 +68,23 @@ def _usage_and_bits(der: bytes) -> tuple[frozenset[str] | None, int]:
 
 
 def _by_cryptography(certificate: x509.Certificate) -> tuple[frozenset[str] | None, int]:
-    try:
-        found = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound:
-        usage = None
-    else:
-        usage = _named_usage(found)
+    usage = stated_key_usage(certificate)
     try:
         key = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm):  # a kind of key that it does not know, or one with a fault
         return usage, 0
     return usage, key.key_size if isinstance(key, _SIZED) else 0
+
+
+def stated_key_usage(certificate: x509.Certificate) -> frozenset[str] | None:
+    """The names of RFC 5280 4.2.1.3 that `certificate` is marked for; None without the extension.
+
+    Raises what `cryptography` raises for extensions that make no sense (`loading.UNREADABLE`).
+    """
+    try:
+        return _named_usage(certificate.extensions.get_extension_for_class(x509.KeyUsage).value)
+    except x509.ExtensionNotFound:
+        return None
 
 
 def _named_usage(found: x509.KeyUsage) -> frozenset[str]:

@@ -30,6 +30,7 @@ RenewAgentError
 │   ├── PinBlocked                no tries left
 │   └── ManagementKeyRefused      the card does not accept our management key
 ├── CampaignError                 a campaign document that we do not accept
+├── SourceError                   certificates to be checked that cannot be opened, or read to their end
 ├── RaError                       the Registration Authority
 │   ├── RaUnreachable             no connection, a time-out, or not CMP at all
 │   ├── RaRefused                 an error or rejection (`.fail_info`, `.status_text`)
@@ -260,6 +261,13 @@ class CampaignError(RenewAgentError):
     code = "RA-CAMPAIGN"
     retry = Retry.NEVER
     advice = "Ask your Registration Authority for a correctly signed campaign."
+
+
+class SourceError(RenewAgentError):
+    """A file, a database or a pipe of certificates to be checked cannot be opened, or ends too early."""
+
+    code = "RA-SOURCE"
+    advice = "Check the source, or export it once more, then check it again."
 
 
 class RaError(RenewAgentError):
