@@ -162,7 +162,8 @@ BEGUN = ("r", "ready", {"way": "B", "old_certificate": BEFORE.hex()})
 STAGED = ("r", "staging", {"staging": "83", "parking": "82"})
 GENERATED = ("r", "generated", {"public_key": spki(NEW).hex()})
 ISSUED = ("r", "issued", {"certificate": AFTER.hex()})
-MOVED, SIGNED_IN = ("r", "moved", {"moved": "yes"}), ("r", "signed-in", {})
+MOVED = ("r", "moved", {"moved": "yes"})
+SIGNED_IN: tuple[str, str, dict[str, str]] = ("r", "signed-in", {})
 WHOLE = (BEGUN, STAGED, GENERATED, ISSUED, MOVED, SIGNED_IN)
 
 
