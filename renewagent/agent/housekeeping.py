@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import cast
 
 from renewagent.agent.full_inspection import OPEN_STATES, AskRa
@@ -38,45 +39,53 @@ def tidy(
 ) -> list[Slot]:
     """Empty the slots whose keys and certificates are superseded; which these were. `administer` runs its argument in
     an administration session. Raises what the card, the journal and the session raise."""
-    identity, staging = card.identity(), getattr(card, "staging_slots", tuple[Slot, ...])()
-    renewal = open_renewal(journal, identity) if staging else None
-    if not staging or (renewal is not None and renewal.state not in PERSON_LEFT):
+    staging: Sequence[Slot] = getattr(card, "staging_slots", tuple[Slot, ...])()
+    if not staging or _is_at_work(journal, card):
         return []
     events = journal.replay()
-    known = proofs(events, identity)
-    main = [slot for slot in card.slots() if slot not in staging]
+    known = proofs(events, card.identity())
     retired = _retired(card, staging, known)
     full = [held for held in reversed(retired) if held != Held(held.slot)]
-    holding = [_held(card, slot) for slot in main] if full else []
-    going = superseded(full, holding, known, now, days, lambda old, new: _gone(ask_ra, old, new))
-
-    def note(name: str, slots: Sequence[Slot], **more: str) -> None:
-        fields = {"slots": " ".join(slot.reference for slot in slots), **more}
-        journal.append(HOUSEKEEPING, str(identity), name, fields, now)
-
-    def work(session: AdminSession) -> None:
-        mover, teller = cast(MovesKeys, session), cast(KeepsHistory, session)
-        slots, history = [held.slot for held in going], known.history or teller.history()
-        note(TIDYING, slots, history=history.hex())
-        teller.tell_no_more_of(slots, history)
-        for held in going:
-            if held.key is not None:
-                mover.delete(held.slot)
-            session.store(held.slot, None)
-
+    main = [_held(card, slot) for slot in card.slots() if slot not in staging] if full else []
+    going = superseded(full, main, known, now, days, lambda old, new: _gone(ask_ra, old, new))
+    note = partial(_note, journal, str(card.identity()), now)
     if going:
-        administer(work)
+        administer(lambda session: _empty(session, going, known, note))
         log.info("card.tidied slots=%s", ",".join(held.slot.reference for held in going))
-    gone = {held.slot for held in going} | _gone_already(events, str(identity), retired)
-    if gone:
-        note(TIDIED, sorted(gone))
-    return [held.slot for held in going]
+    slots = [held.slot for held in going]
+    if empty := {*slots, *_gone_already(events, card, retired, known)}:
+        note(TIDIED, sorted(empty))
+    return slots
 
 
-def _gone_already(events: Sequence[JournalEvent], card: str, retired: Sequence[Held]) -> set[Slot]:
-    """Old keys that the journal knows and the card does not have any more: another workstation was quicker."""
-    empty = {held.slot.reference for held in retired if held.key is None}
-    return {Slot(key.slot) for key in old_keys(events) if key.card == card and key.slot in empty}
+def _is_at_work(journal: Journal, card: RenewableCard) -> bool:
+    """A renewal of this card has begun here and is not done with it."""
+    renewal = open_renewal(journal, card.identity())
+    return renewal is not None and renewal.state not in PERSON_LEFT
+
+
+def _empty(session: AdminSession, going: Sequence[Held], known: Proofs, note: Callable[..., None]) -> None:
+    mover, teller = cast(MovesKeys, session), cast(KeepsHistory, session)
+    slots, history = [held.slot for held in going], known.history or teller.history()
+    note(TIDYING, slots, history=history.hex())
+    teller.tell_no_more_of(slots, history)
+    for held in going:
+        if held.key is not None:
+            mover.delete(held.slot)
+        session.store(held.slot, None)
+
+
+def _note(journal: Journal, card: str, now: datetime, name: str, slots: Sequence[Slot], **more: str) -> None:
+    fields = {"slots": " ".join(slot.reference for slot in slots), **more}
+    journal.append(HOUSEKEEPING, card, name, fields, now)
+
+
+def _gone_already(
+    events: Sequence[JournalEvent], card: RenewableCard, retired: Sequence[Held], known: Proofs
+) -> set[Slot]:
+    """Where the journal knows an old key and the card has it no more: another workstation was quicker."""
+    without = {held.slot.reference for held in retired if held.key not in known.replaced}
+    return {Slot(key.slot) for key in old_keys(events, card.identity()) if key.slot in without}
 
 
 def _retired(card: RenewableCard, staging: Sequence[Slot], known: Proofs) -> list[Held]:

@@ -116,13 +116,15 @@ def test_at_another_computer_the_ra_proves_what_the_journal_does_here(
     workshop: Workshop, workstation: Workstations
 ) -> None:
     campaign = workshop.campaign()
-    card, _ = renewed(workshop, workstation(campaign))
+    here = workstation(campaign)
+    card, _ = renewed(workshop, here)
     elsewhere, before = workstation(campaign, days_later=13), card.image
     elsewhere.renew(card)
     assert card.image == before
     elsewhere.days_later = 15
     elsewhere.renew(card)
     assert (card.key_slots, card.object(KEY_HISTORY)) == (STANDARD, NONE)
+    assert here.renew(card)["old_keys"] == []  # and it is known here now
 
 
 def test_what_nobody_can_prove_stays(workshop: Workshop, workstation: Workstations) -> None:
