@@ -24,7 +24,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from renewagent.agent.journal import JournalEvent
-from renewagent.agent.old_keys import TIDIED, TIDYING, past_renewals, slots_of
+from renewagent.agent.old_keys import TIDIED, TIDYING, Past, past_renewals, slots_of
 from renewagent.certificates import read_certificate
 from renewagent.errors import CardDataError
 from renewagent.model import CardIdentity, SigningCertificate, Slot
@@ -76,15 +76,21 @@ def proofs(events: Sequence[JournalEvent], card: CardIdentity) -> Proofs:
     seen: set[bytes] = set()
     slots: set[Slot] = set()
     for past in past_renewals(event for event in events if event.card == str(card)):
-        old, new = (bytes.fromhex(past.facts.get(name, "")) for name in ("old_certificate", "certificate"))
-        seen |= {der for der in (old, new) if der}
+        olds, news = _all(past, "old_certificate"), _all(past, "certificate")
+        seen |= olds | news
         slots |= {Slot(past.facts[name]) for name in ("staging", "parking") if name in past.facts}
         made |= {bytes.fromhex(e.fields["public_key"]): past.over for e in past.said if e.name == Kind.GENERATED.value}
-        key = public_key(old)
-        if past.finished and key is not None and new and key != public_key(new):
-            replaced[key] = (read_certificate(old), past.over)
+        in_use = {public_key(der) for der in news}
+        for old in olds if past.finished and news else ():
+            if (key := public_key(old)) is not None and key not in in_use:
+                replaced[key] = (read_certificate(old), past.over)
     left, history = _cut_short(event for event in events if event.card == str(card))
     return Proofs(replaced, made, frozenset(map(_sha256, seen)), frozenset(slots | left), history)
+
+
+def _all(past: Past, name: str) -> set[bytes]:
+    """Every certificate that was noted under this name: a renewal may be of more than one."""
+    return {bytes.fromhex(event.fields[name]) for event in past.said if event.fields.get(name)}
 
 
 def _cut_short(events: Iterable[JournalEvent]) -> tuple[set[Slot], bytes]:
