@@ -23,7 +23,7 @@ from renewagent_drivers.pkcs11_errors import DEVICE_MEMORY, GENERAL_ERROR
 from renewagent_drivers.pkcs11_objects import (
     MADE_HERE,
     Session,
-    certificates,
+    certificate_objects,
     identifier,
     is_ours,
     key_info,
@@ -84,7 +84,7 @@ class Pkcs11AdminSession:
         return key_info(pair[0])
 
     def _store(self, slot: Slot, certificate: bytes | None) -> None:
-        before = list(certificates(self._session, slot))
+        before = list(certificate_objects(self._session, slot))
         if certificate is not None and any(stored.der == certificate for stored in before):
             before = [stored for stored in before if stored.der != certificate]
         elif certificate is not None:
@@ -99,7 +99,7 @@ class Pkcs11AdminSession:
             *objects(self._session, ObjectClass.PRIVATE_KEY, slot),
             *objects(self._session, ObjectClass.PUBLIC_KEY, slot),
         ]
-        held = [stored.handle for stored in certificates(self._session, slot)]
+        held = [stored.handle for stored in certificate_objects(self._session, slot)]
         ours = any(is_ours(found) for found in pairs)
         for found in [*held, *pairs] if ours else [*pairs, *held]:
             found.destroy()

@@ -68,17 +68,24 @@ class Stored:
 
 def certificates(session: Session, slot: Slot | None = None) -> Iterator[Stored]:
     """X.509 certificates that belong to a key: those with a CKA_ID."""
+    return (stored for stored in certificate_objects(session, slot) if stored.der)
+
+
+def certificate_objects(session: Session, slot: Slot | None = None) -> Iterator[Stored]:
+    """The same, and objects for one that a write cut short has left without a value (`der` is empty)."""
     for found in objects(session, ObjectClass.CERTIFICATE, slot):
         kind = attribute(found, Attribute.CERTIFICATE_TYPE)
         at, der = slot_of(found), attribute(found, Attribute.VALUE)
-        if kind in (None, CertificateType.X_509) and at.reference and der:
-            yield Stored(at, bytes(der), found)
+        if kind in (None, CertificateType.X_509) and at.reference:
+            yield Stored(at, bytes(der or b""), found)
 
 
 def certificate_in(session: Session, slot: Slot) -> bytes | None:
-    """The certificate of `slot`, the newest where a replacement was cut short half-way. Raises CardDataError."""
+    """The certificate of `slot`, the newest where a replacement was cut short half-way, and one that can be read before
+    one that cannot. Raises CardDataError."""
     found = [stored.der for stored in certificates(session, slot)]
-    return max(found, key=_begins, default=None)
+    whole = [der for der in found if _rank(der) != _TORN]
+    return max(whole or found, key=_begins, default=None)
 
 
 def _begins(der: bytes) -> tuple[float, int]:
@@ -110,6 +117,7 @@ def ordered_slots(session: Session) -> tuple[Slot, ...]:
 
 
 _UNREADABLE, _SIGNING, _OTHER = range(3)
+_TORN = (_UNREADABLE, 0, 0)
 
 
 def _rank(der: bytes) -> tuple[int, float, int] | None:
@@ -118,7 +126,7 @@ def _rank(der: bytes) -> tuple[int, float, int] | None:
         certificate = read_certificate(der)
         begins, serial = _begins(der)
     except RenewAgentError:
-        return (_UNREADABLE, 0, 0)
+        return _TORN
     usage = certificate.key_usage or frozenset()
     if "keyCertSign" in usage:
         return None

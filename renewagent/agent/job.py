@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -30,7 +31,7 @@ from renewagent.card.key import card_key
 from renewagent.certificates import read_certificate
 from renewagent.cmp.client import Credential
 from renewagent.cmp.client_template import CertifiedKeys
-from renewagent.errors import PersonStopped, RenewalImpossible
+from renewagent.errors import CardDataError, PersonStopped, RenewalImpossible
 from renewagent.model import CardIdentity, SigningCertificate, Slot
 from renewagent.renewal import Event, Renewal, Way
 from renewagent.rules import Campaign, Contact
@@ -195,11 +196,10 @@ class Job:
 
     def _find_authentication(self) -> tuple[Slot, x509.Certificate]:
         for slot in self.card.slots():
-            der = self.card.certificate(slot) if slot != self.slot else None
-            if der is None:
-                continue
-            if is_for_authentication(read_certificate(der)):
-                return slot, x509.load_der_x509_certificate(der)
+            with suppress(CardDataError):  # one whose writing was cut short
+                der = self.card.certificate(slot) if slot != self.slot else None
+                if der is not None and is_for_authentication(read_certificate(der)):
+                    return slot, x509.load_der_x509_certificate(der)
         raise RenewalImpossible("This smartcard has no certificate to sign in with, so it cannot be renewed here.")
 
 

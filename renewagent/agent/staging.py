@@ -8,6 +8,7 @@ What a card cut off in between holds is told by the card itself (`TellsKeys`): b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -20,6 +21,7 @@ from renewagent.card.interface import AdminSession, HoldsSecondKeys, KeepsHistor
 from renewagent.errors import CardDataError, RenewalImpossible
 from renewagent.model import Slot
 from renewagent.renewal import Event, Kind, Way
+
 
 def stage(job: Job, record: Record) -> None:
     """The new key, in a slot of its own: the old one stays where it is."""
@@ -202,14 +204,16 @@ def find(job: Job, *candidates: bytes) -> Found | None:
 def _find_beside(job: Job, candidates: Sequence[bytes]) -> Found | None:
     """Way C: any slot may hold it; `job.slot` then becomes the one that holds the certificate to be replaced."""
     for slot in job.card.slots():
-        certificate = job.card.certificate(slot)
-        if certificate is not None and sha256(certificate) == job.old_sha256:
-            job.slot = slot
+        with suppress(CardDataError):  # one whose writing was cut short
+            certificate = job.card.certificate(slot)
+            if certificate is not None and sha256(certificate) == job.old_sha256:
+                job.slot = slot
     slots = [*job.card.slots(), *cast(HoldsSecondKeys, job.card).unfinished()]
     for slot in slots:
-        key = _key(job, slot)
-        if key and key in candidates and slot != job.slot:
-            return Found(key, slot, slot, way=Way.C)
+        with suppress(CardDataError):  # a key whose making was cut short
+            key = _key(job, slot)
+            if key and key in candidates and slot != job.slot:
+                return Found(key, slot, slot, way=Way.C)
     return None
 
 

@@ -123,6 +123,17 @@ def test_a_replacement_that_was_cut_short_shows_the_newer_certificate(bench: Sof
     assert [bytes(one[Attribute.VALUE]) for one in bench.other.objects(ObjectClass.CERTIFICATE, "0a01")] == [newer]
 
 
+def test_a_certificate_that_was_cut_short_gives_way(bench: SoftBench, driver: Pkcs11Driver) -> None:
+    old = driver.certificate(SIGNING)
+    newer = certificate(SIGNING_KEY.public_key(), serial=2, not_before=NEWER)
+    for torn in (b"", newer[:100]):
+        bench.other.adds(SIGNING.reference, torn)
+        assert driver.certificate(SIGNING) == old
+    with driver.administration(Pin(PIN)) as admin:
+        admin.store(SIGNING, newer)
+    assert [bytes(one[Attribute.VALUE]) for one in bench.other.objects(ObjectClass.CERTIFICATE, "0a01")] == [newer]
+
+
 # -- a second key --------------------------------------------------------------------------------------------------
 
 
