@@ -78,8 +78,8 @@ def one_of_each(found: list[Point]) -> list[Point]:
 def _elsewhere(cell: Cell) -> set[Kind]:
     """Kinds that this way has no use for."""
     if cell.way is Way.A:
-        return {Kind.KEY_GONE, Kind.MOVED_TWICE, Kind.SPOILED}
-    return set() if cell.way is Way.B else {Kind.MOVED_TWICE}
+        return {Kind.KEY_GONE, Kind.KEY_HALF, Kind.MOVED_TWICE, Kind.SPOILED}
+    return {Kind.KEY_HALF} if cell.way is Way.B else {Kind.KEY_HALF, Kind.MOVED_TWICE}
 
 
 VENDORS = (Cell(Way.C, VENDOR, "p256", False), Cell(Way.C, VENDOR, "rsa2048", True))
