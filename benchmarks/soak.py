@@ -115,7 +115,7 @@ def main() -> int:
     parser.add_argument("--seed", default=secrets.token_hex(3), help="what the dice begin with (default: any)")
     parser.add_argument("--only", type=int, metavar="CARD", help="the card with this number, alone")
     parser.add_argument("--ra-lives", type=float, default=10.0, help="seconds between two kills of the RA (default 10)")
-    parser.add_argument("--time-limit", type=float, default=8.0, help="seconds for one exchange with it (default 8)")
+    parser.add_argument("--time-limit", type=float, default=10.0, help="seconds for one exchange with it (default 10)")
     parser.add_argument("--pool", type=int, default=24, help="RSA keys made in advance for each card (default 24)")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     options = parser.parse_args()

@@ -29,6 +29,7 @@ from renewagent.names import Name, format_name
 from renewagent.ra_transport import HttpRaTransport
 
 T = TypeVar("T")
+_UNEXPECTED = "The Registration Authority did not answer as expected."
 _NOT_SIGNED_IN = "Your smartcard is renewed. Contact your Registration Authority about signing in."
 MAX_CLOCK_DIFFERENCE = timedelta(minutes=5)
 REFUSED_FOR_CAUSE = frozenset(
@@ -114,7 +115,7 @@ class RaDesk:
         if answer.status == 404:
             return None
         if answer.status != 200 or answer.document is None:  # whoever that was, it cannot say what the RA knows
-            raise RaUnreachable("The Registration Authority did not answer as expected.")
+            raise RaUnreachable(_UNEXPECTED)
         nonce = answer.document.get("nonce")
         if answer.document.get("origin") != self.origin:
             raise RaMisbehaved("The Registration Authority answered with another address than the one that was asked.")
@@ -123,11 +124,14 @@ class RaDesk:
         return nonce
 
     def standing(self, issuer: Name, serial: int) -> Standing | None:
-        """What the RA knows of this certificate; None from an RA that has no such address."""
+        """What the RA knows of this certificate; None from an RA that has no such address. Raises RaUnreachable, also
+        where whatever answered is no RA: that nothing is open, nobody but the RA can say."""
         query = f"issuer={quote(format_name(issuer))}&serial={format(serial, 'x')}"
         answer = self._transport.get_json(f"{self.origin}/status?{query}")
-        if answer.status != 200 or answer.document is None:
+        if answer.status == 404:
             return None
+        if answer.status != 200 or answer.document is None or not {"known", "state"} <= answer.document.keys():
+            raise RaUnreachable(_UNEXPECTED)
         state, waiting = answer.document.get("state"), answer.document.get("waiting")
         waiting = waiting if isinstance(waiting, dict) else {}
         return Standing(
