@@ -20,7 +20,8 @@ from renewagent_fixtures.faults.cells import CELLS, VENDOR, Cell
 from renewagent_fixtures.faults.knife import GENERATE, PUT_DATA, Cut, CutCard, Kind, PowerCut
 from renewagent_fixtures.faults.mutants import MUTANTS
 from renewagent_fixtures.faults.points import points
-from renewagent_fixtures.faults.sweep import bench_of, dry_run
+from renewagent_fixtures.faults.sweep import dry_run
+from renewagent_fixtures.faults.token_bench import bench_of
 from renewagent_fixtures.faults.world import Template, workspace
 from tests.flows.workshop import READER, Workshop, Workstations, assert_renewed, certificate
 from tests.programs import require
@@ -87,15 +88,19 @@ VENDORS = (Cell(Way.C, VENDOR, "p256", False), Cell(Way.C, VENDOR, "rsa2048", Tr
 
 @pytest.mark.parametrize("cell", VENDORS, ids=lambda cell: cell.label)
 def test_whatever_a_killed_process_leaves_on_a_vendors_card_comes_to_its_end(template: Template, cell: Cell) -> None:
-    """In a process without threads, since others are forked from it, to be killed."""
     require("softhsm2-util")
     every_call = cell == VENDORS[0]
-    with ProcessPoolExecutor(1, get_context("spawn")) as executor:
+    with apart() as executor:
         impossible, outcomes = executor.submit(cut_token, template.folder, cell, every_call).result()
     assert impossible is None
     assert not {point: outcome for point, outcome in outcomes.items() if outcome.why}
     assert all(outcome.reached for outcome in outcomes.values())
     assert len(outcomes) >= (50 if every_call else 10)
+
+
+def apart() -> ProcessPoolExecutor:
+    """A process without threads, from which those of way C can be forked."""
+    return ProcessPoolExecutor(1, get_context("spawn"))
 
 
 def cut_token(folder: Path, cell: Cell, every_call: bool) -> tuple[str | None, dict[Point, Outcome]]:
@@ -121,12 +126,32 @@ def one_of_each_kind(found: list[Point]) -> list[Point]:
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_deliberate_fault_is_noticed(template: Template, name: str) -> None:
-    assert MUTANTS[name].caught(template)
+    require_tokens_for(name)
+    with apart() as executor:
+        assert executor.submit(caught, template.folder, name).result()
 
 
 def test_where_the_deliberate_faults_are_noticed_nothing_is_lost_without_them(template: Template) -> None:
-    for mutant in MUTANTS.values():
-        assert mutant.without(template) == ""
+    with apart() as executor:
+        for name in MUTANTS:
+            require_tokens_for(name)
+            assert executor.submit(without, template.folder, name).result() == ""
+
+
+def require_tokens_for(name: str) -> None:
+    """Where that fault is one of way C's."""
+    if MUTANTS[name].cell.way is Way.C:
+        require("softhsm2-util")
+
+
+def caught(folder: Path, name: str) -> str:
+    """What is noticed of a fault."""
+    return MUTANTS[name].caught(Template.open(folder))
+
+
+def without(folder: Path, name: str) -> str:
+    """What is noticed where it is not."""
+    return MUTANTS[name].without(Template.open(folder))
 
 
 def test_every_cell_is_run_or_said_to_be_impossible(template: Template) -> None:
