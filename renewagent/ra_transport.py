@@ -27,8 +27,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProtocolError
 
 from renewagent.cmp.wire import CONTENT_TYPE
-from renewagent.errors import ConfigurationError, RaUnreachable
+from renewagent.errors import ConfigurationError, RaUnreachable, RaWaiting
 
+LONGEST_WAIT = 14 * 86400
+"""Seconds: a server cannot put us off for ever."""
 LARGEST_ANSWER = 1 << 20
 """Bytes."""
 _IDLE = 2.0
@@ -43,7 +45,13 @@ class RaTransport(Protocol):
         """The CMP address."""
 
     def exchange(self, octets: bytes) -> bytes:
-        """Deliver one PKIMessage and fetch the answer. Raises RaUnreachable."""
+        """Deliver one PKIMessage and fetch the answer. Raises RaUnreachable, RaWaiting."""
+
+    def get_json(self, url: str) -> PlainAnswer:
+        """GET a plain address. As `exchange`."""
+
+    def post(self, url: str, body: bytes, content_type: str) -> PlainAnswer:
+        """POST to a plain address. As `exchange`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,7 @@ class _HttpAnswer:
     content_type: str
     body: bytes
     date: datetime | None
+    retry_after: str = ""
 
 
 class HttpRaTransport:
@@ -80,11 +89,12 @@ class HttpRaTransport:
     def exchange(self, octets: bytes) -> bytes:
         """Deliver one PKIMessage and fetch the answer, which is taken from 2xx, 4xx and 5xx alike (RFC 9811 3.2).
 
-        Raises RaUnreachable for anything that is not CMP.
+        Raises RaUnreachable for anything that is not CMP, RaWaiting for a server that says when to come back.
         """
         answer = self._ask("POST", self.url, octets, CONTENT_TYPE)
         if answer.content_type == CONTENT_TYPE and answer.status // 100 in (2, 4, 5) and answer.body:
             return answer.body
+        _refuse_busy(answer)
         raise RaUnreachable(_not_cmp(answer))
 
     def get_json(self, url: str) -> PlainAnswer:
@@ -181,7 +191,8 @@ def _exchange(connection: _Connection, method: str, target: str, body: bytes | N
     if response.headers.get("Connection", "").lower() == "close":
         connection.close()
     kind = response.headers.get("Content-Type", "").split(";")[0].strip().lower()
-    return _HttpAnswer(response.status, kind, bytes(octets), _date(response.headers.get("Date")))
+    date, retry_after = _date(response.headers.get("Date")), response.headers.get("Retry-After", "").strip()
+    return _HttpAnswer(response.status, kind, bytes(octets), date, retry_after)
 
 
 @contextlib.contextmanager
@@ -245,7 +256,22 @@ def _date(text: str | None) -> datetime | None:
     return found.astimezone(UTC) if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
+def _refuse_busy(answer: _HttpAnswer) -> None:
+    """Raises RaWaiting for a 503 or 429 whose Retry-After, seconds or a date, makes sense (RFC 9110 10.2.3)."""
+    if answer.status not in (429, 503) or not answer.retry_after:
+        return
+    until = _date(answer.retry_after)
+    if answer.retry_after.isascii() and answer.retry_after.isdecimal():
+        seconds = int(answer.retry_after[:10])
+    elif until is not None:
+        seconds = int((until - (answer.date or datetime.now(UTC))).total_seconds())
+    else:
+        return
+    raise RaWaiting("The Registration Authority is busy.", max(1, min(seconds, LONGEST_WAIT)))
+
+
 def _plain(answer: _HttpAnswer) -> PlainAnswer:
+    _refuse_busy(answer)
     try:
         document = json.loads(answer.body)
     except (ValueError, RecursionError):

@@ -91,7 +91,7 @@ class Kind(Enum):
     ISSUED = "issued"
     """certificate, nonce, conversation"""
     TOLD_TO_WAIT = "told-to-wait"
-    """check_after (seconds), waits (how many times running), conversation"""
+    """check_after (seconds), until (when that is over), waits (how many times running), conversation"""
     READY_AT_RA = "ready-at-ra"
     STORED = "stored"
     TRIED = "tried"
@@ -163,7 +163,7 @@ TABLE: Mapping[State, Mapping[Kind, State]] = MappingProxyType({
     S.STAGE:     {K.STAGING: S.STAGE, K.GENERATED: S.CERTIFY, K.STOPPED: S.STOPPED},
     S.CERTIFY:   {K.ASKED: S.CERTIFY, K.ISSUED: S.STORE, K.TOLD_TO_WAIT: S.WAITING, K.OLD_KEY_UNUSABLE: S.TICKET,
                   K.DID_NOT_SIGN: S.RESUME, K.STOPPED: S.STOPPED},
-    S.WAITING:   {K.READY_AT_RA: S.POLL},
+    S.WAITING:   {K.READY_AT_RA: S.POLL, K.TOLD_TO_WAIT: S.WAITING},
     S.POLL:      {K.ISSUED: S.STORE, K.TOLD_TO_WAIT: S.WAITING, K.TOO_LATE: S.RESUME},
     S.STORE:     {K.BEGUN: S.STORE, K.STAGING: S.STORE, K.STORED: S.TRY},
     S.TRY:       {K.TRIED: S.CONFIRM, K.DID_NOT_SIGN: S.REJECT},

@@ -16,6 +16,7 @@ from renewagent.agent.children import hand_over
 from renewagent.agent.full_inspection import AskRa, Inspection, Inspector, error_document
 from renewagent.agent.options import add_configuration_options, configuration_of
 from renewagent.agent.ra_desk import RaDesk, utc_now
+from renewagent.agent.ra_patience import patient
 from renewagent.agent.reader_worker import within
 from renewagent.agent.remembered import LookedUp, accepted_campaigns
 from renewagent.agent.unfinished import with_the_journal
@@ -50,7 +51,7 @@ def ra_enquiry(configuration: Configuration) -> AskRa | None:
         return None
     limit = min(RA_LIMIT, configuration.ra.timeout)
     transport = HttpRaTransport(configuration.ra.url, root_file=configuration.ra.root, timeout=limit)
-    return RaDesk(transport, (), "", utc_now).standing
+    return RaDesk(patient(transport, configuration.agent.state_dir), (), "", utc_now).standing
 
 
 def main(words: list[str]) -> int:

@@ -141,10 +141,17 @@ class Job:
     def pause(self, seconds: float) -> None:
         """Sleep, but end with PersonStopped soon after the person went away."""
         end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
+        self._sleep(lambda: end - time.monotonic())
+
+    def pause_until(self, until: datetime) -> None:
+        """The same, by the clock on the wall: a computer that sleeps meanwhile does not wait longer."""
+        self._sleep(lambda: (until - self.place.now()).total_seconds())
+
+    def _sleep(self, left: Callable[[], float]) -> None:
+        while (seconds := left()) > 0:
             if self.place.prompter.stopped():
                 raise PersonStopped("You stopped waiting for the Registration Authority.")
-            time.sleep(min(left, 0.5))
+            time.sleep(min(seconds, 0.5))
 
     def statement(self, purpose: Purpose, nonce: str, certificate: bytes, old_sha256: str = "-") -> Statement:
         """A statement about `certificate` (DER), ready to encode."""

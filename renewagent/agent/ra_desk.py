@@ -26,7 +26,7 @@ from renewagent.cmp.client_template import CertifiedKeys, read_certified_keys
 from renewagent.cmp.wire import Oid
 from renewagent.errors import ClockError, RaMisbehaved, RaRefused, RaUnreachable
 from renewagent.names import Name, format_name
-from renewagent.ra_transport import HttpRaTransport
+from renewagent.ra_transport import RaTransport
 
 T = TypeVar("T")
 _UNEXPECTED = "The Registration Authority did not answer as expected."
@@ -88,7 +88,7 @@ class RaDesk:
 
     def __init__(
         self,
-        transport: HttpRaTransport,
+        transport: RaTransport,
         anchors: tuple[x509.Certificate, ...],
         sign_in_url: str,
         now: Callable[[], datetime],

@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +22,7 @@ from renewagent.agent.old_keys import old_keys
 from renewagent.agent.passcode import Passcode, RenewableCard
 from renewagent.agent.renewing import Renewing
 from renewagent.agent.unfinished import PERSON_LEFT, open_renewal
+from renewagent.agent.waiting import waits_until
 from renewagent.campaign.document import parse_campaign
 from renewagent.certificates import read_certificate
 from renewagent.errors import CampaignError, RaUnreachable, RaWaiting, RenewAgentError, RenewalImpossible
@@ -48,8 +50,9 @@ def renew_card(
     card = place.open_card(place.readers.connect(reader))
     identity = card.identity()
     with place.journal.card_lock(identity):
-        judged = inspector.judge(card, place.now())
-        if judged.open_state not in OPEN_STATES - {"confirmed"}:
+        asking = _asking(inspector, place, identity)
+        judged = asking.judge(card, place.now())
+        if asking is inspector and judged.open_state not in OPEN_STATES - {"confirmed"}:
             tidy_if_possible(place, card, Passcode(place.prompter))
         job = _job(place, campaigns, judged, reader, card, identity)
         if job is None:
@@ -70,6 +73,13 @@ def renew_card(
         finally:
             job.passcode.drop()
     return _document(job, judged, started)
+
+
+def _asking(inspector: Inspector, place: Workplace, identity: CardIdentity) -> Inspector:
+    """The RA is asked nothing about a card whose request it is looking at, before the time that it named."""
+    renewal = open_renewal(place.journal, identity)
+    until = waits_until(renewal) if renewal is not None else None
+    return replace(inspector, ask_ra=None) if until is not None and place.now() < until else inspector
 
 
 def _undone(job: Job) -> bool:

@@ -10,10 +10,12 @@ from renewagent.agent import words
 from renewagent.agent.job import Job, Step
 from renewagent.agent.passcode import KeyDoesNotFit
 from renewagent.agent.recovery import resume
-from renewagent.agent.sign_in import come_back, remove, sign_in, wait_for_card
+from renewagent.agent.sign_in import come_back, remove, sign_in, wait_for_card, wait_for_other_program
 from renewagent.agent.steps import STEPS
 from renewagent.agent.unfinished import PERSON_LEFT
+from renewagent.agent.waiting import wait_for_busy_ra
 from renewagent.errors import (
+    CardBusy,
     CardDataError,
     CardRemoved,
     CardReset,
@@ -23,6 +25,7 @@ from renewagent.errors import (
     NoRoom,
     PersonStopped,
     RaUnreachable,
+    RaWaiting,
     RenewAgentError,
 )
 from renewagent.renewal import TABLE, Event, Kind, Renewal, State, Way, step
@@ -137,11 +140,11 @@ class Renewing:
         renewal = self._job.renewal
         if renewal.over:
             raise error
-        fields = {"code": error.code, "message": error.message}
+        self._job.place.power.release()
         if Kind.STOPPED in TABLE[renewal.state] and not renewal.begun:
-            self.record(Event(Kind.STOPPED, fields))
-            raise _nothing_changed(error, self._job.passcode.tries_left)
-        self.record(Event(Kind.INTERRUPTED, fields))
+            self._stop_or_wait(error)
+            return
+        self.record(Event(Kind.INTERRUPTED, {"code": error.code, "message": error.message}))
         try:
             self._wait_it_out(error)
         except RenewAgentError as final:
@@ -149,12 +152,26 @@ class Renewing:
         self._job.outbox.clear()
         self.record(Event(Kind.RESUMED))
 
+    def _stop_or_wait(self, error: RenewAgentError) -> None:
+        """Nothing is begun. Once a busy RA may be asked again, the step is done again, if the person waits so long."""
+        try:
+            if isinstance(error, RaWaiting):
+                wait_for_busy_ra(self._job, error)
+                return
+        except PersonStopped as left:
+            error = left
+        self.record(Event(Kind.STOPPED, {"code": error.code, "message": error.message}))
+        raise _nothing_changed(error, self._job.passcode.tries_left)
+
     def _wait_it_out(self, error: RenewAgentError) -> None:
         """Until the card is back, or for a while; raises where neither helps."""
-        self._job.place.power.release()
         state = self._job.renewal.state
         if isinstance(error, PULLED):
             wait_for_card(self._job, self._put_back())
+        elif isinstance(error, CardBusy):
+            wait_for_other_program(self._job)
+        elif isinstance(error, RaWaiting):
+            wait_for_busy_ra(self._job, error)
         elif isinstance(error, RaUnreachable) and (tries := self._ra_tries.get(state, 0)) < RA_RETRIES:
             self._ra_tries[state] = tries + 1
             self._job.pause(RA_PAUSE * 2**tries)

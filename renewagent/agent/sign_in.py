@@ -100,6 +100,19 @@ def wait_for_card(job: Job, message: words.Message) -> None:
         watch(job, ours)
 
 
+def wait_for_other_program(job: Job) -> None:
+    """Until whoever holds the card lets go of it, which only its person can see to. Raises PersonStopped."""
+    job.passcode.drop()
+    job.place.prompter.tell(words.card_busy())
+    while _take(job, job.reader) != job.identity:
+        states = job.place.readers.states()
+        if not states.get(job.reader, ReaderState(False)).present:
+            return wait_for_card(job, words.pulled_half_way(job.identity))
+        if job.place.prompter.stopped():
+            raise PersonStopped("You stopped while another program was using the smartcard.")
+        job.place.readers.wait(states, LOOK)
+
+
 def watch(job: Job, look: Callable[[Mapping[str, ReaderState]], T | None]) -> T:
     """Sleep over changes of the readers until `look` finds what it looks for. Raises PersonStopped."""
     states = job.place.readers.states()

@@ -22,6 +22,7 @@ from renewagent.agent.passcode import KeyDoesNotFit, KeyRefused
 from renewagent.agent.preflight import preflight, prove_administration, refuse_futile_key, room_or_other_way
 from renewagent.agent.ra_desk import Outgoing
 from renewagent.agent.staging import drop, stage, swap, undo
+from renewagent.agent.waiting import told_to_wait, wait
 from renewagent.card.interface import AdminSession, SigningSession
 from renewagent.cmp import private
 from renewagent.cmp.client import CmpClient, Confirmed, Credential, Issued, Phase, Waiting
@@ -35,9 +36,6 @@ from renewagent.errors import (
 )
 from renewagent.renewal import Event, Kind, State, Way, can_protect
 from renewagent.statements import MAX_NONCE, MIN_NONCE, Purpose
-
-LONGEST_BACK_OFF = 3600
-"""Seconds; an RA that itself says more is taken at its word."""
 
 
 def consent(job: Job, record: Record) -> Event:
@@ -176,29 +174,6 @@ def key_usage_of(certificate: x509.Certificate) -> x509.KeyUsage | None:
         return None
 
 
-def wait(job: Job, record: Record) -> Event:
-    """The RA says "come back later": ask its PIN-less address, with no PIN in hand, until it is ready."""
-    job.passcode.drop()
-    head = job.old.head
-    seconds = _next_wait(job.renewal.facts)
-    job.place.prompter.tell(words.waiting(max(1, round(seconds / 60)), job.place.contact))
-    while True:
-        job.pause(seconds)
-        standing = job.place.desk.standing(head.issuer, head.serial)
-        # Where the address says nothing of a waiting request, only asking, with the PIN, can tell.
-        if standing is None or not standing.waiting or standing.ready:
-            return Event(Kind.READY_AT_RA)
-        seconds = max(1, standing.check_after or seconds)
-
-
-def _next_wait(facts: Mapping[str, str]) -> int:
-    """Seconds: what the RA said, never none at all; longer each time that it turned out not to be ready after all,
-    since the person is asked for the passcode each time."""
-    said = max(1, int(facts.get("check_after", "60")))
-    doubled = min(int(facts.get("waits", "1")) - 1, 30)
-    return max(said, min(said << doubled, LONGEST_BACK_OFF))
-
-
 def poll(job: Job, record: Record) -> Event:
     """Ask for the certificate that was promised."""
     desk = job.place.desk
@@ -225,15 +200,7 @@ def _certified(job: Job, outgoing: Outgoing) -> Event:
             _turn_down(job, outgoing.client)
         raise
     if isinstance(result, Waiting):
-        again = job.renewal.state is State.POLL
-        return Event(
-            Kind.TOLD_TO_WAIT,
-            {
-                "check_after": str(result.check_after),
-                "waits": str(int(job.renewal.facts.get("waits", "0")) + 1 if again else 1),
-                "conversation": outgoing.conversation,
-            },
-        )
+        return told_to_wait(job, result.check_after, outgoing.conversation)
     if not isinstance(result, Issued):
         raise RaMisbehaved("The Registration Authority did not send the certificate that was asked for.")
     if not MIN_NONCE <= len(result.response_nonce) <= MAX_NONCE:

@@ -18,6 +18,7 @@ _MONTHS = (
     "November",
     "December",
 )
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 def date_in_words(when: datetime) -> str:
@@ -29,6 +30,18 @@ def time_in_words(when: datetime, now: datetime) -> str:
     """`today at 09:12`, or `on 28 September 2020 at 09:12`; both in the zone that `when` carries."""
     day = "today" if when.date() == now.astimezone(when.tzinfo).date() else f"on {date_in_words(when)}"
     return f"{day} at {when.hour:02}:{when.minute:02}"
+
+
+def moment_in_words(when: datetime, now: datetime) -> str:
+    """When something will be: `in a few seconds`, `after 14:30 today`, `on Tuesday 24 November after 09:00`; in the
+    zone that `when` carries."""
+    if when - now < timedelta(minutes=1):
+        return "in a few seconds"
+    today, clock = now.astimezone(when.tzinfo).date(), f"after {when.hour:02}:{when.minute:02}"
+    if when.date() == today:
+        return f"{clock} today"
+    year = f" {when.year}" if when.year != today.year else ""
+    return f"on {_DAYS[when.weekday()]} {when.day} {_MONTHS[when.month - 1]}{year} {clock}"
 
 
 def dates_in_words(first: datetime | None, end: datetime | None) -> str:

@@ -13,7 +13,13 @@ from datetime import datetime
 from types import MappingProxyType
 
 from renewagent import errors
-from renewagent.agent.times_in_words import date_in_words, dates_in_words, duration_in_words, time_in_words
+from renewagent.agent.times_in_words import (
+    date_in_words,
+    dates_in_words,
+    duration_in_words,
+    moment_in_words,
+    time_in_words,
+)
 from renewagent.errors import RenewAgentError
 from renewagent.model import CardIdentity, Finding, Verdict
 from renewagent.rules import Campaign, Contact
@@ -237,6 +243,12 @@ def pulled_half_way(card: CardIdentity | None) -> Message:
     return Message("pulled-half-way", "Renewal is not finished", "The smartcard was removed.", advice)
 
 
+def card_busy() -> Message:
+    """Another program holds the card in the middle of a renewal."""
+    body = "Another program is using the smartcard. Close it. The renewal then goes on by itself."
+    return Message("card-busy", "Another program is in the way", body, "Keep your smartcard in the reader.")
+
+
 def sign_in_again(card: CardIdentity | None, *, removal_ends_session: bool) -> Message:
     """After pkiConf and receipt: the profile decides what removal is for (design section 4, "Sign in again")."""
     if removal_ends_session:
@@ -283,11 +295,17 @@ def wrong_card(seen: CardIdentity, wanted: CardIdentity) -> Message:
 # --- when something else is in the way --------------------------------------------------------------------------------
 
 
-def waiting(minutes: int, contact: Contact) -> Message:
-    """The RA says "come back later"."""
+def waiting(until: datetime, now: datetime, contact: Contact) -> Message:
+    """The RA says "come back later": it is asked again at `until`, which is in the person's own zone."""
     body = "The Registration Authority has your request and is looking at it. You do not need to do anything."
-    after = f"You will be told when it is ready. We ask again in {duration_in_words(minutes * 60)}."
+    after = f"You will be told when it is ready. We ask again {moment_in_words(until, now)}."
     return Message("waiting", "Waiting for the Registration Authority", _join(body, after), contact_in_words(contact))
+
+
+def busy_ra(until: datetime, now: datetime, contact: Contact) -> Message:
+    """The RA wants to hear nothing before `until`, in the person's own zone."""
+    body = f"It is busy, and we ask it again {moment_in_words(until, now)}. You do not need to do anything."
+    return Message("busy-ra", "Waiting for the Registration Authority", body, contact_in_words(contact))
 
 
 _TITLES: Mapping[type[RenewAgentError], str] = MappingProxyType(

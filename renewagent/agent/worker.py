@@ -25,6 +25,7 @@ from renewagent.agent.passcode import RenewableCard
 from renewagent.agent.power import LinuxPower
 from renewagent.agent.prompts import ChannelPrompter, Prompter
 from renewagent.agent.ra_desk import RaDesk, utc_now
+from renewagent.agent.ra_patience import patient
 from renewagent.agent.renew_card import renew_card
 from renewagent.agent.stale import shown_by_software
 from renewagent.agent.undumpable import undumpable
@@ -144,7 +145,7 @@ def open_desk(configuration: Configuration) -> RaDesk:
     """The configured RA. Raises ConfigurationError."""
     url, root = configuration.ra_url(), configuration.ra_root()
     anchors = tuple(read_certificates(root))
-    transport = HttpRaTransport(url, root, configuration.ra.timeout)
+    transport = patient(HttpRaTransport(url, root, configuration.ra.timeout), configuration.agent.state_dir)
     return RaDesk(transport, anchors, configuration.sign_in_url(), utc_now)
 
 

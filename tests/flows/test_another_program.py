@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from renewagent.errors import CardBusy, LastPinTry, RenewAgentError
+from renewagent.errors import CardBusy, LastPinTry, PersonStopped, RenewAgentError
 from renewagent_drivers.management_key import FactoryKey, PinProtectedKey
+from renewagent_fixtures.person import Said
 from renewagent_fixtures.virtual_card import VirtualCard
 from tests.flows.workshop import (
     AUTHENTICATION,
@@ -125,24 +127,78 @@ def test_a_program_that_holds_the_card_is_said_and_nothing_is_lost(
     assert_renewed(workshop, card, old)
 
 
-@pytest.mark.parametrize("step", [1, 2, 3, 4, 5])
-def test_a_program_that_takes_the_card_in_the_middle_and_keeps_it(
+class Holder:
+    """Another program, which begins a transaction when told and keeps it."""
+
+    def __init__(self, desk: Workstation) -> None:
+        self._other = desk.readers.connect(READER)
+        self._held = contextlib.ExitStack()
+        self.held = 0
+
+    def take(self) -> None:
+        self._held.enter_context(self._other.transaction())
+        self.held += 1
+
+    def let_go(self) -> None:
+        """By itself: nobody made it."""
+        self._held.close()
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_before_the_card_is_changed_it_ends_the_renewal_and_nothing_else(
     workshop: Workshop, workstation: Workstations, step: int
 ) -> None:
     card = workshop.card()
     old, desk = certificate(card), workstation(workshop.campaign(), patience=0.1)
     desk.put_in(card)
-    other = desk.readers.connect(READER)
-    with contextlib.ExitStack() as held:
-        person = desk.person(
-            card,
-            on={"progress": lambda said: held.enter_context(other.transaction()) if said.step == step else None},
-        )
-        with pytest.raises(CardBusy, match="Another program is using the smartcard"):
-            desk.renew(card, person, inserted=True)
-    assert desk.kinds[-1] == ("stopped" if step < 3 else "interrupted")
-    assert card.pin_tries == 3
+    other = Holder(desk)
+    person = desk.person(card, on={"progress": lambda said: other.take() if said.step == step else None})
+    with pytest.raises(CardBusy, match="Another program is using the smartcard"):
+        desk.renew(card, person, inserted=True)
+    other.let_go()
+    assert (desk.kinds[-1], card.pin_tries, certificate(card)) == ("stopped", 3, old)
     desk.renew(card, inserted=True)
+    desk.take_out()
+    assert_renewed(workshop, card, old)
+
+
+@pytest.mark.parametrize(
+    ("profile", "step"), [*(("plain", step) for step in (3, 4, 5, 6)), *(("extended", step) for step in range(2, 8))]
+)
+@pytest.mark.parametrize("patient", [True, False])
+def test_in_the_middle_it_is_said_and_when_it_lets_go_the_renewal_goes_on(
+    workshop: Workshop, workstation: Workstations, profile: str, step: int, patient: bool
+) -> None:
+    card = workshop.card(profile=profile)
+    old, desk = certificate(card), workstation(workshop.campaign(), patience=0.1)
+    desk.put_in(card)
+    other = Holder(desk)
+
+    def said_so(said: Said) -> None:
+        assert "Close it. The renewal then goes on by itself." in said.message.body
+        if patient:
+            threading.Timer(1.0, other.let_go).start()
+        else:
+            person.leave()
+
+    def take(said: Said) -> None:
+        if said.step == step and not other.held:
+            other.take()
+
+    person = desk.person(card, on={"progress": take, "card-busy": said_so})
+    outcome, error = None, None
+    try:
+        outcome = desk.renew(card, person, inserted=True)
+    except RenewAgentError as problem:
+        error = problem
+    other.let_go()
+    assert (other.held, card.pin_tries) == (1, 3)
+    if "card-busy" in person.kinds and not patient:
+        assert isinstance(error, PersonStopped) and desk.kinds[-1] == "interrupted"
+    elif "card-busy" in person.kinds:
+        assert outcome is not None and outcome["signed_in"] and person.kinds.count("card-busy") == 1
+    if outcome is None:
+        desk.renew(card, inserted=True)
     desk.take_out()
     assert_renewed(workshop, card, old)
 

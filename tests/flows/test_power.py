@@ -77,7 +77,7 @@ def test_the_computer_stays_up_while_the_card_changes_and_no_longer(
     power.held = True  # of nobody
 
     def look(moment: Moment, command: bytes, response: bytes) -> None:
-        if moment is Moment.BEFORE and command[1] in CHANGES:
+        if moment is Moment.AFTER and command[1] in CHANGES and response[-2:] in (b"\x90\x00", b"\x61\x00"):
             seen.append((CHANGES[command[1]], power.held))
 
     def note(said: Said) -> None:
@@ -88,7 +88,8 @@ def test_the_computer_stays_up_while_the_card_changes_and_no_longer(
     card.hook = None
     assert_renewed(workshop, card, old)
     assert {name for name, _ in seen} >= ({"PUT DATA"} if rekey == "allowed" else {"PUT DATA", "GENERATE"})
-    assert all(held for _, held in seen)
+    tried = [name for name, _ in seen].index("GENERATE") if profile == "extended" else 0  # whether there is room
+    assert all(held for _, held in seen[tried:]), seen
     assert {kind for kind, held in asked if held} == set()
     assert (power.held, power.times) == (False, times)
 

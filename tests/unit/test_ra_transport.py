@@ -16,7 +16,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from renewagent.errors import ConfigurationError, RaUnreachable
+from renewagent.errors import ConfigurationError, RaUnreachable, RaWaiting
 from renewagent.ra_transport import LARGEST_ANSWER, HttpRaTransport, RaTransport
 from tests.unit.cmp.scripted_ra import ROOT, Party, Recipe, certify, new_key
 
@@ -349,3 +349,53 @@ def test_an_address_with_a_user_name_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="user name or password") as told:
         HttpRaTransport(url)
     assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "more", "seconds"),
+    [
+        (b"503 Busy", b"Retry-After: 120\r\n", 120),
+        (b"429 Too Many", b"Retry-After: 0\r\n", 1),
+        (b"503 Busy", b"Retry-After: 99999999999999999999\r\n", 14 * 86400),
+        (
+            b"503 Busy",
+            b"Date: Sun, 22 Nov 2026 09:00:00 GMT\r\nRetry-After: Sun, 22 Nov 2026 10:30:00 GMT\r\n",
+            5400,
+        ),
+        (b"503 Busy", b"Date: Sun, 22 Nov 2026 09:00:00 GMT\r\nRetry-After: Sun, 22 Nov 2026 08:00:00 GMT\r\n", 1),
+    ],
+)
+def test_a_server_that_says_when_to_come_back(status: bytes, more: bytes, seconds: int) -> None:
+    def script(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(reply(b"later", b"text/plain", status, more))
+
+    with serving(script) as server:
+        for ask in (_send, _get, _post):
+            with transport(server) as way, pytest.raises(RaWaiting) as told:
+                ask(way)
+            assert told.value.check_after == seconds
+
+
+def _send(way: HttpRaTransport) -> object:
+    return way.exchange(b"x")
+
+
+def _get(way: HttpRaTransport) -> object:
+    return way.get_json(way.url)
+
+
+def _post(way: HttpRaTransport) -> object:
+    return way.post(way.url, b"", "")
+
+
+@pytest.mark.parametrize("more", [b"", b"Retry-After: soon\r\n", b"Retry-After: -5\r\n", b"Retry-After: \r\n"])
+def test_a_server_that_does_not_say_when(more: bytes) -> None:
+    def script(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(reply(b"later", b"text/plain", b"503 Busy", more))
+
+    with serving(script) as server, transport(server) as way:
+        with pytest.raises(RaUnreachable, match="out of order"):
+            way.exchange(b"x")
+        assert way.get_json(way.url).status == 503

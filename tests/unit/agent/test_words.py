@@ -60,6 +60,22 @@ def test_durations(seconds: float, text: str) -> None:
     assert times_in_words.duration_in_words(seconds) == text
 
 
+@pytest.mark.parametrize(
+    ("ahead", "text"),
+    [
+        (timedelta(seconds=59), "in a few seconds"),
+        (timedelta(minutes=78), "after 10:30 today"),
+        (timedelta(hours=14, minutes=47), "after 23:59 today"),
+        (timedelta(days=1), "on Saturday 3 October after 09:12"),
+        (timedelta(days=100), "on Sunday 10 January 2021 after 09:12"),
+    ],
+)
+def test_when_the_ra_is_asked_again(ahead: timedelta, text: str) -> None:
+    assert times_in_words.moment_in_words(NOW + ahead, NOW) == text
+    for message in (words.waiting(NOW + ahead, NOW, RA), words.busy_ra(NOW + ahead, NOW, RA)):
+        assert text in message.body
+
+
 def test_an_affected_card_says_which_dates_and_what_to_do() -> None:
     text = words.affected(campaign(), "autumn batch").text
     assert "There is a problem with certificates issued between 28 and 30 September 2020." in text
@@ -104,7 +120,7 @@ def test_a_wrong_card_is_named_by_both_endings() -> None:
         words.no_certificate(RA),
         words.part_way(RA),
         words.for_error(errors.RenewalImpossible("This card cannot be renewed here."), RA),
-        words.waiting(60, RA),
+        words.waiting(NOW, NOW, RA),
         words.for_error(errors.RaUnreachable("The RA does not answer."), RA),
         words.done_not_signed_in(CARD, RA),
     ],
