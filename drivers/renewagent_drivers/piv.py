@@ -17,7 +17,6 @@ from renewagent.card.interface import AdminSession, Capabilities, CardConnection
 from renewagent.errors import (
     CardDataError,
     CardError,
-    CardRefused,
     CardReset,
     DifferentCard,
     ManagementKeyRefused,
@@ -26,9 +25,8 @@ from renewagent.errors import (
 from renewagent.model import CardIdentity, CertificateHead, Slot
 from renewagent.pin import Pin
 from renewagent_drivers.management_key import FactoryKey, ManagementKey
-from renewagent_drivers.piv_applet import MANAGEMENT_KEY, PinStatus, PivApplet, reference
+from renewagent_drivers.piv_applet import MANAGEMENT_KEY, PinStatus, PivApplet
 from renewagent_drivers.piv_facts import (
-    NO_KEY,
     management_key_algorithm,
     read_certificate_object,
     read_identity,
@@ -111,12 +109,7 @@ class PivDriver:
         """See `renewagent.card.interface.TellsKeys`: by METADATA, so on extended cards only. Raises CardRefused."""
         from renewagent_drivers import piv_admin  # imports cryptography, which the resident agent must not
 
-        response = self._read(lambda: self._applet.metadata(reference(slot)))
-        if response.sw in NO_KEY:
-            return None
-        if not response.ok:
-            raise CardRefused(f"The smartcard does not tell about the key in slot {slot}.", response.sw)
-        return piv_admin.public_key_in(response.data)
+        return self._read(lambda: piv_admin.public_key(self._applet, slot))
 
     def staging_slots(self) -> Sequence[Slot]:
         """The retired slots, on a card that tells about its keys and can move them."""

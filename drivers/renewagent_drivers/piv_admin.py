@@ -35,6 +35,7 @@ from renewagent_drivers.piv_applet import (
     dynamic_fields,
     reference,
 )
+from renewagent_drivers.piv_facts import NO_KEY
 from renewagent_drivers.piv_objects import (
     KEY_HISTORY,
     RETIRED_SLOTS,
@@ -186,6 +187,10 @@ class PivAdminSession:
         self._changed(source, None)
         self._changed(destination, None)
 
+    def public_key(self, slot: Slot) -> bytes | None:
+        """See `renewagent.card.interface.MovesKeys`."""
+        return public_key(self._applet, slot)
+
     def delete(self, slot: Slot) -> None:
         """Yubico's MOVE KEY to nowhere; an empty slot is no error. Raises CardRefused."""
         self._move(_NOWHERE, slot, f"delete the key in slot {slot}", StatusWord.REFERENCE_NOT_FOUND)
@@ -204,6 +209,16 @@ def _readable_history(*versions: bytes) -> tuple[bytes, int]:
             if history:
                 return history, retired_in_use(history)
     return b"", 0
+
+
+def public_key(applet: PivApplet, slot: Slot) -> bytes | None:
+    """SubjectPublicKeyInfo of the key in `slot`, None for an empty one. Raises CardRefused, CardDataError."""
+    response = applet.metadata(reference(slot))
+    if response.sw in NO_KEY:
+        return None
+    if not response.ok:
+        raise CardRefused(f"The smartcard does not tell about the key in slot {slot}.", response.sw)
+    return public_key_in(response.data)
 
 
 def public_key_in(metadata: bytes) -> bytes | None:

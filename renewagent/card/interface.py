@@ -176,6 +176,9 @@ class MovesKeys(Protocol):
     def delete(self, slot: Slot) -> None:
         """Take away the key in `slot`; an empty slot is no error. Raises CardRefused."""
 
+    def public_key(self, slot: Slot) -> bytes | None:
+        """As `TellsKeys.public_key`, for what must still be so now that nobody else can change it."""
+
 
 class KeepsHistory(Protocol):
     """What an `AdminSession` can do besides on a card with staging slots, where readers go by what the card says of its

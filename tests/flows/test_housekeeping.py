@@ -17,6 +17,8 @@ from cryptography import x509
 from renewagent.agent.campaigns import Accepted
 from renewagent.agent.children import ask_child
 from renewagent.agent.housekeeping_child import tidy_reader
+from renewagent.agent.journal import Journal
+from renewagent.agent.old_keys import TIDIED, TIDYING
 from renewagent.agent.ra_desk import utc_now
 from renewagent.agent.resident import HOUSEKEEPING
 from renewagent.configuration import AgentSettings, CardSettings, Configuration, RaSettings
@@ -26,7 +28,7 @@ from renewagent_drivers.management_key import PinProtectedKey
 from renewagent_fixtures.faults.knife import EVERYWHERE, MOVE, PUT_DATA, SIGN, TORN, Cut, CutCard, Kind, PowerCut
 from renewagent_fixtures.private_pcscd import PrivatePcscd
 from renewagent_fixtures.relay_server import RelayServer
-from renewagent_fixtures.virtual_card import VirtualCard
+from renewagent_fixtures.virtual_card import Moment, VirtualCard
 from renewagent_fixtures.virtual_card.eeprom import MemoryEeprom
 from renewagent_fixtures.virtual_card.latency import NO_LATENCY
 from renewagent_fixtures.virtual_card.memory import decode
@@ -34,6 +36,7 @@ from tests.flows.workshop import (
     PIN,
     READER,
     SIGNING,
+    Killed,
     Workshop,
     Workstation,
     Workstations,
@@ -42,6 +45,7 @@ from tests.flows.workshop import (
     keep_management_key_behind_pin,
     signs,
 )
+from tests.flows.workshop import Cut as Ending
 from tests.interop.cards import inserted_card
 
 PARKED, SECOND = 0x82, 0x83
@@ -233,6 +237,37 @@ def test_a_cut_anywhere_leaves_a_card_that_signs_and_it_is_done_again(due: Due, 
             if again is desk or not torn:
                 assert (card.object(FIRST_RETIRED), card.object(KEY_HISTORY)) == (None, NONE), cut
     assert reached > 30
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["journalled", "lost"])
+@pytest.mark.parametrize("name", [TIDYING, TIDIED])
+def test_it_goes_on_after_the_process_ended(due: Due, name: str, lost: bool) -> None:
+    card, desk = due.card(), due.desk()
+    with Journal(desk.journal_file) as journal:
+        before = len(journal.replay())
+    with pytest.raises(Killed, match=name):
+        desk.renew(card, cut=Ending([TIDYING, TIDIED].index(name), lost))
+    assert signs(card)
+    assert desk.renew(card)["old_keys"] == []
+    assert (card.key_slots, card.object(KEY_HISTORY), signs(card)) == (STANDARD, NONE, True)
+    assert before < len(desk.kinds) <= before + 4
+
+
+def test_a_key_that_took_the_place_meanwhile_stays(due: Due) -> None:
+    """Another program, between our looking and our session: the card's hook stands for it."""
+    card, desk = due.card(), due.desk()
+    before = card.public_key(PARKED)
+
+    def hook(moment: Moment, command: bytes, response: bytes) -> None:
+        if command[1] == SIGN and moment is Moment.BEFORE:
+            card.hook = None
+            card.generate(PARKED, "p256")
+
+    card.hook = hook
+    desk.renew(card)
+    assert card.key_slots == (PARKED, *STANDARD)
+    assert certificate(card, PARKED) and card.object(KEY_HISTORY) == ONE
+    assert card.public_key(PARKED) != before
 
 
 # -- unattended --------------------------------------------------------------------------------------------------------
