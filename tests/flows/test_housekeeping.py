@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -47,6 +50,7 @@ from tests.flows.workshop import (
 )
 from tests.flows.workshop import Cut as Ending
 from tests.interop.cards import inserted_card
+from tests.pcsc import until
 
 PARKED, SECOND = 0x82, 0x83
 KEY_HISTORY, FIRST_RETIRED = 0x5FC10C, 0x5FC10D
@@ -307,18 +311,41 @@ def test_unattended_a_card_that_somebody_uses_is_left_alone(workshop: Workshop, 
     assert card.image == before
 
 
-def test_the_agents_child_as_a_process(workshop: Workshop, workstation: Workstations) -> None:
+@pytest.fixture
+def relayed(workshop: Workshop, workstation: Workstations) -> Iterator[tuple[VirtualCard, Path]]:
+    """A renewed card that is in a reader, and the configuration of its workstation, which keeps no old keys."""
     desk = workstation(workshop.campaign())
     card, _ = renewed(workshop, desk)
-    desk.put_in(card)
     config = desk.folder / "config.toml"
     with RelayServer(desk.readers, desk.folder / "readers.sock") as relay:
         config.write_text(
             f'[agent]\nstate_dir = "{desk.folder}"\n[card]\nreaders = "{relay.where}"\nkeep_old_key_days = 0\n'
         )
-        options = ["--config", str(config), "--reader", READER]
-        assert ask_child(HOUSEKEEPING, options) == {"ok": True, "tidied": ["82"], "next": None}
+        desk.put_in(card)
+        yield card, config
+        desk.take_out()
+
+
+def test_the_agents_child_as_a_process(relayed: tuple[VirtualCard, Path]) -> None:
+    card, config = relayed
+    options = ["--config", str(config), "--reader", READER]
+    assert ask_child(HOUSEKEEPING, options) == {"ok": True, "tidied": ["82"], "next": None}
     assert card.key_slots == STANDARD
+
+
+def test_the_agent_sees_to_it_when_the_card_is_in(relayed: tuple[VirtualCard, Path]) -> None:
+    card, config = relayed
+    env = {**os.environ, "XDG_RUNTIME_DIR": str(config.parent)}
+    command, said = (
+        [sys.executable, "-m", "renewagent", "agent", "--config", str(config)],
+        config.with_name("agent.log"),
+    )
+    with said.open("wb") as log, subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stderr=log) as agent:
+        try:
+            until(lambda: f"card.tidied reader={READER} slots=82" in said.read_text(), limit=60)
+        finally:
+            agent.terminate()
+    assert (card.key_slots, card.object(FIRST_RETIRED), signs(card)) == (STANDARD, None, True)
 
 
 def test_other_programs_see_the_old_key_while_it_is_kept_and_not_afterwards(
