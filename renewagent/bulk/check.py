@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from renewagent.bulk import engines
@@ -16,7 +16,7 @@ from renewagent.bulk.results import Results, Row, own_name
 from renewagent.bulk.rows import Piece
 from renewagent.bulk.sources.opening import Source, Wanted, find, pieces_of
 from renewagent.bulk.summary import Summary
-from renewagent.bulk.verdicts import NO_RULE, VERDICTS
+from renewagent.bulk.verdicts import DAMAGED, NO_RULE, UNREADABLE, VERDICTS
 from renewagent.errors import ConfigurationError, PersonStopped, SourceError
 
 _TOLD_OF_A_SOURCE = 5
@@ -43,6 +43,11 @@ class _Place:
     rows: int = 0
     lines: int = 0
     told: int = 0
+
+
+def telling_all(plan: Plan) -> Plan:
+    """The same, with a row for every certificate."""
+    return replace(plan, tell=tuple(range(len(VERDICTS))))
 
 
 def check(job: Job) -> Summary:
@@ -87,10 +92,15 @@ class _Run:
         found = list(find(self.job.sources))
         self.progress = Progress(sys.stderr, sum(one.size for one in found if isinstance(one, Source)))
         began = time.monotonic()
-        for outcome in engine.run(self._pieces(found, engine.shares), self.job.plan):
+        for outcome in engine.run(self._pieces(found, engine.shares), self._plan()):
             self._take_in(outcome)
             self.summary.seconds = time.monotonic() - began
         self.summary.seconds = time.monotonic() - began
+
+    def _plan(self) -> Plan:
+        """Rows that nobody would see are not made: without a file of results, only what is wrong is told."""
+        tell = self.job.plan.tell if self.results is not None else (DAMAGED, UNREADABLE)
+        return replace(self.job.plan, tell=tell)
 
     def stopped(self) -> PersonStopped:
         """What to say when somebody has had enough."""

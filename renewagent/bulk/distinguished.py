@@ -19,6 +19,8 @@ _TAKEN[[0x0C, 0x12, _PRINTABLE, 0x14, 0x16, 0x1A]] = (
 _NOT_PRINTABLE = np.ones(256, np.bool_)
 _NOT_PRINTABLE[list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 '()+,-./:=?")] = False  # X.680
 _PRINTABLES = bytes(np.flatnonzero(~_NOT_PRINTABLE).astype(np.uint8))
+_USUAL_PLACES = [0, 2, 4, 5, 6, 7]
+_USUAL = np.array([_SET, _SEQUENCE, _OID, 3, 0x55, 0x04], np.uint8)
 _MOST_RDNS = 40
 _OID_OCTETS = 16
 _SHORT = 32
@@ -46,14 +48,7 @@ def fine_oids(octets: Octets, starts: Ints, ends: Ints) -> Bools:
     """Are the octets those of an OBJECT IDENTIFIER, of at most 16 octets, with arcs below 2^28?"""
     length = ends - starts
     window = octets.window(starts, _OID_OCTETS)
-    first = window[:, :3]
-    # 2.5.4.x, 2.5.29.x: three octets, which nearly all are
-    simple: Bools = (length == 3) & (first[:, 0] < 0x80) & (first[:, 1] < 0x80) & (first[:, 2] < 0x80)
-    if simple.all():
-        return simple
-    rest = np.flatnonzero(~simple)
-    simple[rest] = _general_oids(window[rest], length[rest])
-    return simple
+    return _general_oids(window, length)
 
 
 def _general_oids(window: Bytes, length: Ints) -> Bools:
@@ -68,18 +63,33 @@ def _general_oids(window: Bytes, length: Ints) -> Bools:
 
 def _one_rdn(octets: Octets, at: Ints, end: Ints) -> tuple[Ints, Bools]:
     """Where the next one starts, and whether this one is fine."""
+    # 31 LL 30 LL 06 03 55 04 XX TT LL, all of them short, is what nearly all look like.
+    front = octets.window(at, 16)
+    size = front[:, 1].astype(np.int64)
+    fine = (front[:, _USUAL_PLACES] == _USUAL).all(axis=1) & (front[:, 8] < 0x80) & _TAKEN[front[:, 9]]
+    fine &= (size < 0x80) & (front[:, 3] == size - 2) & (front[:, 10] == size - 9)
+    following, tag, body = at + 2 + size, front[:, 9].astype(np.int64), at + 11
+    rest = np.flatnonzero(~fine)
+    if len(rest):
+        following[rest], tag[rest], body[rest], fine[rest] = _general_rdn(octets, at[rest])
+    fine &= following <= end
+    printable = np.flatnonzero(fine & (tag == _PRINTABLE))
+    if len(printable):
+        fine[printable] = _all_printable(octets, body[printable], following[printable])
+    return following, fine
+
+
+def _general_rdn(octets: Octets, at: Ints) -> tuple[Ints, Ints, Ints, Bools]:
+    """Where each ends, the tag of its value, where the value's octets begin, and whether it is fine."""
     whole = octets.header(at)
     pair = octets.header(whole.body)
     kind = octets.header(pair.body)
     value = octets.header(kind.end)
     fine = whole.fine & pair.fine & kind.fine & value.fine
     fine &= (whole.tag == _SET) & (pair.tag == _SEQUENCE) & (kind.tag == _OID) & _TAKEN[value.tag]
-    fine &= (whole.end <= end) & (pair.end == whole.end) & (value.end == pair.end)
+    fine &= (pair.end == whole.end) & (value.end == pair.end)
     fine &= fine_oids(octets, kind.body, kind.end)
-    printable = np.flatnonzero(fine & (value.tag == _PRINTABLE))
-    if len(printable):
-        fine[printable] = _all_printable(octets, value.body[printable], value.end[printable])
-    return whole.end, fine
+    return whole.end, value.tag, value.body, fine
 
 
 def _all_printable(octets: Octets, starts: Ints, ends: Ints) -> Bools:

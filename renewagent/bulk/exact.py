@@ -10,6 +10,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
 from cryptography import x509
@@ -87,12 +88,12 @@ def read_remains(octets: bytes, why: str) -> Refused:
 
 
 def _accepted(certificate: x509.Certificate, der: bytes) -> Accepted:
-    issuer = certificate.issuer
+    issuer, name = _told(certificate.issuer)
     usage = stated_key_usage(certificate)
     key = certificate.public_key()
     head = CertificateHead(
         certificate.serial_number,
-        _name(issuer),
+        name,
         certificate.not_valid_before_utc,
         certificate.not_valid_after_utc,
     )
@@ -105,21 +106,21 @@ def _accepted(certificate: x509.Certificate, der: bytes) -> Accepted:
         key_bits=key.key_size if isinstance(key, _SIZED) else 0,
         der=der,
     )
-    return Accepted(whole, issuer.rfc4514_string())
+    return Accepted(whole, issuer)
 
 
-def _name(issuer: x509.Name) -> Name:
-    """As a card's reader gives it, or else from what `cryptography` made of it."""
+@lru_cache(maxsize=4096)
+def _told(issuer: x509.Name) -> tuple[str, Name]:
+    """RFC 4514 as `cryptography` writes it; and the name as a card's reader gives it, or else as that does."""
     try:
-        return read_name(Der(issuer.public_bytes()).take(_SEQUENCE))
+        name = read_name(Der(issuer.public_bytes()).take(_SEQUENCE))
     except (ValueError, Truncated):
-        return tuple(
-            frozenset(
-                (one.oid.dotted_string, one.value if isinstance(one.value, str) else f"#{one.value.hex()}")
-                for one in rdn
-            )
-            for rdn in issuer.rdns
-        )
+        name = tuple(frozenset((one.oid.dotted_string, _text(one.value)) for one in rdn) for rdn in issuer.rdns)
+    return issuer.rfc4514_string(), name
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else f"#{value.hex()}"
 
 
 def _left(octets: bytes, why: str) -> Refused:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from renewagent.bulk.memory import NO_KEY_USAGE, Extensions, Memory
+from renewagent.bulk.memory import NO_KEY_USAGE, REFUSED, Memory
 from renewagent.bulk.octets import Bools, Bytes, Ints, Octets
 
 _SEQUENCE, _OCTET_STRING = 0x30, 0x04
@@ -126,12 +126,10 @@ def _close(octets: Octets, rows: Ints, at: Ints, found: _Found, memory: Memory) 
     """Look up the runs of `rows`, which end at `at`."""
     if not len(rows):
         return
-    said = memory.extensions(octets.pieces(found.run[rows], at[rows]))
-    nothing = Extensions(0, NO_KEY_USAGE)
-    kinds = np.array([(run or nothing).kinds for run in said], np.int64)
-    usage = np.array([(run or nothing).key_usage for run in said], np.int64)
-    known = np.array([run is not None for run in said], np.bool_)
-    known &= (found.kinds[rows] & kinds) == 0  # the same kind twice: cryptography refuses it
+    numbers = octets.numbers(memory.extensions, found.run[rows], at[rows])
+    all_kinds, all_usages = memory.run_columns()
+    kinds, usage = all_kinds[numbers], all_usages[numbers]
+    known = (numbers != REFUSED) & ((found.kinds[rows] & kinds) == 0)  # two of a kind: cryptography refuses them
     found.fine[rows[~known]] = False
     found.kinds[rows] |= kinds
     stated = usage != NO_KEY_USAGE

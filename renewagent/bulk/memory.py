@@ -8,20 +8,21 @@ own memory; it forgets everything when it is full, since what is asked about aga
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
+import numpy as np
 from cryptography import x509
 
 from renewagent.algorithms import KEY_USAGES, signature_algorithm
+from renewagent.bulk.octets import Ints
 from renewagent.card.der import Der, read_name
 from renewagent.certificates import stated_key_usage
 from renewagent.names import Name
 
-T = TypeVar("T")
-
 REFUSED = -1
 NO_KEY_USAGE = -1
+HEADS = 1 << 20
 
 _MOST = 50_000
 _MOST_KINDS = 62  # of extensions: one bit each of a signed 64-bit number
@@ -49,39 +50,50 @@ class Extensions:
     key_usage: int
 
 
+class _Learnt(dict[bytes, int]):
+    """Parts by number; a part that is not known yet is learnt."""
+
+    def __init__(self, learn: Callable[[bytes], int]) -> None:
+        super().__init__()
+        self._learn = learn
+
+    def __missing__(self, part: bytes) -> int:
+        number = self[part] = self._learn(part)
+        return number
+
+
 class Memory:
-    """What has been learnt so far. `issuers[n]` and `algorithms[n]` are what the numbers stand for."""
+    """What has been learnt so far. `issuers[n]`, `algorithms[n]` and `runs[n]` are what the numbers stand for.
+
+    `heads` gives a number for a signature algorithm with the issuer's name behind it, `signatures` for an outer
+    signature algorithm, `extensions` for a run of extensions: REFUSED where `cryptography` does not take them. A head's
+    number is the issuer's and the algorithm's at once: `issuer * HEADS + algorithm`.
+    """
 
     def __init__(self) -> None:
         self.issuers: list[Issuer] = []
         self.algorithms: list[str] = []
-        self._heads: dict[bytes, int] = {}
+        self.runs: list[Extensions] = []
+        self.heads = _Learnt(self._learn_head)
+        self.signatures = _Learnt(self._learn_algorithm)
+        self.extensions = _Learnt(self._learn_run)
+        self._single = _Learnt(self._learn_one)
+        self._singles: list[Extensions] = []
         self._issuer_numbers: dict[bytes, int] = {}
-        self._algorithms: dict[bytes, int] = {}
-        self._extensions: dict[bytes, Extensions | None] = {}
         self._kinds: dict[bytes, int] = {}
+        self._run_kinds = self._run_usages = np.zeros(0, np.int64)
 
     def refresh(self) -> None:
         """Forget everything if there is too much of it. Numbers given out before mean nothing afterwards."""
-        if max(len(self._heads), len(self._extensions), len(self._algorithms)) > _MOST:
+        if max(len(self.heads), len(self.signatures), len(self.extensions), len(self._single)) > _MOST:
             self.__init__()  # type: ignore[misc]
 
-    def heads(self, parts: list[bytes]) -> list[int]:
-        """For each signature algorithm with the issuer behind it: the number of the issuer, or REFUSED."""
-        known = self._heads
-        found = [known.get(part) for part in parts]
-        return [self._head(part) if number is None else number for part, number in zip(parts, found, strict=True)]
-
-    def signatures(self, parts: list[bytes]) -> list[int]:
-        """For each outer signature algorithm: its number, or REFUSED."""
-        known = self._algorithms
-        found = [known.get(part) for part in parts]
-        return [self._algorithm(part) if number is None else number for part, number in zip(parts, found, strict=True)]
-
-    def extensions(self, parts: list[bytes]) -> list[Extensions | None]:
-        """For each run of extensions: what it says, or None where it is refused."""
-        known = self._extensions
-        return [known[part] if part in known else self._run(part) for part in parts]
+    def run_columns(self) -> tuple[Ints, Ints]:
+        """The kinds and the key usage of each of `runs`, and of REFUSED at the end."""
+        if len(self._run_kinds) != len(self.runs) + 1:
+            self._run_kinds = np.array([*[run.kinds for run in self.runs], -1], np.int64)
+            self._run_usages = np.array([*[run.key_usage for run in self.runs], NO_KEY_USAGE], np.int64)
+        return self._run_kinds, self._run_usages
 
     def kind(self, oid: bytes) -> int:
         """The bit for a kind of extension; 0 when there are too many."""
@@ -89,50 +101,51 @@ class Memory:
             self._kinds[oid] = 1 << len(self._kinds)
         return self._kinds.get(oid, 0)
 
-    def _head(self, part: bytes) -> int:
-        number = self._heads.get(part)
-        if number is None:
-            number = self._heads[part] = self._learn_head(part)
-        return number
+    def takes_subject(self, name: bytes) -> bool:
+        """True if `cryptography` loads a certificate whose holder goes by this name. Not kept: hardly two share one."""
+        return _loaded(_certificate(subject=name)) is not None
 
     def _learn_head(self, part: bytes) -> int:
-        algorithm = Der(part).take().end
-        certificate = _loaded(_certificate(inner=part[:algorithm], issuer=part[algorithm:]))
-        if certificate is None:
+        end = Der(part).take().end
+        encoded = part[end:]
+        certificate = _loaded(_certificate(inner=part[:end], issuer=encoded))
+        algorithm = self.signatures[part[:end]]
+        if certificate is None or not 0 <= algorithm < HEADS:
             return REFUSED
-        encoded = part[algorithm:]
         if encoded not in self._issuer_numbers:
             issuer = _issuer(encoded, certificate)
             if issuer is None:
                 return REFUSED
             self._issuer_numbers[encoded] = len(self.issuers)
             self.issuers.append(issuer)
-        return self._issuer_numbers[encoded]
+        return self._issuer_numbers[encoded] * HEADS + algorithm
 
-    def _algorithm(self, part: bytes) -> int:
-        if part not in self._algorithms:
-            certificate = _loaded(_certificate(outer=part))
-            self._algorithms[part] = REFUSED if certificate is None else len(self.algorithms)
-            if certificate is not None:
-                self.algorithms.append(signature_algorithm(certificate.signature_algorithm_oid.dotted_string))
-        return self._algorithms[part]
-
-    def _run(self, part: bytes) -> Extensions | None:
-        if part not in self._extensions:
-            self._extensions[part] = self._learn_run(part)
-        return self._extensions[part]
-
-    def _learn_run(self, part: bytes) -> Extensions | None:
-        certificate = _loaded(_certificate(extensions=part))
+    def _learn_algorithm(self, part: bytes) -> int:
+        certificate = _loaded(_certificate(outer=part))
         if certificate is None:
-            return None
-        kinds, rest = 0, Der(part)
+            return REFUSED
+        self.algorithms.append(signature_algorithm(certificate.signature_algorithm_oid.dotted_string))
+        return len(self.algorithms) - 1
+
+    def _learn_run(self, part: bytes) -> int:
+        """`cryptography` looks at each extension by itself, and refuses two of a kind."""
+        kinds, usage, rest = 0, NO_KEY_USAGE, Der(part)
         while not rest.empty:
-            bit = self.kind(rest.take().take().content())
-            if not bit:
-                return None
-            kinds |= bit
-        return Extensions(kinds, key_usage_bits(stated_key_usage(certificate)))
+            number = self._single[rest.take().encoded()]
+            if number == REFUSED or self._singles[number].kinds & kinds:
+                return REFUSED
+            kinds |= self._singles[number].kinds
+            usage = max(usage, self._singles[number].key_usage)
+        self.runs.append(Extensions(kinds, usage))
+        return len(self.runs) - 1
+
+    def _learn_one(self, part: bytes) -> int:
+        certificate = _loaded(_certificate(extensions=part))
+        bit = 0 if certificate is None else self.kind(Der(part).take().take().content())
+        if certificate is None or not bit:
+            return REFUSED
+        self._singles.append(Extensions(bit, key_usage_bits(stated_key_usage(certificate))))
+        return len(self._singles) - 1
 
 
 def key_usage_bits(usage: frozenset[str] | None) -> int:
@@ -168,10 +181,14 @@ def _loaded(der: bytes) -> x509.Certificate | None:
 
 
 def _certificate(
-    inner: bytes = _ALGORITHM, issuer: bytes = _EMPTY_NAME, outer: bytes = _ALGORITHM, extensions: bytes = b""
+    inner: bytes = _ALGORITHM,
+    issuer: bytes = _EMPTY_NAME,
+    subject: bytes = _EMPTY_NAME,
+    outer: bytes = _ALGORITHM,
+    extensions: bytes = b"",
 ) -> bytes:
     """A certificate that is good but for what is given, perhaps."""
-    body = _VERSION_AND_SERIAL + inner + issuer + _VALIDITY + _EMPTY_NAME + _ED25519
+    body = _VERSION_AND_SERIAL + inner + issuer + _VALIDITY + subject + _ED25519
     if extensions:
         body += element(0xA3, element(0x30, extensions))
     return element(0x30, element(0x30, body) + outer + _SIGNATURE)

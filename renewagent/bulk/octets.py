@@ -6,6 +6,7 @@ What lives here knows tags and lengths (X.690 8.1), for a column of places; what
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,6 +85,11 @@ class Octets:
             np.copyto(length, 0, where=~fine)
         body = at + _HEADER_LENGTH[first]
         return Header(word >> 24, body, body + length, fine)
+
+    def numbers(self, known: Mapping[bytes, int], starts: Ints, ends: Ints) -> Ints:
+        """What `known` says of the octets of each row from `starts` to `ends`."""
+        data, number = self.data, known.__getitem__
+        return np.array([number(data[a:b]) for a, b in zip(starts.tolist(), ends.tolist(), strict=True)], np.int64)
 
     def pieces(self, starts: Ints, ends: Ints) -> list[bytes]:
         """The octets of each row from `starts` to `ends`."""

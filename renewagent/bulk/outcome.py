@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from renewagent.bulk.octets import Ints
 from renewagent.bulk.rows import Piece, Rows
 from renewagent.bulk.sources import rows_of
 from renewagent.bulk.tally import NO_DAY, Tally, count_values
-from renewagent.bulk.verdicts import AFFECTED, NO_DATE, UNAFFECTED, VERDICTS, Judged, judge_rows, moment_of
+from renewagent.bulk.verdicts import AFFECTED, DAMAGED, NO_DATE, UNREADABLE, VERDICTS, Judged, judge_rows, moment_of
 from renewagent.bulk.walk import BLOCK
 from renewagent.reasons import inside, sentence
 from renewagent.rules import AffectedRule
@@ -25,16 +26,14 @@ _DAY = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be found out: the rules, whether unaffected rows are wanted too, and the columns to count by."""
+    """What is to be found out: the rules, the verdicts whose rows are to be told, and the columns to count by."""
 
     rules: tuple[AffectedRule, ...]
-    all_rows: bool = False
-    rows_wanted: bool = True
+    tell: tuple[int, ...] = (AFFECTED, DAMAGED, UNREADABLE)
     count_by: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """One row to be told. `row` and `line` count from the first of the piece."""
 
     row: int
@@ -86,36 +85,43 @@ def _memory() -> Memory:
 
 
 def _take_in(rows: Rows, plan: Plan, outcome: Outcome, heading: int) -> None:
-    for begin in range(0, len(rows.starts), BLOCK):
-        block = rows.block(begin, BLOCK)
+    count = len(rows.starts)
+    blocks = max(round(count / BLOCK), 1)
+    size = -(-count // blocks)
+    for begin in range(0, count, max(size, 1)):
+        block = rows.block(begin, size)
         judged = judge_rows(block, plan.rules, _memory())
         _count(judged, outcome.tally)
         for column in plan.count_by:
             _count_column(column, block, judged, outcome.tally)
-        if plan.rows_wanted:
-            outcome.told.extend(_rows_to_tell(block, judged, plan, outcome.count, heading))
+        outcome.told.extend(_rows_to_tell(block, judged, plan, outcome.count, heading))
         outcome.count += len(block.starts)
     outcome.passed_over.extend(rows.passed_over)
 
 
 def _count(judged: Judged, tally: Tally) -> None:
-    tally.verdicts.update(_counted(judged.verdict))
-    tally.rules.update(_counted(judged.rule[judged.verdict == AFFECTED]))
+    tally.verdicts.update(_counted(judged.verdict, 0))
+    tally.rules.update(_counted(judged.rule[judged.verdict == AFFECTED], 0))
     width = len(VERDICTS)
-    for key, count in _counted(judged.issuer * width + judged.verdict).items():
+    for key, count in _counted(judged.issuer * width + judged.verdict, -width).items():
         number, verdict = divmod(key, width)
         if number >= 0:
             tally.issuers[judged.issuers[number], verdict] += count
     for row, one in judged.alone.items():
         tally.issuers[one.issuer, int(judged.verdict[row])] += 1
-    days = np.where(judged.not_before == NO_DATE, NO_DAY, judged.not_before // _DAY)
-    for key, count in _counted(days * width + judged.verdict).items():
+    known = judged.not_before != NO_DATE
+    days = judged.not_before[known] // _DAY * width + judged.verdict[known]
+    for key, count in _counted(days, int(days.min()) if len(days) else 0).items():
         tally.days[divmod(key, width)] += count
+    for verdict, count in _counted(judged.verdict[~known], 0).items():
+        tally.days[NO_DAY, verdict] += count
 
 
-def _counted(numbers: Ints) -> dict[int, int]:
-    values, counts = np.unique(numbers, return_counts=True)
-    return dict(zip(values.tolist(), counts.tolist(), strict=True))
+def _counted(numbers: Ints, lowest: int) -> dict[int, int]:
+    """How often there is each number, none of which is below `lowest`."""
+    counts = np.bincount(numbers - lowest)
+    values = np.flatnonzero(counts)
+    return dict(zip((values + lowest).tolist(), counts[values].tolist(), strict=True))
 
 
 def _count_column(column: str, rows: Rows, judged: Judged, tally: Tally) -> None:
@@ -127,7 +133,7 @@ def _count_column(column: str, rows: Rows, judged: Judged, tally: Tally) -> None
 
 
 def _rows_to_tell(rows: Rows, judged: Judged, plan: Plan, first: int, heading: int) -> Iterable[Told]:
-    wanted = np.arange(len(judged.verdict)) if plan.all_rows else np.flatnonzero(judged.verdict != UNAFFECTED)
+    wanted = np.flatnonzero(np.isin(judged.verdict, plan.tell))
     if not len(wanted):
         return
     places = wanted.tolist()

@@ -36,7 +36,7 @@ class Piece:
 
     `source` is what the source is called in results, `kind` how it is read (a key of `sources.KINDS`). `part` of
     `parts` is this piece's share where a stretch cannot be cut. `weight` is how many octets of the source as it lies on
-    disk have been read for it.
+    disk have been read for it. `places` is where certificates begin in it (64-bit numbers), where that is known.
     """
 
     source: str
@@ -49,6 +49,7 @@ class Piece:
     part: int = 0
     parts: int = 1
     weight: int = 0
+    places: bytes = b""
 
 
 class Carried(Protocol):

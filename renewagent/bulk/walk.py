@@ -14,7 +14,7 @@ from renewagent.bulk.dates import read_times
 from renewagent.bulk.distinguished import fine_names
 from renewagent.bulk.extensions import read_extensions
 from renewagent.bulk.keys import UNKNOWN, read_keys
-from renewagent.bulk.memory import NO_KEY_USAGE, REFUSED, Memory
+from renewagent.bulk.memory import HEADS, NO_KEY_USAGE, REFUSED, Memory
 from renewagent.bulk.octets import Bools, Header, Ints, Octets
 
 BLOCK = 8192
@@ -23,6 +23,8 @@ BLOCK = 8192
 _SEQUENCE, _INTEGER, _BIT_STRING, _EXTENSIONS = 0x30, 0x02, 0x03, 0xA3
 _VERSION_3 = np.frombuffer(bytes.fromhex("a003020102"), np.uint8)
 _LONGEST_SERIAL = 20  # RFC 5280 4.1.2.2
+_ALGORITHM = 16  # octets that nearly all algorithm identifiers fit into
+_PLACES = np.arange(_ALGORITHM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +54,12 @@ def walk(octets: Octets, starts: Ints, ends: Ints, memory: Memory) -> Columns:
     not_before, then, good = read_times(octets, at.validity.body)
     not_after, last, also_good = read_times(octets, then)
     taken = at.fine & good & also_good & (last == at.validity.end)
-    taken &= fine_names(octets, at.subject.body, at.subject.end, taken)
+    taken &= _subjects(octets, at, taken, memory)
     keys = read_keys(octets, at.key.body, at.key.end, taken)
     taken &= keys.kind != UNKNOWN
     key_usage, good = _read_extensions(octets, at.key.end, at.body.end, taken & at.third, memory)
     taken &= good | (at.key.end == at.body.end)
-    issuers = _numbers(memory.heads, octets, at.serial.end, at.issuer.end, taken)
-    signatures = _numbers(memory.signatures, octets, at.body.end, at.outer.end, taken)
+    issuers, signatures = _heads(octets, at, taken, memory)
     taken &= (issuers != REFUSED) & (signatures != REFUSED)
     return Columns(
         taken,
@@ -145,9 +146,26 @@ def _read_extensions(octets: Octets, at: Ints, ends: Ints, candidates: Bools, me
     return read_extensions(octets, inner.body, ends, good, memory)
 
 
-def _numbers(look_up: object, octets: Octets, starts: Ints, ends: Ints, rows: Bools) -> Ints:
-    numbers = np.full(len(starts), REFUSED, np.int64)
+def _subjects(octets: Octets, at: _Places, candidates: Bools, memory: Memory) -> Bools:
+    """Are the holders' names fine? `cryptography` is asked about those that are not of the usual shape."""
+    fine = fine_names(octets, at.subject.body, at.subject.end, candidates)
+    for row in np.flatnonzero(candidates & ~fine).tolist():
+        fine[row] = memory.takes_subject(octets.data[at.validity.end[row] : at.subject.end[row]])
+    return fine
+
+
+def _heads(octets: Octets, at: _Places, rows: Bools, memory: Memory) -> tuple[Ints, Ints]:
+    """The numbers of the issuer and of the outer signature algorithm, REFUSED where there is none."""
+    issuers, signatures = np.full(len(rows), REFUSED, np.int64), np.full(len(rows), REFUSED, np.int64)
     wanted = np.flatnonzero(rows)
-    if len(wanted):
-        numbers[wanted] = look_up(octets.pieces(starts[wanted], ends[wanted]))  # type: ignore[operator]
-    return numbers
+    heads = octets.numbers(memory.heads, at.serial.end[wanted], at.issuer.end[wanted])
+    good = heads != REFUSED
+    wanted, heads = wanted[good], heads[good]
+    issuers[wanted], signatures[wanted] = np.divmod(heads, HEADS)
+    # Inside and outside say the same as a rule, and then it was looked up with the issuer.
+    inner, outer = at.serial.end[wanted], at.body.end[wanted]
+    length = at.outer.end[wanted] - outer
+    same = (octets.window(inner, _ALGORITHM) == octets.window(outer, _ALGORITHM)) | (length[:, None] <= _PLACES)
+    others = wanted[~(same.all(axis=1) & (length <= _ALGORITHM))]
+    signatures[others] = octets.numbers(memory.signatures, at.body.end[others], at.outer.end[others])
+    return issuers, signatures

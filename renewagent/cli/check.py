@@ -82,9 +82,10 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
 def _check(arguments: argparse.Namespace) -> int:
     rules = _rules(arguments, datetime.now(UTC))
     check = _bulk()
+    plan = check.Plan(rules, count_by=tuple(arguments.count_by))
     job = check.Job(
         sources=arguments.sources,
-        plan=check.Plan(rules, arguments.all, True, tuple(arguments.count_by)),
+        plan=check.telling_all(plan) if arguments.all else plan,
         wanted=check.Wanted(arguments.format, arguments.column, arguments.table, arguments.query),
         out=arguments.out,
         chart=arguments.chart,

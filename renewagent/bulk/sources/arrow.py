@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,17 +36,32 @@ class Table:
 def parquet_rows(piece: Piece) -> Iterator[Rows]:
     """The rows of row groups `start` to `stop`; of these this piece's share, batch by batch."""
     with pyarrow.parquet.ParquetFile(piece.path) as file:
-        groups = list(range(piece.start, piece.stop))
-        count = sum(file.metadata.row_group(group).num_rows for group in groups)
-        first, last = (count * share // piece.parts for share in (piece.part, piece.part + 1))
+        counts = {group: file.metadata.row_group(group).num_rows for group in range(piece.start, piece.stop)}
+        whole = sum(counts.values())
+        first, last = (whole * share // piece.parts for share in (piece.part, piece.part + 1))
         at = 0
-        for batch in file.iter_batches(BLOCK, row_groups=groups, use_threads=False):
-            begin, end = max(first - at, 0), min(last - at, len(batch))
+        for group, count in counts.items():
+            begin, end = max(first - at, 0), min(last - at, count)
             if begin < end:
-                yield rows_of_batch(batch.slice(begin, end - begin), piece.reading.column)
+                yield from _of_group(file, group, begin, end, piece.reading.column)
+            at += count
+
+
+def _of_group(file: Any, group: int, begin: int, end: int, column: str | None) -> Iterator[Rows]:
+    """Rows `begin` to `end` of a row group. What cannot be read for damage to the file is there too, with why."""
+    at = 0
+    try:
+        for batch in file.iter_batches(BLOCK, row_groups=[group], use_threads=False):
+            here, there = max(begin - at, 0), min(end - at, len(batch))
             at += len(batch)
-            if at >= last:
+            if here < there:
+                yield rows_of_batch(batch.slice(here, there - here), column)
+            if at >= end:
                 return
+    except (pa.ArrowException, OSError):
+        missing = end - max(begin, at)
+        fault = Fault(f"The file is damaged: row group {group} cannot be read any further.")
+        yield Rows.of([b""] * missing, dict.fromkeys(range(missing), fault))
 
 
 def arrow_rows(piece: Piece) -> Iterator[Rows]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 USUAL = ("usercertificate", "certificate", "cert", "x509", "der", "pem", "certificate_der", "certificate_pem", "raw")
 """Names that such columns go by, in lower case, the likeliest first."""
 
+_SHORTEST = 100
 # 30 8x, in base64, in hexadecimal digits, or inside a PEM block
 _CERTIFICATE = re.compile(r"\s*(?:MI[GHIJKL]|(?:\\x|0x)?30:? ?8[1-3]|-----BEGIN )", re.IGNORECASE)
 
@@ -17,8 +18,10 @@ def looks_like_certificate(cell: str | bytes) -> bool:
     if isinstance(cell, bytes):
         if cell[:2] in (b"\x30\x82", b"\x30\x81", b"\x30\x83"):
             return True
-        cell = cell[:40].decode("latin-1")
-    return len(cell) > 100 and _CERTIFICATE.match(cell) is not None
+    if len(cell) <= _SHORTEST:
+        return False
+    front = cell[:40].decode("latin-1") if isinstance(cell, bytes) else cell
+    return _CERTIFICATE.match(front) is not None
 
 
 def usual_column(names: Sequence[str]) -> str | None:

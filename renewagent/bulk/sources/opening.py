@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import gzip
 import io
 import re
 import sys
@@ -14,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO
+from typing import IO, Any
 
 import zstandard
 
@@ -29,10 +28,10 @@ LONGEST = 64 << 20
 """Octets that are kept in search of a place to cut."""
 _WHOLE = 1 << 30
 _PACKED = 256 << 10
+_GZIP = 16 + zlib.MAX_WBITS
 
 _BOUNDARIES: Mapping[str, Callable[[bytes], int]] = MappingProxyType(
     {
-        "der": der.boundary,
         "pem": pem.boundary,
         "ldif": ldif.boundary,
         "csv": delimited.boundary,
@@ -47,6 +46,7 @@ _BY_NAME = MappingProxyType(
         **dict.fromkeys((".pem", ".crt", ".cer"), "pem"),
     }
 )
+_TROUBLE = (OSError, EOFError, zlib.error, zstandard.ZstdError)
 _COMPRESSED = (".gz", ".zst", ".zstd")
 _LDIF = re.compile(rb"(?:#[^\n]*\n|\s*\n)*(?:version:\s*\d|dn::? )", re.IGNORECASE)
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -102,7 +102,7 @@ def pieces_of(source: Source, wanted: Wanted, *, inline: bool, shares: int = 1) 
         return
     try:
         yield from _file_pieces(source, wanted, inline=inline, shares=shares)
-    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as problem:
+    except _TROUBLE as problem:
         raise _trouble(source.name, problem) from problem
 
 
@@ -188,36 +188,52 @@ def _opened(name: str) -> Iterator[tuple[IO[bytes], IO[bytes], bool]]:
         raw: IO[bytes] = file
         magic = file.peek(4)[:4] if isinstance(file, io.BufferedReader) else b""
         if magic[:2] == b"\x1f\x8b":
-            yield gzip.GzipFile(fileobj=raw), raw, False  # type: ignore[misc]
+            yield _Unpacked(raw, lambda: zlib.decompressobj(_GZIP)), raw, False  # type: ignore[misc]
         elif magic == b"\x28\xb5\x2f\xfd":
-            yield _Zstd(raw), raw, False  # type: ignore[misc]
+            yield _Unpacked(raw, zstandard.ZstdDecompressor().decompressobj), raw, False  # type: ignore[misc]
         else:
             yield raw, raw, name != "-" and file.seekable()
 
 
-class _Zstd:
-    """Frames of zstd one after the other. zstandard's own reader takes a file that was cut for one that has ended."""
+class _Unpacked:
+    """Packed files one after the other, as gzip and zstd allow. What could be unpacked is given out before the rest is
+    complained of: the readers of the packages lose it, or take a file that was cut for one that has ended."""
 
-    def __init__(self, raw: IO[bytes]) -> None:
+    def __init__(self, raw: IO[bytes], unpacker: Callable[[], Any]) -> None:
         self._raw = raw
-        self._frame = zstandard.ZstdDecompressor().decompressobj()
-        self._begun = False
+        self._unpacker = unpacker
+        self._file: Any = None
+        self._problem: Exception | None = None
 
     def read(self, size: int) -> bytes:
+        """Up to `size` octets or a little more; none at the end. Raises EOFError, and what its package raises."""
         found: list[bytes] = []
-        while size > 0:
-            packed = self._frame.unused_data if self._frame.eof else b""
-            if self._frame.eof:
-                self._frame, self._begun = zstandard.ZstdDecompressor().decompressobj(), False
-            packed = packed or self._raw.read(_PACKED)
-            if not packed:
-                break
-            self._begun = True
-            found.append(self._frame.decompress(packed))
-            size -= len(found[-1])
-        if size > 0 and self._begun and not self._frame.eof and not any(found):
-            raise EOFError
+        try:
+            while size > 0 and self._problem is None:
+                more = self._some()
+                if more is None:
+                    break
+                found.append(more)
+                size -= len(more)
+        except _TROUBLE as raised:
+            self._problem = raised
+        if self._problem is not None and not any(found):
+            raise self._problem
         return b"".join(found)
+
+    def _some(self) -> bytes | None:
+        rest = b""
+        if self._file is not None and self._file.eof:
+            rest, self._file = self._file.unused_data.lstrip(b"\0"), None
+        packed = rest or self._raw.read(_PACKED)
+        if not packed:
+            if self._file is not None:
+                raise EOFError
+            return None
+        if self._file is None:
+            self._file = self._unpacker()
+        unpacked: bytes = self._file.decompress(packed)
+        return unpacked
 
 
 class _Utf8:
@@ -266,17 +282,30 @@ def _cut(
     boundary = _BOUNDARIES.get(kind)
     blank = Piece(source.name, kind, 0, 0, reading=reading)
     waiting, told = front[start:], 0
+    trouble: Exception | None = None
+    if not front:
+        yield replace(blank, kind="empty", data=b"")
     while True:
-        grown = stream.read(max(PIECE - len(waiting), PIECE // 2))
+        try:
+            grown = stream.read(max(PIECE - len(waiting), PIECE // 2))
+        except _TROUBLE as raised:
+            trouble, grown = raised, b""  # first what came before it
         waiting += grown
         if not grown and not waiting:
             break
-        at = len(waiting) if not grown else _place_to_cut(boundary, waiting)
+        places = b""
+        if kind == "der" and (not grown or len(waiting) >= PIECE):
+            at, places = der.cut(waiting, last=not grown)
+        else:
+            at = len(waiting) if not grown else _place_to_cut(boundary, waiting)
+        at = len(waiting) if not at and len(waiting) >= LONGEST and kind != "pkcs7" else at
         if not at:
             continue
         weight, told = _position(raw) - told, _position(raw)
-        yield _piece(blank, source, start, waiting[:at], weight, inline=inline)
+        yield replace(_piece(blank, source, start, waiting[:at], weight, inline=inline), places=places)
         start, waiting = start + at, waiting[at:]
+    if trouble is not None:
+        raise trouble
 
 
 def _place_to_cut(boundary: Callable[[bytes], int] | None, waiting: bytes) -> int:
@@ -284,7 +313,7 @@ def _place_to_cut(boundary: Callable[[bytes], int] | None, waiting: bytes) -> in
         return len(waiting) if len(waiting) > _WHOLE else 0
     if len(waiting) < PIECE:
         return 0
-    return boundary(waiting) or (len(waiting) if len(waiting) >= LONGEST else 0)
+    return boundary(waiting)
 
 
 def _piece(blank: Piece, source: Source, start: int, data: bytes, weight: int, *, inline: bool) -> Piece:

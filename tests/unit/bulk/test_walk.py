@@ -110,7 +110,7 @@ def test_octets_want_room_behind() -> None:
 
 def test_the_comparison_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     """A walk that looked at less would be noticed."""
-    monkeypatch.setattr("renewagent.bulk.keys.Curve.holds", lambda self, point: True)
+    monkeypatch.setattr("renewagent.bulk.keys._points_on", lambda points, curve, half: [True] * len(points))
     der = next(der for der in CERTIFICATES if bytes.fromhex("2a8648ce3d030107") in der)
     at = der.index(bytes.fromhex("03420004")) + 20
     spoilt = der[:at] + bytes([der[at] ^ 1]) + der[at + 1 :]
