@@ -63,7 +63,7 @@ def _usage_and_bits(der: bytes) -> tuple[frozenset[str] | None, int]:
         pass
     try:
         return _by_asn1crypto(lenient.Certificate.load(der, strict=True))
-    except (ValueError, TypeError, KeyError) as e:
+    except (ValueError, TypeError, LookupError) as e:  # IndexError: an empty BIT STRING
         raise CardDataError("The certificate on the smartcard cannot be read.") from e
 
 
@@ -108,6 +108,6 @@ def _by_asn1crypto(certificate: lenient.Certificate) -> tuple[frozenset[str] | N
     public_key = certificate.public_key
     try:
         bits = int(public_key.bit_size) if public_key.algorithm in ("rsa", "ec", "dsa") else 0
-    except (ValueError, KeyError):
+    except (ValueError, LookupError):
         bits = 0
     return usage, bits

@@ -10,8 +10,10 @@ has signed (TRY) before CONFIRM; the receipt follows the confirmation, and only 
 certificate. A state in POINT_OF_NO_RETURN or later is never left but forward.
 
 Ways B and C make, certify and try the new key in a slot of its own (STAGE), while the old one stays where it is. In way
-B, MOVE then swaps the two, and from there on only forward; in way C, DROP deletes the old one after the receipt. The
-pair of certificates takes its rows when it comes.
+B, MOVE then swaps the two, and from there on only forward; in way C, DROP deletes the old one after the receipt.
+
+The pair is two renewals, the signing certificate's first: it stands at REMOVE while the authentication certificate's
+runs (`renewagent.agent.pair`), whose sign-in is the sign-in of both.
 """
 
 from __future__ import annotations
@@ -109,6 +111,8 @@ class Kind(Enum):
     REMOVED = "removed"
     RETURNED = "returned"
     SIGNED_IN = "signed-in"
+    PAIRED = "paired"
+    """removed: the other certificate of the pair was renewed after this one, and the person has signed in with both."""
     SUPERSEDED = "superseded"
     """The card was renewed elsewhere meanwhile, or something new is wrong with it: it is judged anew."""
     STOPPED = "stopped"
@@ -172,9 +176,9 @@ TABLE: Mapping[State, Mapping[Kind, State]] = MappingProxyType({
     S.REJECT:    {K.REJECTED: S.RESUME},
     S.RECEIPT:   {K.RECEIPTED: S.REMOVE, K.NO_RECEIPTS: S.REMOVE},
     S.DROP:      {K.BEGUN: S.DROP, K.DROPPED: S.REMOVE},
-    S.REMOVE:    {K.REMOVED: S.RETURN, K.SUPERSEDED: S.STOPPED},
-    S.RETURN:    {K.RETURNED: S.SIGN_IN, K.SUPERSEDED: S.STOPPED},
-    S.SIGN_IN:   {K.SIGNED_IN: S.DONE, K.SUPERSEDED: S.STOPPED},
+    S.REMOVE:    {K.REMOVED: S.RETURN, K.PAIRED: S.DONE, K.SUPERSEDED: S.STOPPED},
+    S.RETURN:    {K.RETURNED: S.SIGN_IN, K.PAIRED: S.DONE, K.SUPERSEDED: S.STOPPED},
+    S.SIGN_IN:   {K.SIGNED_IN: S.DONE, K.PAIRED: S.DONE, K.SUPERSEDED: S.STOPPED},
     S.RESUME:    {K.FOUND_UNTOUCHED: S.ARM, K.FOUND_NO_KEY: S.ARM, K.FOUND_NEW_KEY: S.CERTIFY, K.FOUND_ISSUED: S.STORE,
                   K.FOUND_STORED: S.TRY, K.FOUND_CONFIRMED: S.TRY, K.FOUND_HALF_MOVED: S.MOVE,
                   K.FOUND_RECEIPTED: S.DROP, K.FOUND_NOTHING: S.STOPPED},
@@ -232,6 +236,11 @@ class Renewal:
     generated: int = 0
     refused: int = 0
     facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def of_pair(self) -> bool:
+        """It renews the authentication certificate that stands beside a signing certificate."""
+        return self.facts.get("renews") == "authentication"
 
     @property
     def over(self) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -119,6 +119,16 @@ class Campaign:
     def label(self) -> str:
         """ "id/version", as statements and tickets name a campaign."""
         return f"{self.id}/{self.version}"
+
+
+def for_the_pair(campaign: Campaign) -> Campaign | None:
+    """What a campaign says of the authentication certificate beside the signing certificate; None where it renews
+    signing certificates alone. Dates, keys and cards count for both. Issuer, serials and key usage are the signing
+    certificate's own; what is left of a rule that has no dates would fit every card there is, so it is left out."""
+    if campaign.renews != "pair":
+        return None
+    dated = [rule for rule in campaign.rules if rule.issued_from or rule.issued_to]
+    return replace(campaign, rules=tuple(replace(r, issuer=None, serials=(), key_usage=ANY_KEY_USAGE) for r in dated))
 
 
 def may_hit(head: CertificateHead, rule_or_campaign: AffectedRule | Campaign, now: datetime) -> bool:

@@ -116,6 +116,10 @@ class PivDriver:
         known = self.capabilities().extensions
         return RETIRED_SLOTS if "METADATA" in known and "MOVE KEY" in known else ()
 
+    def copy_slot(self) -> Slot | None:
+        """See `renewagent.card.interface.KeepsCopies`: the last retired object, the last that readers look at."""
+        return RETIRED_SLOTS[-1]
+
     @contextlib.contextmanager
     def signing(self, pin: Pin) -> Iterator[SigningSession]:
         """See `renewagent.card.interface.CardDriver`. Raises DifferentCard, LastPinTry and PinBlocked before the PIN is

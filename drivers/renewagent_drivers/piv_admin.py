@@ -40,6 +40,7 @@ from renewagent_drivers.piv_objects import (
     KEY_HISTORY,
     RETIRED_SLOTS,
     SECURITY,
+    SIGNATURE,
     certificate_object,
     history_is_signed,
     history_telling,
@@ -114,10 +115,11 @@ class PivAdminSession:
         self._extended = extended
         self._changed = changed
 
-    def generate(self, slot: Slot, key_type: KeyType) -> bytes:
+    def generate(self, slot: Slot, key_type: KeyType, destined: Slot | None = None) -> bytes:
         """GENERATE ASYMMETRIC KEY PAIR (part 2, 3.3.2). Raises CardRefused, CardDataError."""
         control = tlv(0x80, bytes((ALGORITHMS[KINDS[key_type]],)))
-        if slot in RETIRED_SLOTS and self._extended:  # such a key is to move to 9C, and takes its policy along
+        # A key that is to move takes its policy along, and of all slots 9C alone wants the PIN for every signature.
+        if slot in RETIRED_SLOTS and self._extended and destined in (None, SIGNATURE):
             control += _POLICY_ALWAYS
         self._changed(slot, None)  # from here on nothing that was known of the old key holds
         response = self._applet.send(CommandApdu(INS_GENERATE, 0x00, reference(slot), tlv(0xAC, control), 256))

@@ -46,7 +46,7 @@ class Pkcs11AdminSession:
         self._session = session
         self._run = run
 
-    def generate(self, slot: Slot, key_type: KeyType) -> bytes:
+    def generate(self, slot: Slot, key_type: KeyType, destined: Slot | None = None) -> bytes:
         """C_GenerateKeyPair under the CKA_ID of `slot`, which must be free: nothing is replaced. The private key is
         the token's own, sensitive and not extractable. Raises CardRefused, CardDataError."""
         return bytes(self._run(lambda: self._generate(slot, key_type)))

@@ -23,10 +23,10 @@ from renewagent.agent.inspector import (
 from renewagent.agent.status import head_document
 from renewagent.card.interface import CardConnection, CardDriver
 from renewagent.certificates import read_certificate
-from renewagent.errors import CardError, CardReset, RaError, ReaderError, RenewAgentError
+from renewagent.errors import CardDataError, CardError, CardReset, RaError, ReaderError, RenewAgentError
 from renewagent.model import CardIdentity, CertificateHead, Finding, SigningCertificate, Slot, Verdict
 from renewagent.names import Name, same_name
-from renewagent.rules import Campaign, judge_all
+from renewagent.rules import Campaign, for_the_pair, judge_all
 
 OPEN_STATES = frozenset({"open", "armed", "issued", "confirmed"})
 """States of a ticket or transaction at the RA that mean: a renewal was begun and is not finished."""
@@ -43,6 +43,10 @@ class Standing(Protocol):
     def revoked(self) -> bool:
         """The RA has revoked it."""
 
+    @property
+    def pair(self) -> str | None:
+        """The state of a renewal of the authentication certificate beside it."""
+
 
 AskRa = Callable[[Name, int], Standing | None]
 """Issuer and serial; None from an RA that has no such address. Raises RaError."""
@@ -53,7 +57,8 @@ class Judgement:
     """A finding with what it rests on. `certificate` is None where a head was enough, and the authentication
     certificate where no signing certificate can be read but the RA knows that one is due; `open_state` is the RA's word
     for what is open, and `nothing_open` that it said so; `note` is a sentence on what could not be found out; `error`
-    what kept us from reading."""
+    what kept us from reading. `beside`: it is the authentication certificate that is judged, and this is the signing
+    certificate that nothing is wrong with; `pair_open` is the RA's word that a renewal of the former is open."""
 
     finding: Finding
     slot: Slot | None = None
@@ -63,6 +68,8 @@ class Judgement:
     open_state: str | None = None
     note: str = ""
     error: RenewAgentError | None = None
+    beside: tuple[Slot, SigningCertificate] | None = None
+    pair_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +123,8 @@ class Inspector:
         judgement = self._by_card(driver, now)
         apdus, octets = counted.apdus, counted.octets
         card, tries = _identity_and_tries(driver)
-        return Inspection(connection.reader, self._by_ra(judgement, driver), card, apdus, octets, tries)
+        judged = self._with_pair(self._by_ra(judgement, driver), driver, now)
+        return Inspection(connection.reader, judged, card, apdus, octets, tries)
 
     def judge(self, driver: CardDriver, now: datetime) -> Judgement:
         """Read the signing certificate whole and judge it, with the RA's word: what a renewal starts from."""
@@ -124,7 +132,27 @@ class Inspector:
         if heads.finding is not None and heads.slot is None:
             return self._by_ra(Judgement(heads.finding, error=heads.error), driver)
         slots = (heads.slot,) if heads.slot is not None else heads.to_read
-        return self._by_ra(self._found(self._read(driver, slots, heads.slot is not None, now), heads), driver)
+        judged = self._by_ra(self._found(self._read(driver, slots, heads.slot is not None, now), heads), driver)
+        return self._with_pair(judged, driver, now)
+
+    def _with_pair(self, judgement: Judgement, driver: CardDriver, now: datetime) -> Judgement:
+        """Where nothing is wrong with the signing certificate, and a campaign renews the pair: the other one."""
+        campaigns = [pair for campaign in self.campaigns if (pair := for_the_pair(campaign)) is not None]
+        if not campaigns or judgement.finding.verdict is not Verdict.UNAFFECTED or judgement.slot is None:
+            return judgement
+        try:
+            signing = judgement.certificate or _certificate(driver, judgement.slot, None)
+            found = authentication_beside(driver, judgement.slot)
+        except RenewAgentError as error:  # the card was pulled out
+            return _unreadable(error)
+        if signing is None:
+            return judgement
+        beside = (judgement.slot, signing)
+        if found is None:
+            return replace(_torn(driver, beside), beside=beside) if judgement.pair_open else judgement
+        finding = judge_all(found[1], campaigns, now)
+        other = self._by_ra(Judgement(finding, *found, beside=beside), driver)
+        return other if other.finding.verdict in (Verdict.AFFECTED, Verdict.PART_WAY) else judgement
 
     def _by_card(self, driver: CardDriver, now: datetime) -> Judgement:
         try:
@@ -191,7 +219,9 @@ def _with_standing(judgement: Judgement, ask_ra: AskRa) -> Judgement:
     if standing.state in OPEN_STATES:
         finding = replace(judgement.finding, verdict=Verdict.PART_WAY, reason=_part_way(head, standing.state))
         return replace(judgement, finding=finding, revoked=standing.revoked, open_state=standing.state)
-    return replace(judgement, revoked=standing.revoked, nothing_open=not standing.revoked)
+    pair_open = standing.pair in OPEN_STATES
+    nothing_open = not standing.revoked and not pair_open
+    return replace(judgement, revoked=standing.revoked, nothing_open=nothing_open, pair_open=pair_open)
 
 
 def _with_left_behind(judgement: Judgement, driver: CardDriver, ask_ra: AskRa) -> Judgement:
@@ -257,6 +287,31 @@ def _half_written(driver: CardDriver, ask_ra: AskRa) -> Judgement | None:
         reason = "A renewal of this smartcard was begun and is not finished: it has no signing certificate."
         return Judgement(Finding(Verdict.PART_WAY, reason), slots[0], found, open_state=standing.state)
     return None
+
+
+def _torn(driver: CardDriver, beside: tuple[Slot, SigningCertificate]) -> Judgement:
+    """The RA knows that the authentication certificate is being renewed, and the card has none that can be read."""
+    slot = next(slot for slot in driver.slots() if slot != beside[0])
+    reason = "A renewal of this smartcard was begun and is not finished: it has no certificate to sign in with."
+    return Judgement(Finding(Verdict.PART_WAY, reason), slot, beside[1])
+
+
+def authentication_beside(driver: CardDriver, signing: Slot) -> tuple[Slot, SigningCertificate] | None:
+    """The first certificate in another slot that is for authentication; None for none that can be read."""
+    for slot in driver.slots():
+        try:
+            found = _certificate(driver, slot, None) if slot != signing else None
+        except CardDataError:
+            continue
+        if found is not None and is_for_authentication(found) and not _put_aside(driver, slot):
+            return slot, found
+    return None
+
+
+def _put_aside(driver: CardDriver, slot: Slot) -> bool:
+    """Whether a slot is for what a renewal keeps there for a while: nobody signs in by it."""
+    copies, staging = getattr(driver, "copy_slot", None), getattr(driver, "staging_slots", None)
+    return (copies is not None and slot == copies()) or (staging is not None and slot in staging())
 
 
 def is_for_authentication(certificate: SigningCertificate) -> bool:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from renewagent.card.interface import CardConnection, CardDriver, Transaction
 from renewagent.errors import CardError, CardRemoved, CardReset, ReaderError, RenewAgentError
 from renewagent.model import CertificateHead, Finding, Slot, Verdict
 from renewagent.names import Name, canonical
-from renewagent.rules import Campaign, judge_head
+from renewagent.rules import Campaign, for_the_pair, judge_head, may_hit
 
 NO_SIGNING_CERTIFICATE = "There is no signing certificate on this smartcard."
 
@@ -114,13 +114,29 @@ def _inspect_head(
             continue
         filled.append(slot)
         if is_signing_issuer(head.issuer, signing_issuers) if signing_issuers else place == 0:
-            return _judged(head, slot, campaigns, now)
+            return _with_pair(_judged(head, slot, campaigns, now), driver, campaigns, now)
     return _none_found(broken, filled, bool(signing_issuers))
 
 
 def _judged(head: CertificateHead, slot: Slot, campaigns: Sequence[Campaign], now: datetime) -> HeadResult:
     finding = judge_head(head, campaigns, now)
     return HeadResult(finding, head, slot, () if finding else (slot,))
+
+
+def _with_pair(result: HeadResult, driver: CardDriver, campaigns: Sequence[Campaign], now: datetime) -> HeadResult:
+    """Where a campaign renews the pair, the certificates beside a good signing certificate count as well: those that
+    may be bad, or cannot be read, are to be looked at whole."""
+    pairs = [pair for campaign in campaigns if (pair := for_the_pair(campaign)) is not None]
+    if result.finding is None or not pairs:
+        return result
+    for slot in driver.slots():
+        try:
+            head = driver.head(slot) if slot != result.slot else None
+        except CardError:
+            return replace(result, finding=None, to_read=tuple(filter(None, [result.slot])))
+        if head is not None and any(may_hit(head, pair, now) for pair in pairs):
+            return replace(result, finding=None, to_read=tuple(filter(None, [result.slot])))
+    return result
 
 
 def _none_found(broken: CardError | None, filled: list[Slot], issuers_known: bool) -> HeadResult:

@@ -33,8 +33,8 @@ from renewagent.cmp.client import Credential
 from renewagent.cmp.client_template import CertifiedKeys
 from renewagent.errors import CardDataError, PersonStopped, RenewalImpossible
 from renewagent.model import CardIdentity, SigningCertificate, Slot
-from renewagent.renewal import Event, Renewal, Way
-from renewagent.rules import Campaign, Contact
+from renewagent.renewal import Event, Renewal, Way, can_protect
+from renewagent.rules import Campaign, Contact, for_the_pair
 from renewagent.statements import Purpose, Statement
 
 T = TypeVar("T")
@@ -86,6 +86,14 @@ class Job:
     asked_again: bool = False
     """The RA refused to answer a pollReq once, so that the certificate was asked for anew."""
     receipt: bytes = b""
+    beside: tuple[Slot, SigningCertificate] | None = None
+    """Where it is the authentication certificate that is renewed: the signing certificate beside it (see `pair`)."""
+    pair: Job | None = None
+    """The renewal of the other certificate, which followed this one."""
+    agreed: bool = False
+    """The person has agreed to it along with what went before."""
+    vouching: tuple[Slot, SigningCertificate] | None = None
+    """What was found to vouch for the pair, other than the events tell."""
     _authentication: tuple[Slot, x509.Certificate] | None = None
 
     @property
@@ -117,7 +125,8 @@ class Job:
         """Go by the campaign that the card's ticket names ("id/version"), where this computer has it."""
         known = self.campaigns.get(label.rpartition("/")[0])
         if known is not None:
-            self.campaign, self.campaign_document = known.campaign, known.document
+            campaign = known.campaign if self.beside is None else for_the_pair(known.campaign)
+            self.campaign, self.campaign_document = campaign or self.campaign, known.document
 
     def fact(self, name: str) -> bytes:
         """A fact of the renewal that is bytes; empty where there is none."""
@@ -126,7 +135,8 @@ class Job:
     @property
     def begun_under(self) -> dict[str, str]:
         """The campaign as the journal keeps it: what has begun must not need it from anywhere else."""
-        return {"campaign": self.campaign_name, "campaign_document": self.campaign_document.hex()}
+        which = {} if self.beside is None else {"renews": "authentication"}
+        return {"campaign": self.campaign_name, "campaign_document": self.campaign_document.hex(), **which}
 
     @property
     def new_key_type(self) -> KeyType:
@@ -174,7 +184,7 @@ class Job:
 
     def use(self, reader: str, card: RenewableCard) -> None:
         """Go on with a fresh connection to the same card."""
-        self.reader, self.card, self._authentication = reader, card, None
+        self.reader, self.card, self._authentication, self.vouching = reader, card, None, None
 
     def authentication(self, session: SigningSession) -> Credential:
         """The holder's authentication certificate (9A) and its key, to protect messages within `session`."""
@@ -196,10 +206,23 @@ class Job:
         return cms.sign(statement.encode(), certificate, self.key(session, slot, certificate.public_key()))
 
     def authentication_certificate(self) -> tuple[Slot, x509.Certificate]:
-        """The first other slot whose certificate may protect messages but not sign prescriptions; read once."""
+        """What vouches for a renewal: the first other slot whose certificate may protect messages but not sign
+        prescriptions, read once; of the pair, the signing certificate where it may, else the old one itself."""
+        if self.beside is not None:
+            slot, certificate = self.beside
+            if not can_protect(certificate):
+                slot, certificate = self.vouching or (self.old_slot, self.old)
+            return slot, x509.load_der_x509_certificate(certificate.der)
         if self._authentication is None:
             self._authentication = self._find_authentication()
         return self._authentication
+
+    def signs_in_with(self) -> tuple[Slot, x509.Certificate, bytes]:
+        """The authentication key and certificate for the sign-in, and the signing certificate (DER) to be named."""
+        new = self.fact("certificate")
+        if self.beside is not None:
+            return self.new_slot, x509.load_der_x509_certificate(new), self.beside[1].der
+        return *self.authentication_certificate(), new
 
     def _find_authentication(self) -> tuple[Slot, x509.Certificate]:
         for slot in self.card.slots():

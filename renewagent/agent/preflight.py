@@ -13,10 +13,11 @@ from typing import cast
 
 from renewagent.agent import words
 from renewagent.agent.job import KEYS, Job
+from renewagent.agent.pair import may_go_by_way_a
 from renewagent.agent.passcode import refuse_few_tries
 from renewagent.agent.power import LEAST
 from renewagent.agent.room import prove_room
-from renewagent.agent.staging import way_beside
+from renewagent.agent.staging import staging_pair, way_beside
 from renewagent.card.interface import HoldsSecondKeys
 from renewagent.errors import BatteryLow, CampaignError, NoRoom, RenewalImpossible
 from renewagent.renewal import Event, Kind, Way, can_protect, choose_way
@@ -56,6 +57,8 @@ def may_begin(job: Job, campaign: str) -> bool:
 
 def way_for(job: Job, *, tickets: bool) -> Way:
     """The first way that serves and is not in vain. Raises RenewalImpossible."""
+    if job.beside is not None:
+        return _way_of_pair(job)
     can_rekey = job.card.capabilities().rekey_in_place
     # That the old key is usable is proved by the first signature, which nothing irreversible precedes.
     second = way_beside(job) if tickets or can_protect(job.old) else None
@@ -65,6 +68,21 @@ def way_for(job: Job, *, tickets: bool) -> Way:
         way = may(old_key_usable=False)
     if way is None:
         raise RenewalImpossible("This smartcard cannot be renewed safely at this computer.")
+    if way is not Way.A:
+        refuse_futile_key(job)
+    return way
+
+
+def _way_of_pair(job: Job) -> Way:
+    """A or B, by the old key; D where the new signing certificate can vouch, and the dates tell any other workstation
+    what is due. Raises RenewalImpossible."""
+    assert job.beside is not None  # noqa: S101  for the type checker
+    in_place = job.card.capabilities().rekey_in_place and can_protect(job.beside[1]) and bool(job.campaign.rules)
+    second = Way.B if staging_pair(job) is not None else None
+    same_key = may_go_by_way_a(job) and not _futile(job, job.old.key_algorithm, job.old.key_bits)
+    way = choose_way(job.campaign, old_key_usable=same_key, can_rekey=in_place, tickets=True, second=second)
+    if way is None:
+        raise RenewalImpossible("The sign-in certificate of this smartcard cannot be renewed safely at this computer.")
     if way is not Way.A:
         refuse_futile_key(job)
     return way

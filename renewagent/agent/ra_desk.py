@@ -62,7 +62,8 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What the RA says of a certificate without a PIN. `state` is None where nothing is open."""
+    """What the RA says of a certificate without a PIN. `state` is None where nothing is open; `pair` is the state of
+    a renewal of the authentication certificate beside this signing certificate."""
 
     known: bool
     state: str | None
@@ -70,6 +71,7 @@ class Standing:
     waiting: bool
     ready: bool
     check_after: int
+    pair: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ class RaDesk:
         if answer.status != 200 or answer.document is None or not {"known", "state"} <= answer.document.keys():
             raise RaUnreachable(_UNEXPECTED)
         state, waiting = answer.document.get("state"), answer.document.get("waiting")
-        waiting = waiting if isinstance(waiting, dict) else {}
+        waiting, pair = waiting if isinstance(waiting, dict) else {}, answer.document.get("pair")
         return Standing(
             known=bool(answer.document.get("known")),
             state=state if isinstance(state, str) else None,
@@ -141,6 +143,7 @@ class RaDesk:
             waiting=bool(waiting),
             ready=bool(waiting.get("ready")),
             check_after=_seconds(waiting.get("check_after")),
+            pair=pair if isinstance(pair, str) else None,
         )
 
     def conversation(self, state: dict[str, Any] | None = None) -> CmpClient:

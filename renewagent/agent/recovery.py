@@ -16,6 +16,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from renewagent.agent.full_inspection import LeftBehind, left_behind
 from renewagent.agent.job import Job, Record, public_key_of, sha256
+from renewagent.agent.pair import prepare
 from renewagent.agent.passcode import fits
 from renewagent.agent.preflight import may_begin, way_for
 from renewagent.agent.ra_desk import POLICY, Outgoing
@@ -69,6 +70,8 @@ class Trial:
 
 def resume(job: Job, record: Record) -> Event:
     """Examine, and say how to go on."""
+    if job.beside is not None:
+        prepare(job)
     trial, enquiry = job.signing(lambda session: _examine(job, session))
     answer, policy = job.place.desk.ticket_and_policy(enquiry)
     authorities, job.certified_keys = policy.authorities, policy.keys

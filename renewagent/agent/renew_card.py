@@ -13,22 +13,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 from renewagent import cms
-from renewagent.agent import words
+from renewagent.agent import pair, words
 from renewagent.agent.campaigns import Accepted
-from renewagent.agent.full_inspection import OPEN_STATES, Inspector, Judgement
+from renewagent.agent.full_inspection import OPEN_STATES, Inspector, Judgement, authentication_beside
 from renewagent.agent.housekeeping import tidy_if_possible
 from renewagent.agent.job import Job, Workplace, sha256
 from renewagent.agent.old_keys import old_keys
 from renewagent.agent.passcode import Passcode, RenewableCard
 from renewagent.agent.renewing import Renewing
-from renewagent.agent.unfinished import PERSON_LEFT, open_renewal
+from renewagent.agent.unfinished import PERSON_LEFT, open_renewal, renewal_of
 from renewagent.agent.waiting import waits_until
 from renewagent.campaign.document import parse_campaign
 from renewagent.certificates import read_certificate
 from renewagent.errors import CampaignError, RaUnreachable, RaWaiting, RenewAgentError, RenewalImpossible
 from renewagent.model import CardIdentity, Finding, SigningCertificate, Slot, Verdict
 from renewagent.renewal import Event, Kind, Renewal, State
-from renewagent.rules import Campaign
+from renewagent.rules import Campaign, for_the_pair
 
 TOO_LATE_AFTER = 900
 """Seconds after which an RA has surely withdrawn a certificate that nobody confirmed."""
@@ -63,7 +63,7 @@ def renew_card(
                 again = _job(place, campaigns, now_judged, job.reader, job.card, identity, job.passcode)
                 if again is None:
                     return _nothing_to_do(place, now_judged, job.reader, identity, started, missing)
-                if again.renewal.state is not State.PREFLIGHT:
+                if again.renewal.state not in PERSON_LEFT | {State.PREFLIGHT}:
                     raise _open_at_the_ra(now_judged, here=job.renewal.way is not None)
                 job = again
                 if _undone(job):
@@ -87,8 +87,38 @@ def _undone(job: Job) -> bool:
     renewing = Renewing(job)
     if job.renewal.state is not State.PREFLIGHT:
         renewing.record(Event(Kind.RESUMED, job.begun_under))
-    renewing.run()
+    if renewing.run(until=State.REMOVE).state is State.REMOVE:
+        if job.beside is None and _other_renewed(job):
+            renewing.record(Event(Kind.PAIRED, {"removed": "yes"}))
+        renewing.run()
+    if job.beside is not None and job.renewal.state is State.DONE:
+        _close_paired(job)
     return renewing.last is Kind.FOUND_NOTHING
+
+
+def _other_renewed(job: Job) -> bool:
+    """The other certificate of the pair, where the campaign wants it, all the way to the sign-in. False where there is
+    nothing to do, or nothing that can be done here: then the person signs in without it, and hears why."""
+    other = pair.follows(job)
+    if other is None:
+        return False
+    job.pair = other
+    try:
+        Renewing(other).run()
+    except RenewAgentError as error:
+        if other.renewal.state is not State.STOPPED:  # it has begun, and goes on at the next call
+            raise
+        job.place.prompter.tell(pair.left(error, job.place.contact))
+    return other.renewal.state is State.DONE
+
+
+def _close_paired(job: Job) -> None:
+    """A signing certificate's renewal of this card that stands at the sign-in: the person has just signed in."""
+    for entry in job.place.journal.open_renewals():
+        renewal = renewal_of(job.place.journal, entry) if entry.card == str(job.identity) else None
+        if renewal is not None and renewal.state in PERSON_LEFT:
+            fields = {"removed": "yes"}
+            job.place.journal.append(renewal.id, renewal.card, Kind.PAIRED.value, fields, job.place.now())
 
 
 def _open_at_the_ra(judged: Judgement, *, here: bool) -> RaWaiting:
@@ -130,15 +160,13 @@ def _job(
     if renewal is None and judged.finding.verdict not in (Verdict.AFFECTED, Verdict.PART_WAY):
         return None
     signed = _campaign(campaigns, renewal, judged.finding)
-    old, slot = _old_certificate(renewal, judged), judged.slot
+    if renewal.of_pair if renewal is not None else judged.beside is not None:
+        return _job_of_pair(place, campaigns, judged, reader, card, identity, passcode, signed, renewal)
+    old, slot = _old_certificate(renewal, judged), judged.slot if judged.beside is None else judged.beside[0]
     if (slot is None and renewal is not None and renewal.begun) or slot in _second_slots(card):
         slot = card.slots()[0]  # a write that was cut short left no certificate by which to know it, or a parked one
     if old is None or slot is None:
         raise RenewalImpossible("There is no signing certificate on this smartcard that could be renewed.")
-    if renewal is None:
-        name = f"{signed.campaign.id}/{signed.campaign.version}"
-        part_way = judged.finding.verdict is Verdict.PART_WAY
-        renewal = Renewal(secrets.token_hex(8), str(identity), name, State.RESUME if part_way else State.PREFLIGHT)
     return Job(
         place=place,
         passcode=passcode or Passcode(place.prompter),
@@ -149,9 +177,50 @@ def _job(
         old=old,
         campaign=signed.campaign,
         campaign_document=signed.document,
-        renewal=renewal,
+        renewal=renewal or _new_renewal(identity, signed, judged),
         rule=judged.finding.rule,
         campaigns=campaigns,
+    )
+
+
+def _new_renewal(identity: CardIdentity, signed: Accepted, judged: Judgement) -> Renewal:
+    state = State.RESUME if judged.finding.verdict is Verdict.PART_WAY else State.PREFLIGHT
+    return Renewal(secrets.token_hex(8), str(identity), signed.campaign.label, state)
+
+
+def _job_of_pair(
+    place: Workplace,
+    campaigns: Mapping[str, Accepted],
+    judged: Judgement,
+    reader: str,
+    card: RenewableCard,
+    identity: CardIdentity,
+    passcode: Passcode | None,
+    signed: Accepted,
+    renewal: Renewal | None,
+) -> Job:
+    """The authentication certificate alone: the signing certificate's renewal is over, here or wherever it was."""
+    beside = judged.beside or (judged.slot or card.slots()[0], judged.certificate)
+    if beside[1] is None:
+        raise RenewalImpossible("There is no signing certificate on this smartcard.")
+    found = authentication_beside(card, beside[0])
+    slot = found[0] if found is not None else next(slot for slot in card.slots() if slot != beside[0])
+    kept = renewal.facts.get("old_certificate") if renewal is not None else None
+    old = read_certificate(bytes.fromhex(kept)) if kept else found[1] if found is not None else beside[1]
+    return Job(
+        place=place,
+        passcode=passcode or Passcode(place.prompter),
+        reader=reader,
+        card=card,
+        identity=identity,
+        slot=slot,
+        old=old,
+        campaign=for_the_pair(signed.campaign) or signed.campaign,
+        campaign_document=signed.document,
+        renewal=renewal or _new_renewal(identity, signed, judged),
+        rule=judged.finding.rule,
+        campaigns=campaigns,
+        beside=(beside[0], beside[1]),
     )
 
 
@@ -166,8 +235,10 @@ def _superseded(renewal: Renewal, judged: Judgement) -> bool:
     something else or is affected again, there is more to do than to sign in."""
     if renewal.state is State.CONSENT:
         return True
-    if renewal.state not in PERSON_LEFT or judged.certificate is None:
+    if renewal.state not in PERSON_LEFT or judged.certificate is None or renewal.of_pair:
         return False
+    if judged.beside is not None:  # its own certificate is good
+        return judged.beside[1].der.hex() != renewal.facts.get("certificate")
     if judged.certificate.der.hex() != renewal.facts.get("certificate"):
         # Not where the card shows again what was replaced: that is for `sign_in.come_back` to put right.
         return judged.certificate.sha256 != _replaced(renewal)
@@ -264,7 +335,21 @@ def _document(job: Job, judged: Judgement, started: float) -> dict[str, Any]:
         "software_shows": job.renewal.facts.get("software_shows"),
         "receipt_sha256": sha256(job.receipt) if job.receipt else None,
         "old_keys": _old_keys(job.place, job.identity),
+        "renews": "signing" if job.beside is None else "authentication",
+        "pair": _document_of_pair(job.pair) if job.pair is not None else None,
         "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+def _document_of_pair(other: Job) -> dict[str, Any]:
+    new = other.fact("certificate")
+    return {
+        "renewed": other.renewal.state is State.DONE,
+        "way": other.renewal.way.value if other.renewal.way else None,
+        "state": other.renewal.state.value,
+        "old": describe(other.old),
+        "new": describe(read_certificate(new)) if new else None,
+        "receipt": "receipted" in other.renewal.facts,
     }
 
 

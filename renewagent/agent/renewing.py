@@ -87,10 +87,10 @@ class Renewing:
         self.last: Kind | None = None
         """The kind of the latest event."""
 
-    def run(self) -> Renewal:
-        """To the end, or to the error for which only the person or time can help."""
+    def run(self, until: State | None = None) -> Renewal:
+        """To the end, to the state `until`, or to the error for which only the person or time can help."""
         try:
-            while not self._job.renewal.over:
+            while not self._job.renewal.over and self._job.renewal.state is not until:
                 self._go_on()
         finally:
             self._job.place.power.release()

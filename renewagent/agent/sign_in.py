@@ -57,8 +57,8 @@ def sign_in(job: Job, record: Record) -> Event:
     """Sign in with the card's authentication key, naming the new signing certificate."""
     desk = job.place.desk
     nonce = desk.challenge()
-    statement = job.statement(Purpose.SIGN_IN, nonce, job.fact("certificate"))
-    slot, certificate = job.authentication_certificate()
+    slot, certificate, signing = job.signs_in_with()
+    statement = job.statement(Purpose.SIGN_IN, nonce, signing)
     der = certificate.public_bytes(Encoding.DER)
 
     def sign(session: SigningSession) -> bytes:

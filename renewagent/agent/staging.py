@@ -37,7 +37,7 @@ def stage(job: Job, record: Record) -> None:
                 cast(RemovesKeys, session).remove(slot)
             prove_room(job, session)
         record(Event(Kind.STAGING, {"what": "stage", **slots}))
-        public_key = session.generate(staging, kind)
+        public_key = session.generate(staging, kind, job.slot)
         record(Event(Kind.GENERATED, {"public_key": public_key.hex()}))
 
     job.passcode.administering(job.card, work)

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from renewagent.agent import words
 from renewagent.agent.job import Job, Record, Step, public_key_of, sha256
+from renewagent.agent.pair import drop_copy, keep_copy
 from renewagent.agent.passcode import KeyDoesNotFit, KeyRefused
 from renewagent.agent.preflight import preflight, prove_administration, refuse_futile_key, room_or_other_way
 from renewagent.agent.ra_desk import Outgoing
@@ -40,6 +41,8 @@ from renewagent.statements import MAX_NONCE, MIN_NONCE, Purpose
 
 def consent(job: Job, record: Record) -> Event:
     """The person starts it, or does not."""
+    if job.agreed:
+        return Event(Kind.AGREED)
     if job.place.prompter.confirm(words.before(job.identity, job.card.pin_tries())):
         return Event(Kind.AGREED)
     return Event(Kind.STOPPED, {"code": "RA-STOPPED", "message": "You chose not to renew now. Nothing was changed."})
@@ -47,6 +50,8 @@ def consent(job: Job, record: Record) -> Event:
 
 def ticket(job: Job, record: Record) -> Event:
     """Ask the RA's leave, by a statement that the old signing key signs: that also proves that it signs."""
+    if job.beside is not None:  # a ticket is for a signing certificate; this one is kept under one as way A's is
+        return Event(Kind.NO_TICKETS)
     desk = job.place.desk
     nonce = desk.nonce()
     if (other_way := room_or_other_way(job)) is not None:
@@ -88,7 +93,8 @@ def ticket(job: Job, record: Record) -> Event:
 
 def arm(job: Job, record: Record) -> Event:
     """Tell the RA that GENERATE comes now, so that the ticket never ends by time once the old key is gone."""
-    if "ticket" not in job.renewal.facts:  # generated again, with an RA that gave none in the first place
+    # Generated again, with an RA that gave none in the first place, or what the signing certificate may ask for anyhow.
+    if "ticket" not in job.renewal.facts or job.beside is not None:
         return Event(Kind.ARMED)
     desk = job.place.desk
     enquiry = job.outbox.pop("arm", None)
@@ -121,6 +127,7 @@ def certify(job: Job, record: Record) -> Event:
         raise RenewalImpossible("The keys that this smartcard makes do not sign.")
     if job.renewal.way is Way.A:
         prove_administration(job)
+        keep_copy(job)
     try:
         outgoing = job.signing(lambda session: _request(job, session))
     except (KeyDoesNotFit, KeyRefused) as error:
@@ -159,10 +166,12 @@ def _request(job: Job, session: SigningSession) -> Outgoing:
 
 
 def _ticket_for(job: Job) -> private.TicketFor | None:
-    """Way A, at an RA that knows tickets: what it issues is to be found, and gone on with, at any workstation."""
-    if job.renewal.way is not Way.A or "tickets" not in job.renewal.facts:
+    """Way A, and any of the pair, at an RA that knows tickets: what it issues is to be found, and gone on with, at any
+    workstation."""
+    if (job.renewal.way is not Way.A and job.beside is None) or "tickets" not in job.renewal.facts:
         return None
-    authentication = sha256(job.authentication_certificate()[1].public_bytes(Encoding.DER))
+    own = job.authentication_certificate()[1].public_bytes(Encoding.DER) if job.beside is None else job.old.der
+    authentication = sha256(own)
     return private.TicketFor(card=str(job.identity), authentication=authentication, campaign=job.campaign_name)
 
 
@@ -238,7 +247,10 @@ def try_new_key(job: Job, record: Record) -> Event:
         receipt = job.sign_statement(session, job.new_slot, certificate, statement)
         job.outbox["certconf"] = Outgoing(client, client.confirm(desk.now(), _requester(job, session)))
         delivery = private.ReceiptDelivery(receipt=receipt)
-        job.outbox["receipt"] = desk.enquiry(job.authentication(session), private.RECEIPT, delivery)
+        by = job.authentication(session)
+        if job.beside is not None:  # confirmed by then, and the old one vouches for nothing more
+            by = job.credential(session, job.new_slot, x509.load_der_x509_certificate(certificate))
+        job.outbox["receipt"] = desk.enquiry(by, private.RECEIPT, delivery)
         return receipt
 
     try:
@@ -295,6 +307,8 @@ def send_receipt(job: Job, record: Record) -> Event:
         return Event(Kind.NO_RECEIPTS)
     if answer.receipt.hex() != sha256(job.receipt):
         raise RaMisbehaved("The Registration Authority acknowledged another receipt than the one that was sent.")
+    if job.beside is not None:
+        drop_copy(job)
     return Event(Kind.RECEIPTED, {"receipted": "yes"})
 
 
@@ -308,14 +322,14 @@ def _requester(job: Job, session: SigningSession) -> Credential:
 def _by_old_key(job: Job) -> bool:
     """`kur` is protected by the key of the certificate being updated (RFC 9483 4.1.3). Ways B and C take a ticket where
     the RA has them, which is good in a `cr` alone; and in way D the old key is gone."""
-    ticket_first = job.renewal.way is not Way.A and "ticket" in job.renewal.facts
+    ticket_first = job.renewal.way is not Way.A and job.beside is None and "ticket" in job.renewal.facts
     return job.renewal.way is not Way.D and can_protect(job.old) and not ticket_first
 
 
 def _old_key_unusable(job: Job, error: Exception) -> Event:
     if not job.renewal.old_key_usable:
         raise error
-    if job.campaign.old_key != "may-be-unusable" or job.campaign.rekey == "forbidden":
+    if job.beside is not None or job.campaign.old_key != "may-be-unusable" or job.campaign.rekey == "forbidden":
         raise RenewalImpossible("The key on this smartcard does not fit its certificate, so it cannot sign.") from error
     return Event(Kind.OLD_KEY_UNUSABLE)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from renewagent.agent import words
 from renewagent.agent.full_inspection import Inspection
-from renewagent.agent.journal import Journal
+from renewagent.agent.journal import Journal, OpenRenewal
 from renewagent.certificates import read_certificate
 from renewagent.errors import JournalError
 from renewagent.model import CardIdentity, CertificateHead, Verdict
@@ -21,10 +21,13 @@ PERSON_LEFT = frozenset({State.REMOVE, State.RETURN, State.SIGN_IN})
 def open_renewal(journal: Journal, identity: CardIdentity) -> Renewal | None:
     """The latest open renewal of this card, as its events left it."""
     mine = [entry for entry in journal.open_renewals() if entry.card == str(identity)]
-    if not mine:
-        return None
-    events = journal.events(mine[-1].renewal)
-    first = Renewal(mine[-1].renewal, str(identity), str(events[0].fields.get("campaign", "-")))
+    return renewal_of(journal, mine[-1]) if mine else None
+
+
+def renewal_of(journal: Journal, entry: OpenRenewal) -> Renewal:
+    """As its events left it."""
+    events = journal.events(entry.renewal)
+    first = Renewal(entry.renewal, entry.card, str(events[0].fields.get("campaign", "-")))
     if Kind(events[0].name) is Kind.RESUMED:  # begun elsewhere: this workstation's part starts by looking
         first = replace(first, state=State.RESUME)
     return replay(first, (Event(Kind(event.name), event.fields) for event in events))

@@ -104,15 +104,23 @@ class SigningSession(Protocol):
 class AdminSession(Protocol):
     """One short transaction with the card's administration rights."""
 
-    def generate(self, slot: Slot, key_type: KeyType) -> bytes:
+    def generate(self, slot: Slot, key_type: KeyType, destined: Slot | None = None) -> bytes:
         """Make a new key in `slot`, *replacing* any old one; the public key as DER SubjectPublicKeyInfo. A card that
-        cannot re-key in place (`Capabilities.rekey_in_place`) refuses a slot that is in use."""
+        cannot re-key in place (`Capabilities.rekey_in_place`) refuses a slot that is in use. `destined`: where it will
+        be moved to, and whose PIN policy it gets."""
 
     def store(self, slot: Slot, certificate: bytes | None) -> None:
         """Write the certificate (DER) of `slot`, or clear it with None. Does not read back. Raises NoRoom."""
 
     def require_room(self, octets: int) -> None:
         """Raises NoRoom where the card has no room for so much more; a card that cannot tell passes."""
+
+
+class KeepsCopies(Protocol):
+    """A driver whose cards have room for a certificate without a key."""
+
+    def copy_slot(self) -> Slot | None:
+        """Where; None on a card that has no such place."""
 
 
 class RemovesKeys(Protocol):

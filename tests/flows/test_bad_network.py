@@ -38,7 +38,19 @@ from tests.flows.workshop import (
 ASKED: Mapping[str, tuple[str, ...]] = {
     "A": ("status", "nonce", "request", "certConf", "receipt", "challenge", "sign-in"),
     "B": ("status", "nonce", "nonce again", "keys", "ticket", "request", "certConf", "receipt", "challenge", "sign-in"),
-    "D": ("status", "nonce", "nonce again", "keys", "ticket", "arm", "request", "certConf", "receipt", "challenge", "sign-in"),
+    "D": (
+        "status",
+        "nonce",
+        "nonce again",
+        "keys",
+        "ticket",
+        "arm",
+        "request",
+        "certConf",
+        "receipt",
+        "challenge",
+        "sign-in",
+    ),
 }
 """What each way asks the RA, in order."""
 TARGETS = {

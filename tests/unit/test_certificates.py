@@ -16,6 +16,7 @@ from renewagent.card.head import certificate_head
 from renewagent.certificates import read_certificate
 from renewagent.errors import CardDataError
 from renewagent.names import format_name
+from tests.fuzz.mutation import read
 from tests.made import certificate, with_serial
 
 RSA_KEY = rsa.generate_private_key(65537, 2048)
@@ -120,6 +121,18 @@ def test_a_key_that_cryptography_does_not_know_has_no_size() -> None:
     der = certificate().replace(bytes.fromhex("2a8648ce3d0201"), bytes.fromhex("2a8648ce3d0209"))
     found = read_certificate(der)
     assert (found.key_algorithm, found.key_bits) == ("1.2.840.10045.2.9", 0)
+
+
+def test_a_key_of_no_octets_has_no_size() -> None:
+    """asn1crypto, which reads what cryptography refuses, stumbles over an empty BIT STRING."""
+    elements = read(with_serial(certificate(RSA_KEY.public_key()), b"\x1a\x2b", b"\xff\x01"))
+    assert elements is not None
+    whole = elements[0]
+    assert whole.parts is not None and whole.parts[0].parts is not None
+    key = whole.parts[0].parts[6]
+    assert key.parts is not None and key.parts[1].tag == b"\x03"
+    key.parts[1].value = b""
+    assert read_certificate(whole.encode()).key_bits == 0
 
 
 @pytest.mark.parametrize("broken", [b"", b"\x30\x00", b"hello", certificate()[:-1], certificate() + b"\x00"])

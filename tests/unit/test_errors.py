@@ -10,7 +10,12 @@ from renewagent import errors
 from renewagent.errors import RenewAgentError, Retry
 
 ALL = [e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, RenewAgentError)]
-EXTRA: dict[str, tuple[object, ...]] = {"CardRefused": (0x6A80,), "NoRoom": (0x6A84,), "WrongPin": (2,), "RaWaiting": (30,)}
+EXTRA: dict[str, tuple[object, ...]] = {
+    "CardRefused": (0x6A80,),
+    "NoRoom": (0x6A84,),
+    "WrongPin": (2,),
+    "RaWaiting": (30,),
+}
 
 
 @pytest.mark.parametrize("error", ALL)

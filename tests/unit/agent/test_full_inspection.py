@@ -27,6 +27,7 @@ CAMPAIGN = parse_campaign(campaign_json())
 class Standing:
     state: str | None = None
     revoked: bool = False
+    pair: str | None = None
 
 
 def inspected(

@@ -158,7 +158,7 @@ def test_the_file_system_is_that_of_the_nearest_mount(folder: str, kind: str) ->
 
 
 def test_closing_events_end_a_renewal_wherever_they_stand() -> None:
-    assert {"signed-in", "stopped", "superseded", "found-nothing"} == CLOSING
+    assert {"signed-in", "paired", "stopped", "superseded", "found-nothing"} == CLOSING
     assert all((state in FINAL) == (kind.value in CLOSING) for row in TABLE.values() for kind, state in row.items())
 
 
