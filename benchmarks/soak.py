@@ -19,6 +19,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -88,9 +89,17 @@ def table(found: dict[str, Any]) -> str:
     rows += [("network faults", sum(found["network"].values()))]
     rows += [(f"  {name}", count) for name, count in found["network"].items()]
     rows += [(f"went on at {name}", count) for name, count in found["resumed"].items()]
-    rows += [(f"told: {name}", count) for name, count in found["told"].items()]
+    rows += [(f"told: {kind}", count) for kind, count in kinds_told(found["told"]).items()]
     rows += [("entries in the RA's audit log", found["audit_entries"]), ("lost", len(found["lost"]))]
     return "".join(f"{name:36} {count:>8}\n" for name, count in rows)
+
+
+def kinds_told(told: dict[str, int]) -> Counter[str]:
+    """By kind of error."""
+    kinds: Counter[str] = Counter()
+    for sentence, count in told.items():
+        kinds[sentence.partition(":")[0]] += count
+    return kinds
 
 
 def losses(found: dict[str, Any], folder: Path) -> str:
@@ -114,7 +123,7 @@ def main() -> int:
     parser.add_argument("--at-once", type=int, default=50, help="renewals at once (default 50)")
     parser.add_argument("--seed", default=secrets.token_hex(3), help="what the dice begin with (default: any)")
     parser.add_argument("--only", type=int, metavar="CARD", help="the card with this number, alone")
-    parser.add_argument("--ra-lives", type=float, default=10.0, help="seconds between two kills of the RA (default 10)")
+    parser.add_argument("--ra-lives", type=float, default=12.0, help="seconds between two kills of the RA (default 12)")
     parser.add_argument("--time-limit", type=float, default=10.0, help="seconds for one exchange with it (default 10)")
     parser.add_argument("--pool", type=int, default=24, help="RSA keys made in advance for each card (default 24)")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
