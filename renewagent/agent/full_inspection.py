@@ -44,6 +44,10 @@ class Standing(Protocol):
         """The RA has revoked it."""
 
     @property
+    def looked_at_for(self) -> int | None:
+        """Seconds that a request about it is to wait still; None for one that is ready, and where there is none."""
+
+    @property
     def pair(self) -> str | None:
         """The state of a renewal of the authentication certificate beside it."""
 
@@ -56,9 +60,10 @@ AskRa = Callable[[Name, int], Standing | None]
 class Judgement:
     """A finding with what it rests on. `certificate` is None where a head was enough, and the authentication
     certificate where no signing certificate can be read but the RA knows that one is due; `open_state` is the RA's word
-    for what is open, and `nothing_open` that it said so; `note` is a sentence on what could not be found out; `error`
-    what kept us from reading. `beside`: it is the authentication certificate that is judged, and this is the signing
-    certificate that nothing is wrong with; `pair_open` is the RA's word that a renewal of the former is open."""
+    for what is open, `nothing_open` that it said so, `looked_at_for` how many seconds a request waits still; `note` is
+    a sentence on what could not be found out; `error` what kept us from reading. `beside`: it is the authentication
+    certificate that is judged, and this is the signing certificate that nothing is wrong with; `pair_open` is the RA's
+    word that a renewal of the former is open."""
 
     finding: Finding
     slot: Slot | None = None
@@ -66,6 +71,7 @@ class Judgement:
     revoked: bool = False
     nothing_open: bool = False
     open_state: str | None = None
+    looked_at_for: int | None = None
     note: str = ""
     error: RenewAgentError | None = None
     beside: tuple[Slot, SigningCertificate] | None = None
@@ -82,6 +88,8 @@ class Inspection:
     apdus: int = 0
     octets: int = 0
     pin_tries: int | None = None
+    ask_after: datetime | None = None
+    """When the RA is to be asked again; None where it is not waited for."""
 
     def document(self) -> dict[str, Any]:
         """The card's entry in `inspect --json`."""
@@ -100,6 +108,7 @@ class Inspection:
             "revoked": judgement.revoked,
             "nothing_open": judgement.nothing_open,
             "note": judgement.note or None,
+            "ask_after": self.ask_after.strftime("%Y-%m-%dT%H:%M:%SZ") if self.ask_after is not None else None,
             "error": error_document(judgement.error) if judgement.error is not None else None,
         }
 
@@ -216,6 +225,7 @@ def _with_standing(judgement: Judgement, ask_ra: AskRa) -> Judgement:
     standing = ask_ra(head.issuer, head.serial) if head is not None else None
     if head is None or standing is None:
         return judgement
+    judgement = replace(judgement, looked_at_for=standing.looked_at_for)
     if standing.state in OPEN_STATES:
         finding = replace(judgement.finding, verdict=Verdict.PART_WAY, reason=_part_way(head, standing.state))
         return replace(judgement, finding=finding, revoked=standing.revoked, open_state=standing.state)

@@ -19,7 +19,7 @@ from renewagent.agent.ra_desk import RaDesk, utc_now
 from renewagent.agent.ra_patience import patient
 from renewagent.agent.reader_worker import within
 from renewagent.agent.remembered import LookedUp, accepted_campaigns
-from renewagent.agent.unfinished import with_the_journal
+from renewagent.agent.unfinished import asked_in_time, with_the_journal
 from renewagent.agent.workstation import card_opener, open_readers
 from renewagent.card.interface import Readers
 from renewagent.configuration import Configuration
@@ -37,12 +37,11 @@ def inspect_reader(
     configuration: Configuration, campaigns: Sequence[Campaign], readers: Readers, reader: str, now: datetime
 ) -> Inspection:
     """Inspect the card in `reader`. Raises NoReader, NoCard, CardBusy."""
-    inspector = Inspector(
-        card_opener(configuration.card), campaigns, configuration.card.signing_issuers, ra_enquiry(configuration)
-    )
+    ask_ra = asked_in_time(ra_enquiry(configuration), configuration.agent.state_dir, now)
+    inspector = Inspector(card_opener(configuration.card), campaigns, configuration.card.signing_issuers, ask_ra)
     with closing(readers.connect(reader)) as connection:
         inspection = within(INSPECTION_LIMIT, lambda: inspector.inspect(connection, now))
-    return with_the_journal(inspection, configuration.agent.state_dir)
+    return with_the_journal(inspection, configuration.agent.state_dir, now)
 
 
 def ra_enquiry(configuration: Configuration) -> AskRa | None:

@@ -73,6 +73,11 @@ class Standing:
     check_after: int
     pair: str | None = None
 
+    @property
+    def looked_at_for(self) -> int | None:
+        """Seconds that a request about it is to wait still; None for one that is ready, and where there is none."""
+        return max(1, self.check_after) if self.waiting and not self.ready else None
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:

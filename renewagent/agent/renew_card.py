@@ -21,8 +21,7 @@ from renewagent.agent.job import Job, Workplace, sha256
 from renewagent.agent.old_keys import old_keys
 from renewagent.agent.passcode import Passcode, RenewableCard
 from renewagent.agent.renewing import Renewing
-from renewagent.agent.unfinished import PERSON_LEFT, open_renewal, renewal_of
-from renewagent.agent.waiting import waits_until
+from renewagent.agent.unfinished import PERSON_LEFT, open_renewal, renewal_of, waits_until
 from renewagent.campaign.document import parse_campaign
 from renewagent.certificates import read_certificate
 from renewagent.errors import CampaignError, RaUnreachable, RaWaiting, RenewAgentError, RenewalImpossible

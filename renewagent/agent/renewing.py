@@ -199,7 +199,8 @@ class Renewing:
             message = words.pulled_unsafe(job.identity)
         else:
             return error
-        return PersonStopped(message.body, advice=message.advice)
+        waiting = job.renewal.state is State.WAITING  # then the advice says until when
+        return PersonStopped(message.body, advice=error.advice if waiting else message.advice)
 
     def _with_the_card(self, error: JournalError) -> JournalError:
         """A record that cannot be written, and what that means for the card."""

@@ -45,7 +45,7 @@ FULL_INSPECTION = "renewagent.agent.inspection_child"
 CAMPAIGNS = "renewagent.agent.campaigns"
 HOUSEKEEPING = "renewagent.agent.housekeeping_child"
 WORKER = "renewagent.agent.worker"
-_QUIET = frozenset({"not-affected", "not-judged", "no-certificate"})
+_QUIET = frozenset({"not-affected", "not-judged", "no-certificate", "waiting"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,7 @@ class Resident:
         self._workers: dict[str, ReaderWorker[HeadCheck]] = {}
         self._looked_up = LookedUp(settings.state_folder)
         self._again: set[str] = set()
+        self._ask_after: dict[str, datetime] = {}
         self._renewing: set[str | None] = set()
         self._renewed: set[str] = set()
         self._lock = threading.Lock()
@@ -140,7 +141,8 @@ class Resident:
 
     def _tick(self) -> None:
         with self._lock:
-            again, self._again = self._again, set()
+            now = self._now()
+            again, self._again = self._again | {r for r, at in self._ask_after.items() if at <= now}, set()
         for reader in again & set(self.status.present()):
             self._begin(reader)
         self._fetch_campaigns()
@@ -225,6 +227,10 @@ class Resident:
 
     def _found(self, reader: str, card: dict[str, Any], check: HeadCheck) -> None:
         now = self._now()
+        with self._lock:
+            self._ask_after.pop(reader, None)
+            if card.get("ask_after"):
+                self._ask_after[reader] = datetime.fromisoformat(card["ask_after"])
         head = check.result.head
         if card.get("nothing_open") and head is not None:
             self._looked_up.add(head)
@@ -237,6 +243,8 @@ class Resident:
             message = words.unreadable(card["reason"], self._settings.contact, str(error["code"]), str(error["advice"]))
         if card.get("revoked") and message.kind == "not-affected":
             message = words.revoked(self._settings.contact)
+        if reader in self._ask_after:
+            message = words.waiting(self._ask_after[reader].astimezone(), now, self._settings.contact)
         log.info("card.judged reader=%s verdict=%s campaign=%s", reader, card["verdict"], card["campaign"])
         self.status.change(reader, checking=False, card=card, message=message, checked=now)
         # Other people's cards (a bank's, a door's) are nobody's business: they stand in `status` only.

@@ -1,17 +1,20 @@
-"""Which renewal of a card this workstation's journal holds open, and whether only the person's part of it is left."""
+"""Which renewal of a card this workstation's journal holds open; whether only the person's part of it is left, and
+until when the RA looks at it."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from renewagent.agent import words
-from renewagent.agent.full_inspection import Inspection
+from renewagent.agent.full_inspection import AskRa, Inspection, Standing
 from renewagent.agent.journal import Journal, OpenRenewal
 from renewagent.certificates import read_certificate
 from renewagent.errors import JournalError
 from renewagent.model import CardIdentity, CertificateHead, Verdict
+from renewagent.names import Name
 from renewagent.renewal import Event, Kind, Renewal, State, replay
 
 PERSON_LEFT = frozenset({State.REMOVE, State.RETURN, State.SIGN_IN})
@@ -33,20 +36,64 @@ def renewal_of(journal: Journal, entry: OpenRenewal) -> Renewal:
     return replay(first, (Event(Kind(event.name), event.fields) for event in events))
 
 
-def with_the_journal(inspection: Inspection, state_folder: Path) -> Inspection:
+def waits_until(renewal: Renewal) -> datetime | None:
+    """Before when the RA is to hear nothing of this renewal; None where it is not the RA that is waited for."""
+    kept = renewal.facts.get("until")
+    return datetime.fromisoformat(kept) if kept and renewal.state is State.WAITING else None
+
+
+def asked_in_time(ask_ra: AskRa | None, state_folder: Path, now: datetime) -> AskRa | None:
+    """The same address, which is not asked about a request that the RA is looking at before the time that it named."""
+    waits = {
+        read_certificate(bytes.fromhex(renewal.facts["old_certificate"])).head.serial
+        for renewal in _open_renewals(state_folder)
+        if (until := waits_until(renewal)) is not None and now < until and "old_certificate" in renewal.facts
+    }
+
+    def ask(issuer: Name, serial: int) -> Standing | None:
+        return None if serial in waits or ask_ra is None else ask_ra(issuer, serial)
+
+    return ask if ask_ra is not None and waits else ask_ra
+
+
+def _open_renewals(state_folder: Path) -> list[Renewal]:
+    """None where there is no record, or none that can be read."""
+    path = state_folder / "journal.db"
+    with suppress(JournalError):
+        if path.exists():
+            with Journal(path) as journal:
+                return [renewal_of(journal, entry) for entry in journal.open_renewals()]
+    return []
+
+
+def with_the_journal(inspection: Inspection, state_folder: Path, now: datetime) -> Inspection:
     """A card whose certificate nothing is wrong with is not finished all the same, while nobody has signed in with it:
-    then the verdict is PART_WAY. A record that cannot be read changes nothing."""
-    judged, path = inspection.judgement, state_folder / "journal.db"
+    then the verdict is PART_WAY. So it is while the RA looks at a request that was made here. A record that cannot be
+    read changes nothing."""
+    judged = inspection.judgement
+    mine = [renewal for renewal in _open_renewals(state_folder) if renewal.card == str(inspection.card)]
+    if not mine:
+        return inspection
+    if mine[-1].state is State.WAITING:
+        return _looked_at(inspection, waits_until(mine[-1]) or now, now)
     clear = judged.finding.verdict is Verdict.UNAFFECTED or judged.open_state == "confirmed"
-    if inspection.card is None or not clear or not path.exists():
+    if not clear or mine[-1].state not in PERSON_LEFT or not _holds(judged.finding.head, mine[-1]):
         return inspection
-    renewal: Renewal | None = None
-    with suppress(JournalError), Journal(path) as journal:
-        renewal = open_renewal(journal, inspection.card)
-    if renewal is None or renewal.state not in PERSON_LEFT or not _holds(judged.finding.head, renewal):
-        return inspection
-    finding = replace(judged.finding, verdict=Verdict.PART_WAY, reason=words.NOT_SIGNED_IN)
-    return replace(inspection, judgement=replace(judged, finding=finding, nothing_open=False))
+    return _part_way(inspection, words.NOT_SIGNED_IN)
+
+
+def _looked_at(inspection: Inspection, until: datetime, now: datetime) -> Inspection:
+    """Before the time that the RA named, nobody has asked it; afterwards its word tells whether it is ready."""
+    more = inspection.judgement.looked_at_for
+    if until <= now and more is None:
+        return _part_way(inspection, words.RA_IS_READY)
+    until = max(until, now + timedelta(seconds=more or 0))
+    return replace(_part_way(inspection, words.RA_LOOKS_AT_IT), ask_after=until)
+
+
+def _part_way(inspection: Inspection, reason: str) -> Inspection:
+    finding = replace(inspection.judgement.finding, verdict=Verdict.PART_WAY, reason=reason)
+    return replace(inspection, judgement=replace(inspection.judgement, finding=finding, nothing_open=False))
 
 
 def _holds(head: CertificateHead | None, renewal: Renewal) -> bool:

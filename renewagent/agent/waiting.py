@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 from renewagent.agent import words
 from renewagent.agent.job import Job, Record
 from renewagent.agent.times_in_words import moment_in_words
+from renewagent.agent.unfinished import waits_until
 from renewagent.errors import PersonStopped, RaError, RaWaiting
-from renewagent.renewal import Event, Kind, Renewal, State
+from renewagent.renewal import Event, Kind, State
 
 LONGEST_BACK_OFF = 3600
 """Seconds; an RA that itself says more is taken at its word."""
@@ -39,12 +40,6 @@ def _seconds(check_after: int, waits: int) -> int:
 def _put_off(job: Job, seconds: int) -> Mapping[str, str]:
     until = job.place.now() + timedelta(seconds=seconds)
     return {"check_after": str(seconds), "until": until.astimezone(UTC).isoformat(timespec="seconds")}
-
-
-def waits_until(renewal: Renewal) -> datetime | None:
-    """Before when the RA is to hear nothing of this renewal; None where it is not the RA that is waited for."""
-    kept = renewal.facts.get("until")
-    return datetime.fromisoformat(kept) if kept and renewal.state is State.WAITING else None
 
 
 def wait(job: Job, record: Record) -> Event:

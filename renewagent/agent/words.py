@@ -26,6 +26,10 @@ from renewagent.rules import Campaign, Contact
 
 NOT_SIGNED_IN = "The smartcard is renewed, but you have not signed in with it yet."
 """The reason of a finding: of its renewal, only the person's part is left."""
+RA_LOOKS_AT_IT = "The Registration Authority is looking at the request to renew this smartcard."
+"""The reason of a finding: the RA is waited for."""
+RA_IS_READY = "The Registration Authority has looked at the request to renew this smartcard."
+"""The reason of a finding: it was waited for, and may be asked now."""
 NO_ROOM = (
     "Your Registration Authority can make room on the smartcard. "
     "Then run: renewagent renew. It goes on from there, on any computer."
@@ -123,6 +127,18 @@ def part_way(contact: Contact) -> Message:
     return Message("part-way", "Finish renewing your smartcard", body, advice, actions=("Continue", "Not now"))
 
 
+def _part_way(reason: str, contact: Contact) -> Message:
+    if reason == NOT_SIGNED_IN:
+        return done_not_signed_in(None, contact)
+    if reason == RA_LOOKS_AT_IT:
+        body = f"{reason} You do not need to do anything. You will be told when it is ready."
+        return Message("waiting", "Waiting for the Registration Authority", body, contact_in_words(contact))
+    if reason == RA_IS_READY:
+        advice = _join("Run: renewagent renew.", contact_in_words(contact))
+        return Message("ra-ready", "Finish renewing your smartcard", reason, advice, actions=("Continue", "Not now"))
+    return part_way(contact)
+
+
 def no_certificate(contact: Contact) -> Message:
     """A card without a signing certificate."""
     body = "There is no signing certificate on this smartcard."
@@ -181,7 +197,7 @@ def for_finding(
     if finding.verdict is Verdict.AFFECTED and campaign is not None:
         return affected(replace(campaign, contact=whom), finding.rule)
     if finding.verdict is Verdict.PART_WAY:
-        return done_not_signed_in(None, whom) if finding.reason == NOT_SIGNED_IN else part_way(whom)
+        return _part_way(finding.reason, whom)
     if finding.verdict is Verdict.NO_CERTIFICATE:
         return no_certificate(whom)
     if finding.verdict is Verdict.UNREADABLE:

@@ -48,7 +48,8 @@ def test_another_card_in_its_place_is_asked_nothing(
     profile, rekey, protects = WAYS[way]
     card, stranger = (workshop.card(profile=profile, protects=protects) for _ in "12")
     old, before, watched = certificate(card), stranger.image, Watched(stranger)
-    desk, swapped = workstation(workshop.campaign(rekey=rekey)), []
+    swapped: list[int] = []
+    desk = workstation(workshop.campaign(rekey=rekey))
 
     def swap(said: Said) -> None:
         if said.step == step and not swapped:

@@ -4,19 +4,27 @@ without a passcode whether it is ready; only then is the person wanted again."""
 from __future__ import annotations
 
 import urllib.request
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from renewagent.agent import words
+from renewagent.agent.full_inspection import Inspection, Inspector
 from renewagent.agent.ra_desk import utc_now
 from renewagent.agent.ra_patience import PatientTransport
 from renewagent.agent.times_in_words import moment_in_words
+from renewagent.agent.unfinished import asked_in_time, with_the_journal
 from renewagent.errors import PersonStopped
+from renewagent.model import Verdict
 from renewagent.ra_transport import HttpRaTransport, PlainAnswer
 from renewagent_fixtures.person import Said, ScriptedPerson
+from renewagent_fixtures.virtual_card import VirtualCard
 from tests.flows.workshop import (
+    CONTACT,
+    READER,
     Workshop,
     Workstation,
     Workstations,
@@ -235,6 +243,57 @@ def test_a_request_that_is_looked_at_is_asked_after_when_the_ra_said(
     assert_renewed(workshop, card, old)
     assert person.kinds[:3] == ["waiting", "waiting", "pin"]
     assert verifies > 0
+
+
+def looked_at(place: Place, clock: Clock, card: VirtualCard) -> Inspection:
+    """What the agent's child finds."""
+    desk, now = place.desk, clock.now()
+    desk.put_in(card)
+    ask_ra = asked_in_time(desk.desk.standing, desk.folder, now)
+    inspector = Inspector(desk.open_card, [a.campaign for a in desk.campaigns.values()], (), ask_ra)
+    with closing(desk.readers.connect(READER)) as connection:
+        return with_the_journal(inspector.inspect(connection, now), desk.folder, now)
+
+
+@WAYS
+def test_the_agent_asks_when_the_time_has_come_and_calls_the_person_back(
+    workshop: Workshop, workstation: Workstations, clock: Clock, rekey: str, protects: bool
+) -> None:
+    card = workshop.card(protects=protects)
+    old, place = certificate(card), Place(workstation, clock, workshop.campaign(rekey=rekey))
+    clock.turn_on(0, approval=True, check_after=2 * HOUR)
+    person = place.desk.person(card)
+    person.on = {"waiting": lambda said: person.leave() if "few seconds" not in said.message.body else None}
+    with pytest.raises(PersonStopped):
+        place.desk.renew(card, person)
+    until = clock.now() + timedelta(hours=2)
+
+    found: dict[int, tuple[Inspection, list[str]]] = {}
+    for ahead in (HOUR, HOUR + 1, 2 * HOUR + 60):
+        clock.turn_on(ahead)
+        if len(found) == 2:
+            approve(workshop)
+        place.start()
+        verifies = place.desk.tape.verifies
+        found[len(found)] = (looked_at(place, clock, card), place.line.asked)
+        assert place.desk.tape.verifies == verifies
+        if len(found) == 2:
+            again = clock.now() + timedelta(hours=2)
+    (early, nothing), (late, asked), (ready, asked_too) = (found[number] for number in range(3))
+    assert (early.judgement.finding.reason, nothing) == (words.RA_LOOKS_AT_IT, [])
+    assert early.ask_after is not None and abs(early.ask_after - until) < timedelta(seconds=30)
+    assert early.document()["ask_after"] == early.ask_after.strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert (late.judgement.finding.reason, asked) == (words.RA_LOOKS_AT_IT, ["status"])
+    assert late.ask_after is not None and abs(late.ask_after - again) < timedelta(seconds=30)
+    assert (ready.judgement.finding.reason, ready.ask_after, asked_too) == (words.RA_IS_READY, None, ["status"])
+    assert {one.judgement.finding.verdict for one in (early, late, ready)} == {Verdict.PART_WAY}
+    message = words.for_finding(ready.judgement.finding, None, clock.now(), clock.now(), CONTACT)
+    assert (message.kind, message.actions[0]) == ("ra-ready", "Continue")
+
+    place.desk.take_out()
+    place.start()
+    assert place.desk.renew(card)["signed_in"]
+    assert_renewed(workshop, card, old)
 
 
 def approve(workshop: Workshop) -> None:

@@ -23,7 +23,7 @@ def inspected(desk: Workstation, card: VirtualCard) -> Inspection:
     inspector = Inspector(desk.open_card, campaigns, (), desk.desk.standing)
     with closing(desk.readers.connect(READER)) as connection:
         inspection = inspector.inspect(connection, utc_now())
-    return with_the_journal(inspection, desk.folder)
+    return with_the_journal(inspection, desk.folder, utc_now())
 
 
 def test_whoever_leaves_before_the_sign_in(workshop: Workshop, workstation: Workstations) -> None:

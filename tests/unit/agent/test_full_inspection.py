@@ -27,6 +27,7 @@ CAMPAIGN = parse_campaign(campaign_json())
 class Standing:
     state: str | None = None
     revoked: bool = False
+    looked_at_for: int | None = None
     pair: str | None = None
 
 
