@@ -17,7 +17,7 @@ from renewagent.cli import main
 from renewagent_fixtures.demo.person import visitor
 from tests.programs import require
 
-AFFECTED = {"new-key": "D", "same-key": "A", "misfit": "D"}
+AFFECTED = {"new-key": "D", "same-key": "A", "misfit": "D", "second-key": "B"}
 
 
 def _demo(*options: str) -> tuple[dict[str, Any], str]:
@@ -35,7 +35,7 @@ def _demo(*options: str) -> tuple[dict[str, Any], str]:
 
 def _check(document: dict[str, Any]) -> None:
     assert document["ok"] is True
-    assert document["ra"] == {"issued": 3, "confirmed": 3, "revoked": 3}
+    assert document["ra"] == {"issued": 4, "confirmed": 4, "revoked": 4}
     clear, *affected = document["cards"]
     assert (clear["verdict"], clear["way"], clear["new"], clear["old"]["sha256"]) == ("UNAFFECTED", None, None, None)
     assert clear["check"]["apdus"] == 2
@@ -101,7 +101,7 @@ def test_openssl_verifies_the_receipt_that_the_card_signed(kept: tuple[dict[str,
     assert f"old: {card['old']['sha256']}\n" in said
 
 
-def test_way_a_keeps_the_key_and_way_d_replaces_it(kept: tuple[dict[str, Any], Path]) -> None:
+def test_way_a_keeps_the_key_and_the_others_replace_it(kept: tuple[dict[str, Any], Path]) -> None:
     for name, way in AFFECTED.items():
         old, new = (
             _openssl("x509", "-in", kept[1] / f"{name}-{which}.pem", "-noout", "-pubkey") for which in ("old-9c", "9c")
