@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
+from renewagent.agent import words
 from renewagent.agent.inspector import (
     NO_SIGNING_CERTIFICATE,
     CountingConnection,
@@ -239,11 +240,8 @@ def _with_left_behind(judgement: Judgement, driver: CardDriver, ask_ra: AskRa) -
         return judgement
     if left_behind(driver, ask_ra) is None:
         return judgement
-    finding = replace(judgement.finding, verdict=Verdict.PART_WAY, reason=_LEFT_BEHIND)
+    finding = replace(judgement.finding, verdict=Verdict.PART_WAY, reason=words.OLD_LEFT)
     return replace(judgement, finding=finding, nothing_open=False)
-
-
-_LEFT_BEHIND = "This smartcard was renewed, and its old certificate is still on it beside the new one."
 
 
 @dataclass(frozen=True, slots=True)

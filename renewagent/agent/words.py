@@ -26,6 +26,8 @@ from renewagent.rules import Campaign, Contact
 
 NOT_SIGNED_IN = "The smartcard is renewed, but you have not signed in with it yet."
 """The reason of a finding: of its renewal, only the person's part is left."""
+OLD_LEFT = "The smartcard is renewed, but its old certificate is still on it beside the new one."
+"""The reason of a finding: way C was cut off at its very end, at another computer."""
 RA_LOOKS_AT_IT = "The Registration Authority is looking at the request to renew this smartcard."
 """The reason of a finding: the RA is waited for."""
 RA_IS_READY = "The Registration Authority has looked at the request to renew this smartcard."
@@ -136,6 +138,10 @@ def _part_way(reason: str, contact: Contact) -> Message:
     if reason == RA_IS_READY:
         advice = _join("Run: renewagent renew.", contact_in_words(contact))
         return Message("ra-ready", "Finish renewing your smartcard", reason, advice, actions=("Continue", "Not now"))
+    if reason == OLD_LEFT:
+        body = f"{reason} A program may sign with the old one, which is not valid any more."
+        advice = _join("To take it away, run: renewagent renew.", contact_in_words(contact))
+        return Message("old-left", "One step is left", body, advice, actions=("Continue", "Not now"))
     return part_way(contact)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -13,12 +14,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from pkcs11 import Attribute, ObjectClass
 
+from renewagent.agent import words
 from renewagent.agent.campaigns import Accepted
-from renewagent.agent.full_inspection import Inspector
+from renewagent.agent.full_inspection import Inspection, Inspector
 from renewagent.agent.job import Workplace
 from renewagent.agent.journal import Journal
 from renewagent.agent.ra_desk import RaDesk, utc_now
 from renewagent.agent.renew_card import renew_card
+from renewagent.model import Verdict
 from renewagent.ra_transport import HttpRaTransport
 from renewagent_drivers import drivers, open_card
 from renewagent_fixtures.person import ScriptedPerson
@@ -96,6 +99,17 @@ class VendorCard:
             finally:
                 self.kinds = tuple(event.name for event in kept.replay())
                 transport.close()
+
+    def inspect(self) -> Inspection:
+        """What a workstation says that knows nothing of it."""
+        assert self.campaign is not None
+        self.tokens.insert(READER, self.serial)
+        transport = HttpRaTransport(self.workshop.ra.url, timeout=5)
+        desk = RaDesk(transport, self.workshop.anchors, f"{self.workshop.ra.origin}/sign-in", utc_now)
+        known = drivers(self.tokens.module)
+        inspector = Inspector(lambda c: open_card(c, among=known), [self.campaign.campaign], (), desk.standing)
+        with closing(transport):
+            return inspector.inspect(SoftReaders(self.tokens, READER).connect(READER), utc_now())
 
     def certificates(self) -> dict[str, bytes]:
         """What lies on the token, by CKA_ID, as another program sees it."""
@@ -179,6 +193,18 @@ def test_it_goes_on_after_the_process_ended(
     if elsewhere and ORDER[at] in ("receipted", "begun"):
         assert card.renew()["state"] == "done"  # back where it began: somebody else has tidied up
         card.assert_renewed()
+
+
+def test_an_old_pair_that_was_left_is_seen_at_any_workstation(
+    workshop: Workshop, soft_tokens: SoftTokens, tmp_path: Path
+) -> None:
+    card = made(workshop, soft_tokens, tmp_path, "p256")
+    with pytest.raises(Killed):
+        card.renew(cut=Cut(ORDER.index("receipted")))
+    seen = card.inspect()
+    assert (seen.judgement.finding.verdict, seen.judgement.finding.reason) == (Verdict.PART_WAY, words.OLD_LEFT)
+    card.renew(journal="elsewhere")
+    assert card.inspect().judgement.finding.verdict is Verdict.UNAFFECTED
 
 
 def test_what_no_renewal_has_replaced_is_left_alone(

@@ -143,6 +143,7 @@ def test_an_error_keeps_its_code_in_the_small_print() -> None:
         (Finding(Verdict.AFFECTED, "r", HEAD, "c", "autumn batch"), "affected"),
         (Finding(Verdict.UNAFFECTED, "r", HEAD), "not-affected"),
         (Finding(Verdict.PART_WAY, "r", HEAD), "part-way"),
+        (Finding(Verdict.PART_WAY, words.OLD_LEFT, HEAD), "old-left"),
         (Finding(Verdict.UNREADABLE, "r"), "unreadable"),
         (Finding(Verdict.NO_CERTIFICATE, "r"), "no-certificate"),
     ],
