@@ -64,7 +64,7 @@ def past_renewals(events: Iterable[JournalEvent]) -> Iterator[Past]:
             facts: dict[str, Any] = {}
             for one in said:
                 facts |= one.fields
-            finished = event.name == Kind.SIGNED_IN.value or "receipted" in facts
+            finished = event.name in (Kind.SIGNED_IN.value, Kind.PAIRED.value) or "receipted" in facts
             yield Past(event.card, event.at, finished, facts, begun.pop(event.renewal))
 
 

@@ -29,7 +29,7 @@ LOOK = 1.0
 
 def remove(job: Job, record: Record) -> Event:
     """Ask for the card to be taken out; the PIN is dropped first, and its last use is to keep the card tidy."""
-    if job.renewal.way is Way.B:
+    if job.renewal.way is Way.B or job.beside is not None:
         tidy_if_possible(job.place, job.card, job.passcode)
     job.passcode.drop()
     _take_out(job, words.sign_in_again(job.identity, removal_ends_session=job.campaign.removal_ends_session))

@@ -54,7 +54,7 @@ from tests.pcsc import until
 
 PARKED, SECOND = 0x82, 0x83
 KEY_HISTORY, FIRST_RETIRED = 0x5FC10C, 0x5FC10D
-NONE, ONE = bytes.fromhex("c10100c20100fe00"), bytes.fromhex("c10101c20100fe00")
+NONE, ONE, TWO = (bytes.fromhex(f"c1010{count}c20100fe00") for count in range(3))
 STANDARD = (0x9A, SIGNING)
 
 
@@ -118,6 +118,19 @@ def test_old_keys_never_pile_up(workshop: Workshop, workstation: Workstations) -
         assert workstation(against(workshop, card)).renew(card)["way"] == "B"
     assert len(card.key_slots) == 3 and signs(card)
     assert [certificate(card, slot) for slot in card.key_slots if slot < 0x9A] == [old]
+
+
+def test_both_old_keys_of_a_pair_go(workshop: Workshop, workstation: Workstations) -> None:
+    desk, card = workstation(workshop.campaign(rekey="required", renews="pair")), workshop.card(profile="extended")
+    old = certificate(card)
+    outcome = desk.renew(card)
+    assert (outcome["way"], outcome["pair"]["way"]) == ("B", "B")
+    assert sorted(key["slot"] for key in outcome["old_keys"]) == ["82", "83"]
+    assert (card.key_slots, card.object(KEY_HISTORY)) == ((PARKED, SECOND, *STANDARD), TWO)
+    desk.days_later = 15
+    assert desk.renew(card)["old_keys"] == []
+    assert (card.key_slots, card.object(KEY_HISTORY)) == (STANDARD, NONE)
+    assert_renewed(workshop, card, old)
 
 
 def test_at_another_computer_the_ra_proves_what_the_journal_does_here(
