@@ -94,7 +94,8 @@ def _general_rdn(octets: Octets, at: Ints) -> tuple[Ints, Ints, Ints, Bools]:
 
 def _all_printable(octets: Octets, starts: Ints, ends: Ints) -> Bools:
     length = ends - starts
-    wrong = _NOT_PRINTABLE[octets.window(starts, _SHORT)] & (length[:, None] > _PLACES)
+    width = min(max(int(length.max()), 1), _SHORT)
+    wrong = _NOT_PRINTABLE[octets.window(starts, width)] & (length[:, None] > _PLACES[:width])
     fine = np.asarray(~wrong.any(axis=1))
     for row in np.flatnonzero(length > _SHORT).tolist():
         fine[row] = not octets.data[starts[row] : ends[row]].translate(None, _PRINTABLES)

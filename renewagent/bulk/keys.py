@@ -135,5 +135,10 @@ def _on_curve(octets: Octets, at: Ints, ends: Ints, curve: Curve) -> Bools:
 def _points_on(points: list[bytes], curve: Curve, half: int) -> list[bool]:
     """`Curve.holds` of each, without a call for each."""
     p, b, number = curve.p, curve.b, int.from_bytes
-    coordinates = [(number(point[:half], "big"), number(point[half:], "big")) for point in points]
-    return [x < p and y < p and not ((x * x - 3) * x + b - y * y) % p for x, y in coordinates]
+    shift, mask = 8 * half, (1 << 8 * half) - 1
+    return [
+        (x := (both := number(point, "big")) >> shift) < p
+        and (y := both & mask) < p
+        and not ((x * x - 3) * x + b - y * y) % p
+        for point in points
+    ]

@@ -13,7 +13,10 @@ _HEX = re.compile(rb"(?:\\x|0x)?((?:[0-9A-Fa-f]{2}[: ]?)+)")
 
 
 def decoded(text: bytes) -> tuple[bytes, str]:
-    """What base64 `text` stands for and an empty sentence, or as much of it as can be read and what is wrong."""
+    """What base64 `text` stands for and an empty sentence, or as much of it as can be read and what is wrong.
+
+    White space does not count.
+    """
     try:
         return pybase64.b64decode(text, validate=True), ""
     except (binascii.Error, ValueError):
@@ -23,6 +26,19 @@ def decoded(text: bytes) -> tuple[bytes, str]:
         return pybase64.b64decode(packed, validate=True), ""
     except (binascii.Error, ValueError):
         return _front(packed)
+
+
+def decoded_lines(text: bytes, spaces: int | None = None) -> tuple[bytes, str]:
+    """The same for text in lines, more quickly if it has as many line ends and spaces as `spaces` says (None: as many
+    as lines of 64 characters have, with one in front)."""
+    try:
+        octets = pybase64.b64decode(text)  # this skips whatever is not of the alphabet: was that white space alone?
+    except (binascii.Error, ValueError):
+        return decoded(text)
+    digits = (len(octets) + 2) // 3 * 4
+    if spaces is None:
+        spaces = (digits + 63) // 64 + 1 << (text[:1] == b"\r")
+    return (octets, "") if len(text) == digits + spaces else decoded(text)
 
 
 def value(text: bytes) -> tuple[bytes, str]:

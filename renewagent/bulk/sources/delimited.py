@@ -17,42 +17,64 @@ _BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(slots=True)
-class Cells:
-    """The other columns of each row, as octets until somebody asks."""
+class Lines:
+    """The other columns of each row, as a line until somebody asks."""
 
-    names: tuple[str, ...]
-    column: str
-    rows: list[list[bytes]] = field(default_factory=list)
+    reading: Reading
+    lines: list[bytes] = field(default_factory=list)
 
     def cells(self, rows: list[int]) -> list[dict[str, str]]:
         """By the heading's names; what has none is left out."""
-        return [
-            {name: text(cell) for name, cell in zip(self.names, self.rows[row], strict=False) if name != self.column}
-            for row in rows
-        ]
+        separator = self.reading.separator.encode()
+        return [self._named(fields(self.lines[row], separator)) for row in rows]
+
+    def _named(self, found: list[bytes]) -> dict[str, str]:
+        pairs = zip(self.reading.names, found, strict=False)
+        return {name: text(cell) for name, cell in pairs if name != self.reading.column}
 
 
 def rows(piece: Piece) -> Iterator[Rows]:
     """The certificates of a piece, without the heading."""
     names, separator = piece.reading.names, piece.reading.separator.encode()
-    column = piece.reading.column or names[0]
-    place, width = names.index(column), len(names)
-    cells = Cells(names, column)
+    place, width = names.index(piece.reading.column or names[0]), len(names)
+    lines = Lines(piece.reading)
     ders: list[bytes] = []
     faults: dict[int, Fault] = {}
     data = octets_of(piece)
-    for line, found, why in _split_rows(data, separator, width):
-        if len(found) == width and not why:
-            der, why = value(found[place])
+    for number, line, why in split_rows(data):
+        cell = None if why else _cell(line, separator, place, width)
+        if cell is not None:
+            der, why = value(cell)
         else:
+            found = fields(line, separator)
             why = why or f"This line has {len(found)} columns where {width} belong."
-            der = next((value(cell)[0] for cell in found if looks_like_certificate(cell)), b"")
+            der = next((value(one)[0] for one in found if looks_like_certificate(one)), b"")
         if why:
-            faults[len(ders)] = Fault(why, line)
+            faults[len(ders)] = Fault(why, number)
         ders.append(der)
-        found[place : place + 1] = [b""]  # it is in `ders` now
-        cells.rows.append(found)
-    yield Rows.of(ders, faults, cells, lines=data.count(b"\n"))
+        lines.lines.append(line)
+    yield Rows.of(ders, faults, lines, lines=data.count(b"\n"))
+
+
+def _cell(line: bytes, separator: bytes, place: int, width: int) -> bytes | None:
+    """One cell of a row of the right width; None for others.
+
+    The long cell is stepped over once; only what stands in front of it and behind is counted.
+    """
+    quote = line.rfind(b'"') + 1
+    front = fields(line[:quote], separator) if quote else []
+    if len(front) > place:
+        found = fields(line, separator)
+        return found[place] if len(found) == width else None
+    start = quote
+    for _ in range(place - max(len(front) - 1, 0)):
+        start = line.find(separator, start) + 1
+        if not start:
+            return None
+    end = line.find(separator, start)
+    if end < 0:
+        return line[start:] if place == width - 1 else None
+    return line[start:end] if place + line.count(separator, end) == width - 1 else None
 
 
 def boundary(window: bytes) -> int:
@@ -133,40 +155,25 @@ def _quoted(line: bytes, at: int) -> tuple[bytes, int]:
         at = stop + 2
 
 
-def _split_rows(data: bytes, separator: bytes, width: int) -> Iterator[tuple[int, list[bytes], str]]:
-    """The line of each row, its cells, and what is wrong with it."""
+def split_rows(data: bytes) -> Iterator[tuple[int, bytes, str]]:
+    """The number of each row's first line, the row, and what is wrong with it. Empty lines are none."""
     lines = data.split(b"\n")
     number, count = 0, len(lines)
-    all_quoted = b'"' + separator + b'"'
     while number < count:
-        line = lines[number]
-        if line[-1:] == b"\r":
-            line = line[:-1]
-        number += 1
-        if b'"' not in line:
-            if line and not line.isspace():
-                yield number - 1, line.split(separator), ""
-            continue
-        quotes = line.count(b'"')
-        if quotes == 2 * width and line[:1] == b'"' and line[-1:] == b'"':
-            found = line[1:-1].split(all_quoted)
-            if len(found) == width:
-                yield number - 1, found, ""
-                continue
-        if quotes % 2 == 0:
-            yield number - 1, fields(line, separator), ""
-            continue
-        whole, more = _joined(lines, number, line)
-        why = "" if more else "A quote is opened in this line and never closed."
-        yield number - 1, fields(whole, separator), why
-        number += more
+        line, why, more = lines[number], "", 0
+        if b'"' in line and line.count(b'"') % 2:
+            line, more = _joined(lines, number + 1, line)
+            why = "" if more else "A quote is opened in this line and never closed."
+        if line and not line.isspace():
+            yield number, line[:-1] if line[-1] == 13 else line, why
+        number += 1 + more
 
 
 def _joined(lines: list[bytes], number: int, line: bytes) -> tuple[bytes, int]:
     """The line with those behind it until its quotes are closed, and how many these are; 0 if they never are."""
     for more in range(1, min(_MOST_LINES, len(lines) - number) + 1):
         if lines[number + more - 1].count(b'"') % 2:
-            return b"\n".join([line, *lines[number : number + more]]).removesuffix(b"\r"), more
+            return b"\n".join([line, *lines[number : number + more]]), more
     return line, 0
 
 
@@ -186,8 +193,8 @@ def _distinct(names: list[str]) -> tuple[str, ...]:
 
 
 def _by_looks(names: tuple[str, ...], front: bytes, separator: bytes) -> str | None:
-    for _, found, _ in _split_rows(front, separator, len(names)):
-        for name, cell in zip(names, found, strict=False):
+    for _, line, _ in split_rows(front):
+        for name, cell in zip(names, fields(line, separator), strict=False):
             if looks_like_certificate(cell):
                 return name
     return None
