@@ -142,7 +142,10 @@ class Resident:
     def _tick(self) -> None:
         with self._lock:
             now = self._now()
-            again, self._again = self._again | {r for r, at in self._ask_after.items() if at <= now}, set()
+            due = {reader for reader, at in self._ask_after.items() if at <= now}
+            again, self._again = self._again | due, set()
+            for reader in due:  # once: beginning anew would put off one that is under way
+                del self._ask_after[reader]
         for reader in again & set(self.status.present()):
             self._begin(reader)
         self._fetch_campaigns()

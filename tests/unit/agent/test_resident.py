@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from renewagent.agent import resident as module
+from renewagent.agent import words
 from renewagent.agent.prompts import serve_channel
 from renewagent.agent.remembered import CAMPAIGNS, LookedUp, accepted_campaigns
 from renewagent.agent.resident import Resident, ResidentSettings
@@ -369,3 +370,26 @@ def test_what_was_looked_up_is_remembered(tmp_path: Path) -> None:
     assert not LookedUp(tmp_path).holds(replace(head, serial=8))
     (tmp_path / "looked-up.json").write_bytes(b"nonsense")
     assert not LookedUp(tmp_path).holds(head)
+
+
+def test_a_card_whose_request_is_looked_at_is_checked_again_when_the_ra_said(
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = bench(campaign_json(), ask_ra=True)
+    until_then = NOW + timedelta(hours=2)
+    looked_at = affected_card_document(
+        verdict="PART_WAY", reason=words.RA_LOOKS_AT_IT, ask_after=until_then.strftime("%Y-%m-%dT%H:%M:%SZ")
+    )
+    ready = affected_card_document(verdict="PART_WAY", reason=words.RA_IS_READY, ask_after=None)
+    for answer in (looked_at, ready):
+        it.answers.put(answer)
+    it.start()
+    it.readers.insert(READER, CA.card(days_ago(7)))
+    until(it.verdict)
+    message = it.resident.status.of(READER).message
+    assert message is not None and "We ask again after" in message.body
+    for late, asked in ((timedelta(hours=1), 1), (timedelta(hours=2), 2), (timedelta(hours=3), 2)):
+        monkeypatch.setattr(it.resident, "_now", lambda: NOW + late)  # noqa: B023
+        it.resident.handle(Tick())
+        until(lambda: len(it.asked) == asked and not it.resident.status.of(READER).checking)  # noqa: B023
+    assert [told.kind for told in it.told] == ["ra-ready"]
