@@ -115,7 +115,7 @@ class _Run:
             if isinstance(one, SourceError):
                 self._problem(one.message)
                 continue
-            self.summary.sources.setdefault(one.name, 0)
+            self.summary.sources.setdefault(one.shown, 0)
             try:
                 yield from pieces_of(one, self.job.wanted, inline=inline, shares=shares)
             except SourceError as problem:

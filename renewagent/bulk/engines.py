@@ -74,10 +74,10 @@ class Pool:
         batch = next(batches, None)
         lost = 0
         while batch is not None or waiting:
-            while batch is not None and len(waiting) < self.shares * (1 + _AHEAD):
-                waiting.append((batch, self._pool.submit(check_pieces, batch, plan)))
-                batch = next(batches, None)
             try:
+                while batch is not None and len(waiting) < self.shares * (1 + _AHEAD):
+                    waiting.append((batch, self._pool.submit(check_pieces, batch, plan)))
+                    batch = next(batches, None)
                 outcomes = waiting[0][1].result()
             except BrokenProcessPool:
                 lost += 1

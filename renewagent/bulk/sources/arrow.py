@@ -13,7 +13,7 @@ import pyarrow.parquet
 from renewagent.bulk.octets import PAD, Octets
 from renewagent.bulk.rows import Fault, Piece, Reading, Rows
 from renewagent.bulk.sources.base64 import value
-from renewagent.bulk.sources.columns import looks_like_certificate, usual_column
+from renewagent.bulk.sources.columns import DER_BEGINS, looks_like_certificate, usual_column
 from renewagent.bulk.sources.reading import octets_of
 from renewagent.bulk.walk import BLOCK
 
@@ -134,9 +134,10 @@ def _binary(cells: pa.LargeBinaryArray, others: Table) -> Rows:
 
 
 def _textual(octets: Octets, starts: np.ndarray, ends: np.ndarray) -> bool:
-    """Text in a binary column: base64, digits or PEM in most of the first rows."""
+    """Text in a binary column: base64, digits or PEM in more of the first rows than hold DER."""
     sample = [octets.data[a:b] for a, b in zip(starts[:_SAMPLE].tolist(), ends[:_SAMPLE].tolist(), strict=True)]
-    return sum(cell[:1] != b"\x30" and looks_like_certificate(cell) for cell in sample) * 2 > len(sample)
+    found = [cell.lstrip()[:2] for cell in sample if looks_like_certificate(cell)]
+    return sum(front not in DER_BEGINS for front in found) * 2 > len(found)
 
 
 def _blocks(batch: pa.RecordBatch, column: str | None) -> Iterator[Rows]:

@@ -8,15 +8,16 @@ from collections.abc import Sequence
 USUAL = ("usercertificate", "certificate", "cert", "x509", "der", "pem", "certificate_der", "certificate_pem", "raw")
 """Names that such columns go by, in lower case, the likeliest first."""
 
+DER_BEGINS = (b"\x30\x82", b"\x30\x81", b"\x30\x83")
 _SHORTEST = 100
 # 30 8x, in base64, in hexadecimal digits, or inside a PEM block
-_CERTIFICATE = re.compile(r"\s*(?:MI[GHIJKL]|(?:\\x|0x)?30:? ?8[1-3]|-----BEGIN )", re.IGNORECASE)
+_CERTIFICATE = re.compile(r"\s*(?:MI[GHIJKLM]|(?:\\x|0x)?30:? ?8[1-3]|-----BEGIN )", re.IGNORECASE)
 
 
 def looks_like_certificate(cell: str | bytes) -> bool:
     """True for what may well be one, in DER or written in text."""
     if isinstance(cell, bytes):
-        if cell[:2] in (b"\x30\x82", b"\x30\x81", b"\x30\x83"):
+        if cell[:2] in DER_BEGINS:
             return True
     if len(cell) <= _SHORTEST:
         return False

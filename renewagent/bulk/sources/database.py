@@ -38,7 +38,7 @@ def sqlite_pieces(path: str, name: str, column: str | None, table: str | None, q
 
 def postgresql_pieces(url: str, column: str | None, table: str | None, query: str | None) -> Iterator[Piece]:
     """The same for PostgreSQL, by a cursor at the server. Raises SourceError."""
-    shown = _PASSWORD.sub(r"\1:...@", url)
+    shown = without_password(url)
     if not table and not query:
         raise SourceError(
             f"Which table of {shown} is to be checked?", advice="Name it with --table, or give a --query."
@@ -63,21 +63,30 @@ def postgresql_pieces(url: str, column: str | None, table: str | None, query: st
         raise SourceError(f"{shown} cannot be read any further: {said}.") from problem
 
 
+def without_password(address: str) -> str:
+    """The address of a database as it may be shown."""
+    return _PASSWORD.sub(r"\1:...@", address)
+
+
 def _pieces(
     name: str, names: list[str], batches: Iterable[Sequence[Sequence[Any]]], column: str | None
 ) -> Iterator[Piece]:
-    chosen: str | None = None
+    chosen = _chosen(name, names, (), column) if column is not None else None
     waiting: list[Sequence[Any]] = []
     start, size = 0, 0
-    for batch in batches:
-        if chosen is None:
-            chosen = _chosen(name, names, batch, column)
-        place = names.index(chosen)
-        waiting.extend(batch)
-        size += sum(len(row[place] or b"") for row in batch if isinstance(row[place], bytes | str | memoryview))
-        if len(waiting) >= BLOCK or size >= _OCTETS:
+    try:
+        for batch in batches:
+            chosen = chosen or _chosen(name, names, batch, column)
+            place = names.index(chosen)
+            waiting.extend(batch)
+            size += sum(len(row[place] or b"") for row in batch if isinstance(row[place], bytes | str | memoryview))
+            if len(waiting) >= BLOCK or size >= _OCTETS:
+                yield _piece(name, names, chosen, waiting, start)
+                start, size, waiting = start + len(waiting), 0, []
+    except Exception:
+        if waiting and chosen is not None:  # what came before the database went away
             yield _piece(name, names, chosen, waiting, start)
-            start, size, waiting = start + len(waiting), 0, []
+        raise
     if waiting and chosen is not None:
         yield _piece(name, names, chosen, waiting, start)
     if chosen is None:

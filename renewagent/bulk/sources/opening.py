@@ -69,6 +69,11 @@ class Source:
     name: str
 
     @property
+    def shown(self) -> str:
+        """What it is called in results: without a password."""
+        return database.without_password(self.name)
+
+    @property
     def size(self) -> int:
         """Octets, 0 where nobody knows."""
         try:
