@@ -122,6 +122,7 @@ class _Run:
                 self._problem(problem.message)
 
     def _take_in(self, outcome: Outcome) -> None:
+        self._last = outcome.source
         place = self._places.setdefault(outcome.source, _Place())
         self.summary.tally.add(outcome.tally)
         self.summary.sources[outcome.source] = self.summary.sources.get(outcome.source, 0) + outcome.count
@@ -132,7 +133,6 @@ class _Run:
         place.rows += outcome.count
         place.lines += outcome.lines
         self._octets += outcome.weight
-        self._last = outcome.source
         self.progress.show(self.summary.checked, self._octets)
 
     def _row(self, told: Told, source: str, place: _Place) -> Row:

@@ -75,9 +75,10 @@ class Pool:
         lost = 0
         while batch is not None or waiting:
             try:
-                while batch is not None and len(waiting) < self.shares * (1 + _AHEAD):
+                if batch is not None and len(waiting) < self.shares * (1 + _AHEAD) and not _ready(waiting):
                     waiting.append((batch, self._pool.submit(check_pieces, batch, plan)))
                     batch = next(batches, None)
+                    continue
                 outcomes = waiting[0][1].result()
             except BrokenProcessPool:
                 lost += 1
@@ -89,13 +90,17 @@ class Pool:
             yield from outcomes
 
     def close(self) -> None:
-        """End the processes, with what they have in hand."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """End the processes at once, whatever they have in hand."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for child in self._children:
+            child.terminate()
+        for child in self._children:
+            child.join()
 
     def _again(
         self, waiting: deque[tuple[list[Piece], Future[list[Outcome]]]], plan: Plan
     ) -> deque[tuple[list[Piece], Future[list[Outcome]]]]:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self.close()
         self._pool = self._started()
         return deque((batch, self._pool.submit(check_pieces, batch, plan)) for batch, _ in waiting)
 
@@ -103,7 +108,9 @@ class Pool:
         # Forked at once, while this process has no threads: a fork costs nothing, a new interpreter half a second.
         kind = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
         pool = ProcessPoolExecutor(self.shares, multiprocessing.get_context(kind), initializer=_ignore_interrupts)
+        others = set(multiprocessing.active_children())
         pool.submit(os.getpid).result()
+        self._children = [child for child in multiprocessing.active_children() if child not in others]
         return pool
 
 
@@ -136,7 +143,7 @@ class Dask:
         waiting: deque[Any] = deque()
         for batch in together(pieces):
             waiting.append(self._client.submit(check_pieces, batch, plan, pure=False, retries=_TRIES))
-            if len(waiting) >= self.shares * (1 + _AHEAD):
+            while len(waiting) >= self.shares * (1 + _AHEAD) or (waiting and waiting[0].done()):
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
@@ -161,12 +168,16 @@ def together(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
     size = 0
     for piece in pieces:
         batch.append(piece)
-        size += max(piece.weight, 1)
+        size += max(piece.weight, len(piece.data or b""))  # what came down a pipe has no weight on disk
         if size >= PIECE // 2 or len(batch) >= _MOST_TOGETHER:
             yield batch
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def _ready(waiting: deque[tuple[list[Piece], Future[list[Outcome]]]]) -> bool:
+    return bool(waiting) and waiting[0][1].done()
 
 
 def _ignore_interrupts() -> None:

@@ -37,6 +37,9 @@ class Writer(Protocol):
     def finish(self) -> Path:
         """The path of the finished file."""
 
+    def close(self) -> None:
+        """Leave the file as it is."""
+
 
 def own_name(name: str) -> str:
     """The name that a carried column goes by: not one of ours."""
@@ -77,6 +80,7 @@ class Results:
 
     def abandon(self) -> None:
         """Remove what has not become the file."""
+        self._writer.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
@@ -111,9 +115,12 @@ class _Csv:
         names = list(self._columns.names)
         self._writer.writerows([[_harmless(row.get(name, "")) for name in names] for row in rows])
 
+    def close(self) -> None:
+        self._file.close()
+
     def finish(self) -> Path:
         """The heading is known now. Rows from before a column turned up are made as wide as the rest."""
-        self._file.close()
+        self.close()
         names = list(self._columns.names)
         with (
             self._body.open(newline="", encoding="utf-8") as body,
@@ -136,8 +143,11 @@ class _JsonLines:
     def write(self, rows: list[Row]) -> None:
         self._file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
-    def finish(self) -> Path:
+    def close(self) -> None:
         self._file.close()
+
+    def finish(self) -> Path:
+        self.close()
         return self._path
 
 
@@ -158,11 +168,14 @@ class _Parquet:
         assert self._writer is not None  # noqa: S101 - made just now
         self._writer.write_batch(pa.RecordBatch.from_pylist(rows, schema))
 
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
     def finish(self) -> Path:
         if self._writer is None:
             self._next_part()
-        if self._writer is not None:
-            self._writer.close()
+        self.close()
         if len(self._parts) == 1:
             return self._parts[0]
         whole, schema = self._folder / "whole", self._schema()
