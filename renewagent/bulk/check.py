@@ -111,13 +111,14 @@ class _Run:
 
     def _pieces(self, found: list[Source | SourceError], shares: int) -> Iterator[Piece]:
         inline = self.job.engine == "local" and shares == 1
+        wanted = replace(self.job.wanted, carry=self.results is not None or bool(self.job.plan.count_by))
         for one in found:
             if isinstance(one, SourceError):
                 self._problem(one.message)
                 continue
             self.summary.sources.setdefault(one.shown, 0)
             try:
-                yield from pieces_of(one, self.job.wanted, inline=inline, shares=shares)
+                yield from pieces_of(one, wanted, inline=inline, shares=shares)
             except SourceError as problem:
                 self._problem(problem.message)
 

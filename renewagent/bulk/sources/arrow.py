@@ -43,19 +43,19 @@ def parquet_rows(piece: Piece) -> Iterator[Rows]:
         for group, count in counts.items():
             begin, end = max(first - at, 0), min(last - at, count)
             if begin < end:
-                yield from _of_group(file, group, begin, end, piece.reading.column)
+                yield from _of_group(file, group, begin, end, piece.reading)
             at += count
 
 
-def _of_group(file: Any, group: int, begin: int, end: int, column: str | None) -> Iterator[Rows]:
+def _of_group(file: Any, group: int, begin: int, end: int, reading: Reading) -> Iterator[Rows]:
     """Rows `begin` to `end` of a row group. What cannot be read for damage to the file is there too, with why."""
     at = 0
     try:
-        for batch in file.iter_batches(BLOCK, row_groups=[group], use_threads=False):
+        for batch in file.iter_batches(BLOCK, row_groups=[group], columns=list(reading.names), use_threads=False):
             here, there = max(begin - at, 0), min(end - at, len(batch))
             at += len(batch)
             if here < there:
-                yield rows_of_batch(batch.slice(here, there - here), column)
+                yield rows_of_batch(batch.slice(here, there - here), reading.column)
             if at >= end:
                 return
     except (pa.ArrowException, OSError):

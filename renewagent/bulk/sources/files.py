@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,13 +17,14 @@ from renewagent.errors import SourceError
 _SAMPLE = 20
 
 
-def parquet_pieces(path: str, name: str, column: str | None, shares: int) -> Iterator[Piece]:
+def parquet_pieces(path: str, name: str, column: str | None, shares: int, *, carry: bool = True) -> Iterator[Piece]:
     """Row groups of about a piece's size together; a large one in `shares`. Raises SourceError."""
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             metadata = file.metadata
             sample = list(_first(file.iter_batches(_SAMPLE, use_threads=False)))
             reading = chosen_column(file.schema_arrow, sample, column)
+            reading = reading if carry else replace(reading, names=(reading.column or "",))
             sizes = [metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)]
     except (pa.ArrowException, ValueError, OSError) as problem:
         raise _unreadable(name, problem) from problem

@@ -54,12 +54,14 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What was said of the sources: their kind, and for tables which column, and of which table or query."""
+    """What was said of the sources: their kind, and for tables which column, and of which table or query. Unless
+    `carry`, nobody will ask for their other columns."""
 
     kind: str | None = None
     column: str | None = None
     table: str | None = None
     query: str | None = None
+    carry: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,7 @@ def _file_pieces(source: Source, wanted: Wanted, *, inline: bool, shares: int) -
 
 def _whole_file(kind: str, path: str, source: Source, wanted: Wanted, shares: int) -> Iterator[Piece]:
     if kind == "parquet":
-        yield from parquet_pieces(path, source.name, wanted.column, shares)
+        yield from parquet_pieces(path, source.name, wanted.column, shares, carry=wanted.carry)
     elif kind == "arrow":
         yield from arrow_pieces(path, source.name, wanted.column)
     else:
@@ -307,7 +309,7 @@ def _cut(
         if not at:
             continue
         weight, told = _position(raw) - told, _position(raw)
-        yield replace(_piece(blank, source, start, waiting[:at], weight, inline=inline), places=places)
+        yield replace(_piece(blank, source, start, start + at, waiting if inline else None, weight), places=places)
         start, waiting = start + at, waiting[at:]
     if trouble is not None:
         raise trouble
@@ -321,10 +323,9 @@ def _place_to_cut(boundary: Callable[[bytes], int] | None, waiting: bytes) -> in
     return boundary(waiting)
 
 
-def _piece(blank: Piece, source: Source, start: int, data: bytes, weight: int, *, inline: bool) -> Piece:
-    stop = start + len(data)
-    if inline:
-        return replace(blank, start=start, stop=stop, data=data, weight=weight)
+def _piece(blank: Piece, source: Source, start: int, stop: int, waiting: bytes | None, weight: int) -> Piece:
+    if waiting is not None:
+        return replace(blank, start=start, stop=stop, data=waiting[: stop - start], weight=weight)
     return replace(blank, start=start, stop=stop, path=str(Path(source.name).absolute()), weight=weight)
 
 
