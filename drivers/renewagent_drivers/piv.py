@@ -34,6 +34,7 @@ from renewagent_drivers.piv_facts import (
     retired_slots_in_use,
 )
 from renewagent_drivers.piv_objects import (
+    AUTHENTICATION,
     PRINTED,
     RETIRED_SLOTS,
     STANDARD_SLOTS,
@@ -115,6 +116,10 @@ class PivDriver:
         """The retired slots, on a card that tells about its keys and can move them."""
         known = self.capabilities().extensions
         return RETIRED_SLOTS if "METADATA" in known and "MOVE KEY" in known else ()
+
+    def sign_in_slot(self) -> Slot:
+        """See `renewagent.card.interface.SignsIn`: 9A. 9D decrypts, and 9E opens doors."""
+        return AUTHENTICATION
 
     def copy_slot(self) -> Slot | None:
         """See `renewagent.card.interface.KeepsCopies`: the last retired object, the last that readers look at."""

@@ -19,6 +19,7 @@ from renewagent.agent.inspector import (
     HeadResult,
     inspect_head,
     is_signing_issuer,
+    slots_beside,
     unreadable,
 )
 from renewagent.agent.status import head_document
@@ -148,7 +149,8 @@ class Inspector:
     def _with_pair(self, judgement: Judgement, driver: CardDriver, now: datetime) -> Judgement:
         """Where nothing is wrong with the signing certificate, and a campaign renews the pair: the other one."""
         campaigns = [pair for campaign in self.campaigns if (pair := for_the_pair(campaign)) is not None]
-        if not campaigns or judgement.finding.verdict is not Verdict.UNAFFECTED or judgement.slot is None:
+        wanted = bool(campaigns) or judgement.pair_open  # half done is finished, whatever became of the campaign
+        if not wanted or judgement.finding.verdict is not Verdict.UNAFFECTED or judgement.slot is None:
             return judgement
         try:
             signing = judgement.certificate or _certificate(driver, judgement.slot, None)
@@ -159,7 +161,7 @@ class Inspector:
             return judgement
         beside = (judgement.slot, signing)
         if found is None:
-            return replace(_torn(driver, beside), beside=beside) if judgement.pair_open else judgement
+            return (_torn(driver, beside) if judgement.pair_open else None) or judgement
         finding = judge_all(found[1], campaigns, now)
         other = self._by_ra(Judgement(finding, *found, beside=beside), driver)
         return other if other.finding.verdict in (Verdict.AFFECTED, Verdict.PART_WAY) else judgement
@@ -297,18 +299,19 @@ def _half_written(driver: CardDriver, ask_ra: AskRa) -> Judgement | None:
     return None
 
 
-def _torn(driver: CardDriver, beside: tuple[Slot, SigningCertificate]) -> Judgement:
-    """The RA knows that the authentication certificate is being renewed, and the card has none that can be read."""
-    slot = next(slot for slot in driver.slots() if slot != beside[0])
+def _torn(driver: CardDriver, beside: tuple[Slot, SigningCertificate]) -> Judgement | None:
+    """The RA knows that the authentication certificate is being renewed, and the card has none that can be read. None
+    where it has no place for one."""
+    slots = slots_beside(driver, beside[0])
     reason = "A renewal of this smartcard was begun and is not finished: it has no certificate to sign in with."
-    return Judgement(Finding(Verdict.PART_WAY, reason), slot, beside[1])
+    return Judgement(Finding(Verdict.PART_WAY, reason), slots[0], beside[1], beside=beside) if slots else None
 
 
 def authentication_beside(driver: CardDriver, signing: Slot) -> tuple[Slot, SigningCertificate] | None:
-    """The first certificate in another slot that is for authentication; None for none that can be read."""
-    for slot in driver.slots():
+    """The first certificate beside it that is for authentication; None for none that can be read."""
+    for slot in slots_beside(driver, signing):
         try:
-            found = _certificate(driver, slot, None) if slot != signing else None
+            found = _certificate(driver, slot, None)
         except CardDataError:
             continue
         if found is not None and is_for_authentication(found) and not _put_aside(driver, slot):

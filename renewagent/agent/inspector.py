@@ -129,14 +129,20 @@ def _with_pair(result: HeadResult, driver: CardDriver, campaigns: Sequence[Campa
     pairs = [pair for campaign in campaigns if (pair := for_the_pair(campaign)) is not None]
     if result.finding is None or not pairs:
         return result
-    for slot in driver.slots():
+    for slot in slots_beside(driver, result.slot):
         try:
-            head = driver.head(slot) if slot != result.slot else None
+            head = driver.head(slot)
         except CardError:
             return replace(result, finding=None, to_read=tuple(filter(None, [result.slot])))
         if head is not None and any(may_hit(head, pair, now) for pair in pairs):
             return replace(result, finding=None, to_read=tuple(filter(None, [result.slot])))
     return result
+
+
+def slots_beside(driver: CardDriver, signing: Slot | None) -> Sequence[Slot]:
+    """Where the certificate that the person signs in with can be: in one place on a PIV card, else in any other."""
+    tell = getattr(driver, "sign_in_slot", None)  # card.interface.SignsIn
+    return [slot for slot in ((tell(),) if tell is not None else driver.slots()) if slot != signing]
 
 
 def _none_found(broken: CardError | None, filled: list[Slot], issuers_known: bool) -> HeadResult:

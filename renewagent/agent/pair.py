@@ -30,8 +30,10 @@ def follows(job: Job) -> Job | None:
     """The renewal of the other certificate, where the signing certificate's has come to its removal and the campaign
     wants the pair; None where nothing is wrong with the other, or there is none."""
     campaign = for_the_pair(job.campaign)
-    found = authentication_beside(job.card, job.slot) if campaign is not None else None
-    if campaign is None or found is None or not _due(found[1], job.campaign, campaign, job.place.now()):
+    if campaign is None or campaign.over(job.place.now()):
+        return None
+    found = authentication_beside(job.card, job.new_slot)
+    if found is None or not _due(found[1], job.campaign, campaign, job.place.now()):
         return None
     new = read_certificate(job.fact("certificate"))
     renewal = Renewal(secrets.token_hex(8), str(job.identity), job.campaign.label)
@@ -41,7 +43,7 @@ def follows(job: Job) -> Job | None:
         old=found[1],
         campaign=campaign,
         renewal=renewal,
-        beside=(job.slot, new),
+        beside=(job.new_slot, new),
         agreed=True,
         outbox={},
         receipt=b"",
@@ -68,7 +70,7 @@ def keep_copy(job: Job) -> None:
     slot = _copy_slot(job)
     if job.renewal.way is not Way.A or not _vouches_itself(job) or _read(job, slot) == job.old.der:
         return
-    if slot is None or _read(job, slot) is not None:
+    if slot is None or not _room_for_copy(job):
         raise RenewalImpossible(_NOT_HERE)
     job.passcode.administering(job.card, lambda session: session.store(slot, job.old.der))
     if _read(job, slot) != job.old.der:
@@ -76,7 +78,7 @@ def keep_copy(job: Job) -> None:
 
 
 def drop_copy(job: Job) -> None:
-    """When the RA has the receipt."""
+    """When the RA has the receipt, or takes none."""
     slot = _copy_slot(job)
     if slot is not None and job.renewal.way is Way.A and _read(job, slot) == job.old.der:
         job.passcode.administering(job.card, lambda session: session.store(slot, None))
@@ -84,8 +86,23 @@ def drop_copy(job: Job) -> None:
 
 def may_go_by_way_a(job: Job) -> bool:
     """Whether there is room for the copy, where one is needed."""
+    return not _vouches_itself(job) or _room_for_copy(job)
+
+
+def copy_to_come(job: Job, way: Way) -> dict[str, str]:
+    """For the journal: where a copy will be written, so that half of one is known again."""
     slot = _copy_slot(job)
-    return not _vouches_itself(job) or (slot is not None and _read(job, slot) in (None, job.old.der))
+    return {"copy": slot.reference} if slot is not None and way is Way.A and _vouches_itself(job) else {}
+
+
+def _room_for_copy(job: Job) -> bool:
+    """The place is empty, or holds the copy, or half a copy that was written from here."""
+    slot = _copy_slot(job)
+    held = _read(job, slot)
+    if slot is None or held in (None, job.old.der):
+        return slot is not None
+    mine = [event for event in job.place.journal.replay() if event.card == str(job.identity)]
+    return held == b"" and any(event.fields.get("copy") == slot.reference for event in mine)
 
 
 def prepare(job: Job) -> None:

@@ -13,7 +13,7 @@ from typing import cast
 
 from renewagent.agent import words
 from renewagent.agent.job import KEYS, Job
-from renewagent.agent.pair import may_go_by_way_a
+from renewagent.agent.pair import copy_to_come, may_go_by_way_a
 from renewagent.agent.passcode import refuse_few_tries
 from renewagent.agent.power import LEAST
 from renewagent.agent.room import prove_room
@@ -28,7 +28,7 @@ def preflight(job: Job, record: Callable[[Event], None]) -> Event:
     """Everything that can fail without a PIN does so here: journal, RA, clock, tries, expiry, a way that serves."""
     tickets = may_begin(job, job.campaign.id)
     way = way_for(job, tickets=tickets or job.place.way_d_without_tickets)
-    known = {"tickets": "yes"} if tickets else {}
+    known = {**copy_to_come(job, way), **({"tickets": "yes"} if tickets else {})}
     return Event(Kind.READY, {"way": way.value, "old_certificate": job.old.der.hex(), **known, **job.begun_under})
 
 

@@ -75,6 +75,8 @@ def resume(job: Job, record: Record) -> Event:
     trial, enquiry = job.signing(lambda session: _examine(job, session))
     answer, policy = job.place.desk.ticket_and_policy(enquiry)
     authorities, job.certified_keys = policy.authorities, policy.keys
+    if answer is not None and job.beside is not None and answer.certificate == job.beside[1].der:
+        answer = None  # what the RA has open is the signing certificate's own: this RA takes no receipts
     on_card = _on_card(job, authorities)
     if answer is None or answer.state == "closed":
         return _without_open_ticket(job, trial, on_card)
@@ -168,7 +170,8 @@ def _without_open_ticket(job: Job, trial: Trial, on_card: bytes) -> Event:
     if left is not None and trial.by(public_key(left.new.der)):
         return _renewed_elsewhere(job, left)
     keys = look(job)
-    if keys is not None and mend(job, keys, public_key(job.old.der)):
+    over = keys is not None and _finished_elsewhere(job, trial, on_card)  # then the old key is parked for good
+    if keys is not None and not over and mend(job, keys, public_key(job.old.der)):
         return Event(Kind.FOUND_NOTHING)
     fits_it = bool(certificate) and (trial.by(public_key(certificate)) or trial.blind(on_card))
     if fits_it and "conversation" in job.renewal.facts:
@@ -179,6 +182,15 @@ def _without_open_ticket(job: Job, trial: Trial, on_card: bytes) -> Event:
     if job.renewal.way is Way.D and job.renewal.begun and "ticket" not in job.renewal.facts:
         return _begun_without_ticket(job, trial, on_card)
     return Event(Kind.FOUND_NOTHING)
+
+
+def _finished_elsewhere(job: Job, trial: Trial, on_card: bytes) -> bool:
+    """Another key signs under another certificate than the one to be replaced, and that one is good for nothing more
+    at the RA."""
+    if on_card in (b"", job.old.der) or not trial.by(public_key(on_card)):
+        return False
+    standing = job.place.desk.standing(job.old.head.issuer, job.old.head.serial)
+    return standing is not None and (standing.revoked or standing.state == "confirmed")
 
 
 def _renewed_elsewhere(job: Job, left: LeftBehind) -> Event:

@@ -17,6 +17,7 @@ from renewagent.agent import pair, words
 from renewagent.agent.campaigns import Accepted
 from renewagent.agent.full_inspection import OPEN_STATES, Inspector, Judgement, authentication_beside
 from renewagent.agent.housekeeping import tidy_if_possible
+from renewagent.agent.inspector import slots_beside
 from renewagent.agent.job import Job, Workplace, sha256
 from renewagent.agent.old_keys import old_keys
 from renewagent.agent.passcode import Passcode, RenewableCard
@@ -107,6 +108,7 @@ def _other_renewed(job: Job) -> bool:
     except RenewAgentError as error:
         if other.renewal.state is not State.STOPPED:  # it has begun, and goes on at the next call
             raise
+        job.use(other.reader, other.card)  # it may have been put back elsewhere meanwhile
         job.place.prompter.tell(pair.left(error, job.place.contact))
     return other.renewal.state is State.DONE
 
@@ -153,7 +155,7 @@ def _job(
 ) -> Job | None:
     """What there is to do for this card, None for nothing."""
     renewal = open_renewal(place.journal, identity)
-    if renewal is not None and _superseded(renewal, judged):
+    if renewal is not None and (_other_now(renewal, judged, card) or _superseded(renewal, judged)):
         place.journal.append(renewal.id, renewal.card, Kind.SUPERSEDED.value, {}, place.now())
         renewal = None
     if renewal is None and judged.finding.verdict not in (Verdict.AFFECTED, Verdict.PART_WAY):
@@ -203,7 +205,9 @@ def _job_of_pair(
     if beside[1] is None:
         raise RenewalImpossible("There is no signing certificate on this smartcard.")
     found = authentication_beside(card, beside[0])
-    slot = found[0] if found is not None else next(slot for slot in card.slots() if slot != beside[0])
+    others = [found[0]] if found is not None else slots_beside(card, beside[0])
+    if not others:
+        raise RenewalImpossible("There is no certificate to sign in with on this smartcard.")
     kept = renewal.facts.get("old_certificate") if renewal is not None else None
     old = read_certificate(bytes.fromhex(kept)) if kept else found[1] if found is not None else beside[1]
     return Job(
@@ -212,7 +216,7 @@ def _job_of_pair(
         reader=reader,
         card=card,
         identity=identity,
-        slot=slot,
+        slot=others[0],
         old=old,
         campaign=for_the_pair(signed.campaign) or signed.campaign,
         campaign_document=signed.document,
@@ -245,10 +249,22 @@ def _superseded(renewal: Renewal, judged: Judgement) -> bool:
     return judged.finding.campaign is not None or judged.open_state in OPEN_STATES - {"confirmed"}
 
 
+def _other_now(renewal: Renewal, judged: Judgement, card: RenewableCard) -> bool:
+    """Only the sign-in with a new authentication certificate was left, and the card now has yet another one."""
+    if not renewal.of_pair or renewal.state not in PERSON_LEFT:
+        return False
+    signing = judged.beside[0] if judged.beside is not None else judged.slot
+    found = authentication_beside(card, signing) if signing is not None else None
+    return found is not None and found[1].sha256 not in (sha256(_fact(renewal, "certificate")), _replaced(renewal))
+
+
+def _fact(renewal: Renewal, name: str) -> bytes:
+    return bytes.fromhex(renewal.facts.get(name, ""))
+
+
 def _replaced(renewal: Renewal) -> str:
     """SHA-256 of the certificate that this renewal replaced."""
-    kept = bytes.fromhex(renewal.facts.get("old_certificate", ""))
-    return renewal.facts.get("old_sha256") or sha256(kept)
+    return renewal.facts.get("old_sha256") or sha256(_fact(renewal, "old_certificate"))
 
 
 def _campaign(campaigns: Mapping[str, Accepted], renewal: Renewal | None, finding: Finding) -> Accepted:

@@ -116,6 +116,13 @@ class AdminSession(Protocol):
         """Raises NoRoom where the card has no room for so much more; a card that cannot tell passes."""
 
 
+class SignsIn(Protocol):
+    """A driver whose cards have one place for the certificate that a person signs in with."""
+
+    def sign_in_slot(self) -> Slot:
+        """Where."""
+
+
 class KeepsCopies(Protocol):
     """A driver whose cards have room for a certificate without a key."""
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from datetime import timedelta
+
 import pytest
 from cryptography import x509
 
+from renewagent.agent.ra_desk import utc_now
 from renewagent.errors import RenewalImpossible
 from renewagent.renewal import Way
 from renewagent_drivers.piv_objects import parse
+from renewagent_fixtures.virtual_card import VirtualCard
 from tests.flows.workshop import (
     AUTHENTICATION,
     SIGNING,
@@ -15,6 +20,7 @@ from tests.flows.workshop import (
     Killed,
     Raw,
     Workshop,
+    Workstation,
     Workstations,
     assert_renewed,
     certificate,
@@ -143,3 +149,109 @@ def test_the_new_key_asks_for_the_passcode_as_the_old_one_did(workshop: Workshop
     with Raw(card) as raw:
         told = {slot: parse(raw.ask(f"00F700{slot:02X}")[:-2])[0x02] for slot in (AUTHENTICATION, SIGNING)}
     assert (told[AUTHENTICATION][0], told[SIGNING][0]) == (0x02, 0x03)  # Yubico's METADATA: once, always
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["the signing certificate", "the other one"])
+def test_what_was_finished_elsewhere_is_not_undone_where_it_was_begun(
+    workshop: Workshop, workstation: Workstations, which: int
+) -> None:
+    """Way B has the old key parked: this computer knows neither the new certificate nor that the old one is revoked."""
+    campaign = workshop.campaign(rekey="required", renews="pair")
+    whole = workstation(campaign)
+    whole.renew(workshop.card(profile="extended"))
+    asked = [at for at, name in enumerate(whole.kinds) if name == "asked"][which]
+    card, first = workshop.card(profile="extended"), workstation(campaign)
+    with pytest.raises(Killed):
+        first.renew(card, cut=Cut(asked))
+    workstation(campaign).renew(card)
+    done = certificate(card), certificate(card, AUTHENTICATION)
+    assert first.renew(card)["verdict"] == "UNAFFECTED"
+    assert (certificate(card), certificate(card, AUTHENTICATION)) == done
+    assert [workshop.row(der).state for der in done] == ["valid", "valid"]
+    assert signs(card)
+    assert signs(card, AUTHENTICATION)
+
+
+COPY, SIGN_IN, DOORS = 0x5FC120, 0x5FC105, 0x5FC101
+"""The objects of the copy, of 9A and of 9E (SP 800-73-4 part 1, table 3)."""
+
+
+def half(card: VirtualCard, source: int, place: int) -> None:
+    """What a write that was cut short leaves."""
+    whole = card.object(source)
+    assert whole is not None
+    card.write_object(place, whole[: len(whole) // 2])
+
+
+def cut_in_the_second(
+    workshop: Workshop, desk: Workstation, name: str, *, protects: bool, doors: bool = False
+) -> VirtualCard:
+    """A card whose second renewal was cut at the first event of that name, by way A."""
+    rehearsal = Workstation(workshop, desk.folder / "rehearsal", desk.campaigns)
+    rehearsal.folder.mkdir()
+    rehearsal.renew(workshop.card(protects=protects))
+    rehearsal.transport.close()
+    at = rehearsal.kinds.index(name, rehearsal.kinds.index("ready", 1))
+    card = workshop.card(protects=protects)
+    if doors:
+        card.write_object(DOORS, card.object(SIGN_IN) or b"")
+    with pytest.raises(Killed):
+        desk.renew(card, cut=Cut(at))
+    return card
+
+
+def test_an_ra_that_takes_no_receipts_leaves_no_copy_behind(workshop: Workshop, workstation: Workstations) -> None:
+    workshop.turn(no_receipts=True)
+    card = workshop.card(protects=False)
+    assert workstation(workshop.campaign(rekey="allowed", renews="pair")).renew(card)["pair"]["renewed"]
+    assert card.certificate(0x95) is None
+
+
+def test_half_a_copy_is_known_where_it_was_written(workshop: Workshop, workstation: Workstations) -> None:
+    desk = workstation(workshop.campaign(rekey="allowed", renews="pair"))
+    card = cut_in_the_second(workshop, desk, "agreed", protects=False)
+    old = certificate(card, AUTHENTICATION)
+    half(card, SIGN_IN, COPY)
+    desk.renew(card)
+    assert (workshop.row(old).state, card.certificate(0x95)) == ("revoked", None)
+    assert signs(card, AUTHENTICATION)
+
+
+def test_what_somebody_else_keeps_where_the_copy_would_lie_stays(workshop: Workshop, workstation: Workstations) -> None:
+    card = workshop.card(protects=False)
+    half(card, SIGN_IN, COPY)
+    before = card.object(COPY)
+    desk = workstation(workshop.campaign(rekey="allowed", renews="pair"))
+    assert desk.renew(card)["pair"]["state"] == "stopped"
+    assert card.object(COPY) == before
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+@pytest.mark.parametrize("known", [True, False], ids=["", "the campaign is gone"])
+def test_the_certificate_for_doors_is_not_taken_for_one_that_was_torn(
+    workshop: Workshop, workstation: Workstations, where: str, known: bool
+) -> None:
+    """9E holds a certificate with the same key usage (SP 800-73-4 part 1, 3.1.3)."""
+    campaign = workshop.campaign(rekey="allowed", renews="pair")
+    first = workstation(campaign)
+    card = cut_in_the_second(workshop, first, "begun", protects=True, doors=True)
+    half(card, SIGN_IN, SIGN_IN)
+    doors = card.object(DOORS)
+    desk = first if where == "here" else workstation(*[campaign] * known)
+    desk.renew(card)
+    assert card.object(DOORS) == doors
+    assert signs(card, AUTHENTICATION)
+    assert workshop.row(certificate(card, AUTHENTICATION)).state == "valid"
+
+
+def test_a_sign_in_that_was_left_is_given_up_where_the_card_has_another_certificate(
+    workshop: Workshop, workstation: Workstations
+) -> None:
+    first = workstation(workshop.campaign(rekey="allowed", renews="pair"))
+    card = cut_in_the_second(workshop, first, "receipted", protects=True)
+    time.sleep(1.1)  # a certificate of the next second is not affected any more
+    now = utc_now()
+    yesterday = f"{now - timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}"
+    fresh = [{"name": "again", "issued_from": yesterday, "issued_to": f"{now:%Y-%m-%dT%H:%M:%SZ}"}]
+    workstation(workshop.campaign(rekey="allowed", renews="pair", rules=fresh)).renew(card)
+    assert first.renew(card)["verdict"] == "UNAFFECTED"
