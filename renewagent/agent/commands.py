@@ -16,6 +16,7 @@ from renewagent.agent.control import ask_agent, runtime_folder
 from renewagent.agent.options import configuration_of, contact_named, no_campaign, words_of
 from renewagent.agent.times_in_words import date_in_words, time_in_words
 from renewagent.cli.answer import emit, say
+from renewagent.errors import JournalError
 from renewagent.model import Verdict
 
 if TYPE_CHECKING:
@@ -67,13 +68,21 @@ def status(arguments: argparse.Namespace) -> int:
     configuration = configuration_of(arguments)
     state = configuration.agent.state_dir
     with contact_named(configuration):
-        known = {"renewals": _open_renewals(state), "old_keys": _old_keys(configuration)}
-        document = {**ask_agent(runtime_folder(state), {"ask": "status"}), **known}
+        document = {**ask_agent(runtime_folder(state), {"ask": "status"}), **_journalled(configuration)}
     if arguments.json:
         emit(document)
     else:
         say("\n".join(_status_lines(document, datetime.now().astimezone())))
     return 0
+
+
+def _journalled(configuration: Configuration) -> dict[str, Any]:
+    """What the journal adds; one that cannot be read keeps nobody from hearing of the card that is in."""
+    try:
+        renewals, keys = _open_renewals(configuration.agent.state_dir), _old_keys(configuration)
+    except JournalError as error:
+        return {"renewals": [], "old_keys": [], "journal": {"problem": f"{error.message} {error.advice}".strip()}}
+    return {"renewals": renewals, "old_keys": keys, "journal": {"problem": None}}
 
 
 def _open_renewals(state: Path) -> list[dict[str, Any]]:
@@ -109,6 +118,8 @@ def _status_lines(document: dict[str, Any], now: datetime) -> Iterator[str]:
     yield f"Campaigns: {names or 'none'}."
     if campaigns["problem"]:
         yield f"Campaigns could not be refreshed: {campaigns['problem']}"
+    if document["journal"]["problem"]:
+        yield document["journal"]["problem"]
     for renewal in document["renewals"]:
         yield f"The renewal of the smartcard ending {renewal['card'][-4:]} is not finished. Run: renewagent renew."
     for key in document["old_keys"]:

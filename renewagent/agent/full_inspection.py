@@ -152,6 +152,8 @@ class Inspector:
         wanted = bool(campaigns) or judgement.pair_open  # half done is finished, whatever became of the campaign
         if not wanted or judgement.finding.verdict is not Verdict.UNAFFECTED or judgement.slot is None:
             return judgement
+        if judgement.note:  # the signing certificate may be half renewed for all we know, and it goes first
+            return judgement
         try:
             signing = judgement.certificate or _certificate(driver, judgement.slot, None)
             found = authentication_beside(driver, judgement.slot)
@@ -164,7 +166,9 @@ class Inspector:
             return (_torn(driver, beside) if judgement.pair_open else None) or judgement
         finding = judge_all(found[1], campaigns, now)
         other = self._by_ra(Judgement(finding, *found, beside=beside), driver)
-        return other if other.finding.verdict in (Verdict.AFFECTED, Verdict.PART_WAY) else judgement
+        if other.finding.verdict in (Verdict.AFFECTED, Verdict.PART_WAY):
+            return other
+        return replace(judgement, note=other.note, nothing_open=judgement.nothing_open and not other.note)
 
     def _by_card(self, driver: CardDriver, now: datetime) -> Judgement:
         try:

@@ -53,9 +53,9 @@ def follows(job: Job) -> Job | None:
 
 def left(error: RenewAgentError, contact: Contact) -> Message:
     """What the person hears where the other certificate stays as it is."""
-    body = "The certificate that you sign prescriptions with is renewed, the one that you sign in with is not."
-    advice = advice_with_contact(error, contact)
-    return Message("pair-left", "Renewed in part", f"{body} {error.message}", advice, error.code)
+    body = "The certificate that you sign prescriptions with is renewed, the one that you sign in with is as it was."
+    why = error.message.replace("Nothing was changed on the smartcard.", "").strip()
+    return Message("pair-left", "Renewed in part", f"{body} {why}", advice_with_contact(error, contact), error.code)
 
 
 def _due(certificate: SigningCertificate, whole: Campaign, campaign: Campaign, now: datetime) -> bool:

@@ -21,7 +21,8 @@ from renewagent.agent.inspector import slots_beside
 from renewagent.agent.job import Job, Workplace, sha256
 from renewagent.agent.old_keys import old_keys
 from renewagent.agent.passcode import Passcode, RenewableCard
-from renewagent.agent.renewing import Renewing
+from renewagent.agent.renewing import PULLED, Renewing
+from renewagent.agent.sign_in import wait_for_card
 from renewagent.agent.unfinished import PERSON_LEFT, open_renewal, renewal_of, waits_until
 from renewagent.campaign.document import parse_campaign
 from renewagent.certificates import read_certificate
@@ -99,7 +100,11 @@ def _undone(job: Job) -> bool:
 def _other_renewed(job: Job) -> bool:
     """The other certificate of the pair, where the campaign wants it, all the way to the sign-in. False where there is
     nothing to do, or nothing that can be done here: then the person signs in without it, and hears why."""
-    other = pair.follows(job)
+    try:
+        other = pair.follows(job)
+    except PULLED:
+        wait_for_card(job, words.pulled_half_way(job.identity))
+        other = pair.follows(job)
     if other is None:
         return False
     job.pair = other

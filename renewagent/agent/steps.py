@@ -49,9 +49,16 @@ def consent(job: Job, record: Record) -> Event:
 
 
 def ticket(job: Job, record: Record) -> Event:
-    """Ask the RA's leave, by a statement that the old signing key signs: that also proves that it signs."""
-    if job.beside is not None:  # a ticket is for a signing certificate; this one is kept under one as way A's is
-        return Event(Kind.NO_TICKETS)
+    """The RA's leave, which is for a signing certificate; the other of the pair is kept under one as way A's is."""
+    if job.beside is None:
+        return _ask_leave(job)
+    if job.renewal.way is Way.D:
+        _prove_voucher(job)
+    return Event(Kind.NO_TICKETS)
+
+
+def _ask_leave(job: Job) -> Event:
+    """By a statement that the old signing key signs: that also proves that it signs."""
     desk = job.place.desk
     nonce = desk.nonce()
     if (other_way := room_or_other_way(job)) is not None:
@@ -89,6 +96,14 @@ def ticket(job: Job, record: Record) -> Event:
         raise RaMisbehaved("The Registration Authority's permission is for another certificate.")
     # It may be a ticket that stood already, under an earlier version of the campaign: the receipt names that version.
     return Event(Kind.TICKET_GRANTED, {"ticket": answer.ticket, "campaign": answer.campaign})
+
+
+def _prove_voucher(job: Job) -> None:
+    """In way D the old authentication key is gone at once: the RA must hear the signing certificate that will ask for
+    the new one. It does not hear one that is unconfirmed. Raises RaRefused."""
+    fetch = private.TicketFetch(card=str(job.identity))
+    desk = job.place.desk
+    desk.ticket(job.signing(lambda session: desk.enquiry(job.authentication(session), private.TICKET_FETCH, fetch)))
 
 
 def arm(job: Job, record: Record) -> Event:

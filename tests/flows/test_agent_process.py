@@ -141,6 +141,21 @@ def test_an_unsigned_campaign_is_not_believed_and_status_says_so(
     until(lambda: agent.verdict() == "UNAFFECTED")
 
 
+def test_a_journal_that_cannot_be_read_keeps_nobody_from_the_status(
+    agent: RunningAgent, place: Place, virtual_readers: VirtualReaders
+) -> None:
+    agent.start()
+    (place.state / "journal.db").write_bytes(b"no database at all" * 100)
+    virtual_readers.insert(READER, place.ca.card(days_ago(400)))
+    until(lambda: agent.verdict() == "UNAFFECTED")
+    status = agent.call("status")[1]
+    assert (status["renewals"], status["old_keys"]) == ([], [])
+    assert "record of renewals" in status["journal"]["problem"]
+    command = [sys.executable, "-m", "renewagent", "status", "--config", str(place.config)]
+    said = subprocess.run(command, env=agent.env, capture_output=True, text=True, timeout=60, check=True)
+    assert status["journal"]["problem"] in said.stdout + said.stderr
+
+
 def test_status_says_until_when_an_old_key_stays(agent: RunningAgent, place: Place) -> None:
     over = datetime.now(UTC)
     with Journal(place.state / "journal.db") as journal:

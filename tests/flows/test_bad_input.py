@@ -265,7 +265,9 @@ def test_ra_slow(here: Desk, ra: Office) -> None:
     card.hook = slow
     here.readers.insert(READER, card)
     try:
-        talk = here.talk("renew")  # the RA has given leave, though we never heard of it: that is gone on with
+        talk = here.talk("renew")
+        talk.hear(ASKED)
+        talk.type("1")
         talk.hear(PASSCODE)
         talk.type(PIN)
         until(lambda: "interrupted" in here.events())

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from cryptography import x509
 
-from renewagent.agent.ra_desk import utc_now
-from renewagent.errors import RenewalImpossible
+from renewagent.agent.journal import Journal
+from renewagent.agent.ra_desk import RaDesk, Standing, utc_now
+from renewagent.errors import RaRefused, RaUnreachable, RenewalImpossible
+from renewagent.names import Name
 from renewagent.renewal import Way
 from renewagent_drivers.piv_objects import parse
 from renewagent_fixtures.virtual_card import VirtualCard
+from tests.flows import test_renewal_way_d
 from tests.flows.workshop import (
     AUTHENTICATION,
     SIGNING,
@@ -255,3 +259,74 @@ def test_a_sign_in_that_was_left_is_given_up_where_the_card_has_another_certific
     fresh = [{"name": "again", "issued_from": yesterday, "issued_to": f"{now:%Y-%m-%dT%H:%M:%SZ}"}]
     workstation(workshop.campaign(rekey="allowed", renews="pair", rules=fresh)).renew(card)
     assert first.renew(card)["verdict"] == "UNAFFECTED"
+
+
+def test_an_authentication_key_is_not_given_up_while_the_ra_does_not_hear_what_vouches_for_it(
+    workshop: Workshop, workstation: Workstations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The RA's status address says that nothing is open, and the signing certificate is not confirmed."""
+    card, campaign = workshop.card(protects=True), workshop.campaign(rekey="required", renews="pair")
+    first = workstation(campaign)
+    with pytest.raises(Killed):
+        first.renew(card, cut=Cut(test_renewal_way_d.ORDER.index("stored")))
+    old_authentication, elsewhere = certificate(card, AUTHENTICATION), workstation(campaign)
+    monkeypatch.setattr(RaDesk, "standing", lambda *asked: None)
+    with pytest.raises(RaRefused):
+        elsewhere.renew(card)
+    assert certificate(card, AUTHENTICATION) == old_authentication
+    assert signs(card, AUTHENTICATION)
+    monkeypatch.undo()
+    elsewhere.renew(card)
+    assert workshop.row(old_authentication).state == "revoked"
+    assert signs(card) and signs(card, AUTHENTICATION)
+
+
+@pytest.mark.parametrize("about", ["the signing certificate", "the authentication certificate"])
+def test_what_the_ra_could_not_be_asked_is_not_taken_for_done(
+    workshop: Workshop, workstation: Workstations, monkeypatch: pytest.MonkeyPatch, about: str
+) -> None:
+    card, campaign = workshop.card(protects=True), workshop.campaign(rekey="required", renews="pair")
+    whole = workstation(campaign)
+    whole.renew(workshop.card(protects=True))
+    at = whole.kinds.index("stored", 0 if about.startswith("the signing") else whole.kinds.index("receipted"))
+    with pytest.raises(Killed):
+        workstation(campaign).renew(card, cut=Cut(at))
+    ask = RaDesk.standing
+
+    def once(desk: RaDesk, issuer: Name, serial: int) -> Standing | None:
+        """A gateway answers in the RA's place."""
+        slot = SIGNING if about.startswith("the signing") else AUTHENTICATION
+        if serial == x509.load_der_x509_certificate(certificate(card, slot)).serial_number:
+            raise RaUnreachable("The Registration Authority did not answer as expected.")
+        return ask(desk, issuer, serial)
+
+    elsewhere = workstation(campaign)
+    monkeypatch.setattr(RaDesk, "standing", once)
+    with pytest.raises(RaUnreachable):
+        elsewhere.renew(card)
+    monkeypatch.undo()
+    elsewhere.renew(card)
+    assert signs(card) and signs(card, AUTHENTICATION)
+    assert [ticket.state for ticket in workshop.tickets(card)] == ["closed", "closed"]
+
+
+def test_a_card_that_is_pulled_out_between_the_two_is_waited_for(
+    workshop: Workshop, workstation: Workstations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = workshop.card(protects=True)
+    old_authentication = certificate(card, AUTHENTICATION)
+    desk = workstation(workshop.campaign(rekey="allowed", renews="pair"))
+    person = desk.person(card)
+    append = Journal.append
+
+    def then_out(journal: Journal, renewal: str, card_name: str, name: str, *rest: Any) -> int:
+        number = append(journal, renewal, card_name, name, *rest)
+        if name == "receipted" and "pulled-half-way" not in person.kinds:
+            desk.take_out()
+        return number
+
+    monkeypatch.setattr(Journal, "append", then_out)
+    outcome = desk.renew(card, person)
+    assert outcome["pair"]["renewed"]
+    assert workshop.row(old_authentication).state == "revoked"
+    assert "pulled-half-way" in person.kinds
