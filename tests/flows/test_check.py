@@ -10,7 +10,8 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from renewagent.campaign.pem import read_signer
 from renewagent.campaign.sign import sign_campaign
@@ -197,3 +198,25 @@ def test_a_bare_date_is_midnight(tmp_path: Path) -> None:
     run_check(tmp_path / "a.der", "--issued-from", "2020-09-28", "--issued-to", "2020-09-29", "--out", out, "--all")
     verdicts = [row["verdict"] for row in rows_of(out)]
     assert verdicts == ["unaffected", "affected", "affected", "unaffected"]
+
+
+@pytest.mark.parametrize("encoding", [Encoding.PEM, Encoding.DER])
+def test_pkcs7_as_others_write_it(encoding: Encoding, ders: list[bytes], tmp_path: Path) -> None:
+    given = [x509.load_der_x509_certificate(der) for der in ders[:20]]
+    octets = pkcs7.serialize_certificates(given, encoding)
+    for name in ("a.p7b", "a"):
+        (tmp_path / name).write_bytes(octets)
+        run_check(tmp_path / name, *WINDOW, "--out", tmp_path / "out.jsonl", "--all")
+        found = {(row["serial"], row["not_before"]) for row in rows_of(tmp_path / "out.jsonl")}
+        assert found == {(f"{one.serial_number:x}", f"{one.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}") for one in given}
+    (tmp_path / "a.p7b").write_bytes(octets[: len(octets) // 2])
+    document, _ = run_check(tmp_path / "a.p7b", *WINDOW)
+    assert document["unreadable"] == document["checked"] == 1
+
+
+def test_the_kind_can_be_said(ders: list[bytes], tmp_path: Path) -> None:
+    (tmp_path / "dump.txt").write_bytes(b"# the directory\n# of last night\n" + b"x: y\n\n")
+    WRITERS["a.ldif"](tmp_path / "more", ders[:3])
+    (tmp_path / "dump.txt").write_bytes((tmp_path / "dump.txt").read_bytes() + (tmp_path / "more").read_bytes())
+    document, _ = run_check(tmp_path / "dump.txt", *WINDOW, "--format", "ldif")
+    assert document["checked"] == 3
