@@ -39,7 +39,7 @@ def _seconds(check_after: int, waits: int) -> int:
 
 def _put_off(job: Job, seconds: int) -> Mapping[str, str]:
     until = job.place.now() + timedelta(seconds=seconds)
-    return {"check_after": str(seconds), "until": until.astimezone(UTC).isoformat(timespec="seconds")}
+    return {"check_after": str(seconds), "until": until.astimezone(UTC).isoformat(timespec="milliseconds")}
 
 
 def wait(job: Job, record: Record) -> Event:

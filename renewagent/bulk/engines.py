@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any, Protocol
 
 from renewagent.bulk.outcome import Outcome, Plan, check_pieces
@@ -96,6 +96,10 @@ class Pool:
             child.terminate()
         for child in self._children:
             child.join()
+        # Pieces that nobody takes any more fill the pipe, and the thread that writes them would wait for ever, and this
+        # process at its end for that thread: before 3.11.7 and 3.12.1 Python leaves the reading end open (gh-109917).
+        with suppress(OSError):
+            self._calls.close()
 
     def _again(
         self, waiting: deque[tuple[list[Piece], Future[list[Outcome]]]], plan: Plan
@@ -111,6 +115,7 @@ class Pool:
         others = set(multiprocessing.active_children())
         pool.submit(os.getpid).result()
         self._children = [child for child in multiprocessing.active_children() if child not in others]
+        self._calls: Any = pool._call_queue._reader  # type: ignore[attr-defined]
         return pool
 
 

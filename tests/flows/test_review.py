@@ -4,8 +4,10 @@ that nobody goes on with, a key that is given up for the fault of another."""
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -476,12 +478,17 @@ class Pauses:
         self.seconds: list[float] = []
         self._then = then
         monkeypatch.setattr(Job, "pause", lambda job, seconds: self.take(seconds))
+        monkeypatch.setattr(Job, "pause_until", lambda job, until: self.take(_ahead(until, job.place.now())))
 
     def take(self, seconds: float) -> None:
         self.seconds.append(seconds)
         self._then(len(self.seconds))
         if len(self.seconds) > 12:
             raise PersonStopped("You stopped waiting.")
+
+
+def _ahead(until: datetime, now: datetime) -> int:
+    return math.ceil((until - now).total_seconds())
 
 
 def approve(workshop: Workshop) -> None:
