@@ -121,9 +121,9 @@ class PivDriver:
         """See `renewagent.card.interface.SignsIn`: 9A. 9D decrypts, and 9E opens doors."""
         return AUTHENTICATION
 
-    def copy_slot(self) -> Slot | None:
-        """See `renewagent.card.interface.KeepsCopies`: the last retired object, the last that readers look at."""
-        return RETIRED_SLOTS[-1]
+    def copy_slots(self) -> Sequence[Slot]:
+        """See `renewagent.card.interface.KeepsCopies`: the last retired objects, the last that readers look at."""
+        return (RETIRED_SLOTS[-1], RETIRED_SLOTS[-2])
 
     @contextlib.contextmanager
     def signing(self, pin: Pin) -> Iterator[SigningSession]:

@@ -325,8 +325,8 @@ def authentication_beside(driver: CardDriver, signing: Slot) -> tuple[Slot, Sign
 
 def _put_aside(driver: CardDriver, slot: Slot) -> bool:
     """Whether a slot is for what a renewal keeps there for a while: nobody signs in by it."""
-    copies, staging = getattr(driver, "copy_slot", None), getattr(driver, "staging_slots", None)
-    return (copies is not None and slot == copies()) or (staging is not None and slot in staging())
+    copies, staging = getattr(driver, "copy_slots", None), getattr(driver, "staging_slots", None)
+    return (copies is not None and slot in copies()) or (staging is not None and slot in staging())
 
 
 def is_for_authentication(certificate: SigningCertificate) -> bool:

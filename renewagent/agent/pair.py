@@ -10,6 +10,7 @@ card until it is done: a write that is cut short must not take away what the car
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import cast
@@ -67,42 +68,47 @@ def _due(certificate: SigningCertificate, whole: Campaign, campaign: Campaign, n
 
 def keep_copy(job: Job) -> None:
     """Before way A asks for a certificate that will overwrite the old one. Raises RenewalImpossible."""
-    slot = _copy_slot(job)
-    if job.renewal.way is not Way.A or not _vouches_itself(job) or _read(job, slot) == job.old.der:
+    if job.renewal.way is not Way.A or not _vouches_itself(job):
         return
-    if slot is None or not _room_for_copy(job):
+    slot = _copy_slot(job)
+    if slot is None:
         raise RenewalImpossible(_NOT_HERE)
-    job.passcode.administering(job.card, lambda session: session.store(slot, job.old.der))
+    if _read(job, slot) != job.old.der:
+        job.passcode.administering(job.card, lambda session: session.store(slot, job.old.der))
     if _read(job, slot) != job.old.der:
         raise RenewalImpossible(_NOT_HERE)
 
 
 def drop_copy(job: Job) -> None:
     """When the RA has the receipt, or takes none."""
-    slot = _copy_slot(job)
-    if slot is not None and job.renewal.way is Way.A and _read(job, slot) == job.old.der:
+    slot = _copy_slot(job) if job.renewal.way is Way.A else None
+    if slot is not None and _read(job, slot) == job.old.der:
         job.passcode.administering(job.card, lambda session: session.store(slot, None))
 
 
 def may_go_by_way_a(job: Job) -> bool:
     """Whether there is room for the copy, where one is needed."""
-    return not _vouches_itself(job) or _room_for_copy(job)
+    return not _vouches_itself(job) or _copy_slot(job) is not None
 
 
 def copy_to_come(job: Job, way: Way) -> dict[str, str]:
     """For the journal: where a copy will be written, so that half of one is known again."""
-    slot = _copy_slot(job)
-    return {"copy": slot.reference} if slot is not None and way is Way.A and _vouches_itself(job) else {}
+    slot = _copy_slot(job) if way is Way.A and _vouches_itself(job) else None
+    return {} if slot is None else {"copy": slot.reference}
 
 
-def _room_for_copy(job: Job) -> bool:
-    """The place is empty, or holds the copy, or half a copy that was written from here."""
-    slot = _copy_slot(job)
-    held = _read(job, slot)
-    if slot is None or held in (None, job.old.der):
-        return slot is not None
-    mine = [event for event in job.place.journal.replay() if event.card == str(job.identity)]
-    return held == b"" and any(event.fields.get("copy") == slot.reference for event in mine)
+def _copy_slot(job: Job) -> Slot | None:
+    """Where the copy is; else the first place that is empty, or holds half a copy that was written from here. Half of
+    one that another computer wrote stays, since nobody here knows what it was."""
+    held = {slot: _read(job, slot) for slot in _copy_slots(job)}
+    if job.old.der in held.values():
+        return next(slot for slot, der in held.items() if der == job.old.der)
+    mine = {event.fields.get("copy") for event in job.place.journal.replay() if event.card == str(job.identity)}
+    return next((s for s, der in held.items() if der is None or (der == b"" and s.reference in mine)), None)
+
+
+def _copy_slots(job: Job) -> Sequence[Slot]:
+    return cast(KeepsCopies, job.card).copy_slots() if hasattr(job.card, "copy_slots") else ()
 
 
 def prepare(job: Job) -> None:
@@ -132,7 +138,7 @@ def _kept(job: Job) -> SigningCertificate | None:
     """The oldest authentication certificate on the card whose renewal the RA knows to be open: a newer one is what is
     to take its place."""
     aside = getattr(job.card, "staging_slots", tuple[Slot, ...])()
-    read = (_read(job, slot) for slot in dict.fromkeys((job.slot, *aside, *filter(None, [_copy_slot(job)]))))
+    read = (_read(job, slot) for slot in dict.fromkeys((job.slot, *aside, *_copy_slots(job))))
     found = [certificate for der in read if der and (certificate := _for_authentication(der)) is not None]
     for certificate in sorted(found, key=lambda certificate: certificate.head.not_before):
         standing = job.place.desk.standing(certificate.head.issuer, certificate.head.serial)
@@ -147,10 +153,6 @@ def _for_authentication(der: bytes) -> SigningCertificate | None:
     except CardDataError:
         return None
     return certificate if is_for_authentication(certificate) else None
-
-
-def _copy_slot(job: Job) -> Slot | None:
-    return cast(KeepsCopies, job.card).copy_slot() if hasattr(job.card, "copy_slot") else None
 
 
 def _read(job: Job, slot: Slot | None) -> bytes | None:

@@ -126,8 +126,8 @@ class SignsIn(Protocol):
 class KeepsCopies(Protocol):
     """A driver whose cards have room for a certificate without a key."""
 
-    def copy_slot(self) -> Slot | None:
-        """Where; None on a card that has no such place."""
+    def copy_slots(self) -> Sequence[Slot]:
+        """Where, the place to be taken first in front: the next one is for when that is occupied."""
 
 
 class RemovesKeys(Protocol):

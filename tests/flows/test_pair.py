@@ -221,13 +221,17 @@ def test_half_a_copy_is_known_where_it_was_written(workshop: Workshop, workstati
     assert signs(card, AUTHENTICATION)
 
 
-def test_what_somebody_else_keeps_where_the_copy_would_lie_stays(workshop: Workshop, workstation: Workstations) -> None:
+@pytest.mark.parametrize("occupied", [1, 2])
+def test_what_somebody_else_keeps_where_the_copy_would_lie_stays(
+    workshop: Workshop, workstation: Workstations, occupied: int
+) -> None:
     card = workshop.card(protects=False)
-    half(card, SIGN_IN, COPY)
-    before = card.object(COPY)
+    for place in (COPY, COPY - 1)[:occupied]:
+        half(card, SIGN_IN, place)
+    before = [card.object(place) for place in (COPY, COPY - 1)]
     desk = workstation(workshop.campaign(rekey="allowed", renews="pair"))
-    assert desk.renew(card)["pair"]["state"] == "stopped"
-    assert card.object(COPY) == before
+    assert desk.renew(card)["pair"]["state"] == ("done" if occupied == 1 else "stopped")
+    assert [card.object(place) for place in (COPY, COPY - 1)] == before
 
 
 @pytest.mark.parametrize("where", ["here", "elsewhere"])

@@ -107,7 +107,7 @@ def test_a_plain_card_that_turns_out_to_be_full_is_finished_once_there_is_room(
 def test_a_certificate_that_fits_when_compressed_is_compressed(workshop: Workshop, workstation: Workstations) -> None:
     card = workshop.card()
     old, desk = certificate(card), workstation(workshop.campaign())
-    card.fill(-40)
+    card.fill(-20)  # sizes differ by a few octets, compression takes more
     desk.renew(card)
     assert_renewed(workshop, card, old)
     content = card.object(0x5FC10A)
