@@ -4,7 +4,8 @@ Each renewal is a process with a card and a journal on disk; the RA is a process
 and then. A card goes on where it was or elsewhere, until it is renewed, signed in and receipted; then the next begins.
 When time is up nothing fails any more and every card comes to its end. Exit status 1 where anything was lost.
 
-    python benchmarks/soak.py [--seconds 600 | --renewals N] [--at-once 50] [--seed N] [--only CARD] [--pairs] [--json]
+    python benchmarks/soak.py [--seconds 600 | --renewals N] [--at-once 50] [--seed N] [--only CARD] [--no-pairs]
+        [--json]
 
 The same seed gives the same cards and the same faults; what meets what is up to the machine.
 """
@@ -126,7 +127,8 @@ def main() -> int:
     parser.add_argument("--ra-lives", type=float, default=12.0, help="seconds between two kills of the RA (default 12)")
     parser.add_argument("--time-limit", type=float, default=10.0, help="seconds for one exchange with it (default 10)")
     parser.add_argument("--pool", type=int, default=24, help="RSA keys made in advance for each card (default 24)")
-    parser.add_argument("--pairs", action="store_true", help="some cards renew the authentication certificate as well")
+    both = "some cards renew the authentication certificate as well"
+    parser.add_argument("--pairs", action=argparse.BooleanOptionalAction, default=True, help=both)
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     options = parser.parse_args()
     seconds = options.seconds or (None if options.renewals or options.only is not None else 600.0)
