@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TextIO
 
-_EVERY = 0.5
+_EVERY = 0.2
 
 
 class Progress:

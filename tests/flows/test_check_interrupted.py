@@ -64,7 +64,7 @@ def test_interrupted(more: tuple[str, ...], tmp_path: Path) -> None:
 
 
 def test_progress_on_a_terminal(tmp_path: Path) -> None:
-    (tmp_path / "a.der").write_bytes(b"".join(Issuing(62).many(3000)) * 25)
+    (tmp_path / "a.der").write_bytes(b"".join(Issuing(62).many(3000)) * 150)
     ours, theirs = pty.openpty()
     with subprocess.Popen([*COMMAND, str(tmp_path / "a.der"), *WINDOW], stderr=theirs, stdout=subprocess.PIPE) as check:
         os.close(theirs)
@@ -82,7 +82,7 @@ def test_progress_on_a_terminal(tmp_path: Path) -> None:
     words = said.decode()
     assert " a second, " in words
     assert "% about" in words.replace("%,", "%")
-    assert "\rChecked 75,000 certificates" in words
+    assert "\rChecked 450,000 certificates" in words
 
 
 def test_no_progress_in_a_pipe(tmp_path: Path) -> None:
