@@ -98,8 +98,10 @@ class Pool:
             child.join()
         # Pieces that nobody takes any more fill the pipe, and the thread that writes them would wait for ever, and this
         # process at its end for that thread: before 3.11.7 and 3.12.1 Python leaves the reading end open (gh-109917).
+        # Likewise half a result, of which the rest will never come.
         with suppress(OSError):
             self._calls.close()
+            self._results.close()
 
     def _again(
         self, waiting: deque[tuple[list[Piece], Future[list[Outcome]]]], plan: Plan
@@ -116,6 +118,7 @@ class Pool:
         pool.submit(os.getpid).result()
         self._children = [child for child in multiprocessing.active_children() if child not in others]
         self._calls: Any = pool._call_queue._reader  # type: ignore[attr-defined]
+        self._results: Any = pool._result_queue._writer  # type: ignore[attr-defined]
         return pool
 
 
