@@ -13,6 +13,7 @@ from asn1crypto import x509 as lenient
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from renewagent.algorithms import KEY_USAGES, key_algorithm, signature_algorithm
 from renewagent.card.head import certificate_algorithms, certificate_head, certificate_names
@@ -52,6 +53,12 @@ def read_certificate(der: bytes, card_model: str | None = None) -> SigningCertif
         der=der,
         card_model=card_model,
     )
+
+
+def public_key(der: bytes) -> bytes:
+    """DER SubjectPublicKeyInfo of a certificate. Raises what cryptography raises for one that it does not read."""
+    key = x509.load_der_x509_certificate(der).public_key()
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _usage_and_bits(der: bytes) -> tuple[frozenset[str] | None, int]:

@@ -17,10 +17,10 @@ from typing import cast
 
 from renewagent.agent.full_inspection import OPEN_STATES, authentication_beside, is_for_authentication
 from renewagent.agent.job import Job
-from renewagent.agent.staging import look, public_key
+from renewagent.agent.staging import look
 from renewagent.agent.words import Message, advice_with_contact
 from renewagent.card.interface import KeepsCopies
-from renewagent.certificates import read_certificate
+from renewagent.certificates import public_key, read_certificate
 from renewagent.errors import CardDataError, RenewAgentError, RenewalImpossible
 from renewagent.model import SigningCertificate, Slot, Verdict
 from renewagent.renewal import Renewal, Way, can_protect

@@ -20,10 +20,10 @@ from renewagent.agent.pair import prepare
 from renewagent.agent.passcode import fits
 from renewagent.agent.preflight import may_begin, way_for
 from renewagent.agent.ra_desk import POLICY, Outgoing
-from renewagent.agent.staging import Found, find, look, mend, public_key
+from renewagent.agent.staging import Found, find, look, mend
 from renewagent.agent.steps import key_usage_of
 from renewagent.card.interface import SigningSession
-from renewagent.certificates import read_certificate
+from renewagent.certificates import public_key, read_certificate
 from renewagent.cmp import private
 from renewagent.cmp.client import CmpClient
 from renewagent.cmp.client_checks import Wanted

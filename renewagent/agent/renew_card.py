@@ -31,6 +31,8 @@ from renewagent.model import CardIdentity, Finding, SigningCertificate, Slot, Ve
 from renewagent.renewal import Event, Kind, Renewal, State
 from renewagent.rules import Campaign, for_the_pair
 
+Filled = tuple[Slot, SigningCertificate]
+"""A slot and what is in it."""
 TOO_LATE_AFTER = 900
 """Seconds after which an RA has surely withdrawn a certificate that nobody confirmed."""
 
@@ -166,13 +168,8 @@ def _job(
     if renewal is None and judged.finding.verdict not in (Verdict.AFFECTED, Verdict.PART_WAY):
         return None
     signed = _campaign(campaigns, renewal, judged.finding)
-    if renewal.of_pair if renewal is not None else judged.beside is not None:
-        return _job_of_pair(place, campaigns, judged, reader, card, identity, passcode, signed, renewal)
-    old, slot = _old_certificate(renewal, judged), judged.slot if judged.beside is None else judged.beside[0]
-    if (slot is None and renewal is not None and renewal.begun) or slot in _second_slots(card):
-        slot = card.slots()[0]  # a write that was cut short left no certificate by which to know it, or a parked one
-    if old is None or slot is None:
-        raise RenewalImpossible("There is no signing certificate on this smartcard that could be renewed.")
+    of_pair = renewal.of_pair if renewal is not None else judged.beside is not None
+    slot, old, beside = _other_of_pair(renewal, judged, card) if of_pair else (*_signing(renewal, judged, card), None)
     return Job(
         place=place,
         passcode=passcode or Passcode(place.prompter),
@@ -181,11 +178,12 @@ def _job(
         identity=identity,
         slot=slot,
         old=old,
-        campaign=signed.campaign,
+        campaign=(for_the_pair(signed.campaign) if of_pair else None) or signed.campaign,
         campaign_document=signed.document,
         renewal=renewal or _new_renewal(identity, signed, judged),
         rule=judged.finding.rule,
         campaigns=campaigns,
+        beside=beside,
     )
 
 
@@ -194,42 +192,31 @@ def _new_renewal(identity: CardIdentity, signed: Accepted, judged: Judgement) ->
     return Renewal(secrets.token_hex(8), str(identity), signed.campaign.label, state)
 
 
-def _job_of_pair(
-    place: Workplace,
-    campaigns: Mapping[str, Accepted],
-    judged: Judgement,
-    reader: str,
-    card: RenewableCard,
-    identity: CardIdentity,
-    passcode: Passcode | None,
-    signed: Accepted,
-    renewal: Renewal | None,
-) -> Job:
-    """The authentication certificate alone: the signing certificate's renewal is over, here or wherever it was."""
-    beside = judged.beside or (judged.slot or card.slots()[0], judged.certificate)
-    if beside[1] is None:
+def _signing(renewal: Renewal | None, judged: Judgement, card: RenewableCard) -> Filled:
+    """The signing certificate that is replaced, and its slot."""
+    old, slot = _old_certificate(renewal, judged), judged.slot if judged.beside is None else judged.beside[0]
+    if (slot is None and renewal is not None and renewal.begun) or slot in _second_slots(card):
+        slot = card.slots()[0]  # a write that was cut short left no certificate by which to know it, or a parked one
+    if old is None or slot is None:
+        raise RenewalImpossible("There is no signing certificate on this smartcard that could be renewed.")
+    return slot, old
+
+
+def _other_of_pair(
+    renewal: Renewal | None, judged: Judgement, card: RenewableCard
+) -> tuple[Slot, SigningCertificate, Filled]:
+    """The authentication certificate alone, and what is beside it: the signing certificate's renewal is over, here or
+    wherever it was."""
+    signing, certificate = judged.beside or (judged.slot or card.slots()[0], judged.certificate)
+    if certificate is None:
         raise RenewalImpossible("There is no signing certificate on this smartcard.")
-    found = authentication_beside(card, beside[0])
-    others = [found[0]] if found is not None else slots_beside(card, beside[0])
+    found = authentication_beside(card, signing)
+    others = [found[0]] if found is not None else slots_beside(card, signing)
     if not others:
         raise RenewalImpossible("There is no certificate to sign in with on this smartcard.")
     kept = renewal.facts.get("old_certificate") if renewal is not None else None
-    old = read_certificate(bytes.fromhex(kept)) if kept else found[1] if found is not None else beside[1]
-    return Job(
-        place=place,
-        passcode=passcode or Passcode(place.prompter),
-        reader=reader,
-        card=card,
-        identity=identity,
-        slot=others[0],
-        old=old,
-        campaign=for_the_pair(signed.campaign) or signed.campaign,
-        campaign_document=signed.document,
-        renewal=renewal or _new_renewal(identity, signed, judged),
-        rule=judged.finding.rule,
-        campaigns=campaigns,
-        beside=(beside[0], beside[1]),
-    )
+    old = read_certificate(bytes.fromhex(kept)) if kept else found[1] if found is not None else certificate
+    return others[0], old, (signing, certificate)
 
 
 def _second_slots(card: RenewableCard) -> Sequence[Slot]:

@@ -12,12 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from renewagent.agent.job import Job, Record, sha256
 from renewagent.agent.room import prove_room
 from renewagent.card.interface import AdminSession, HoldsSecondKeys, KeepsHistory, MovesKeys, RemovesKeys, TellsKeys
+from renewagent.certificates import public_key
 from renewagent.errors import CardDataError, RenewalImpossible
 from renewagent.model import Slot
 from renewagent.renewal import Event, Kind, Way
@@ -238,12 +236,6 @@ def mend(job: Job, keys: Keys, old_key: bytes) -> bool:
 
     job.passcode.administering(job.card, work)
     return True
-
-
-def public_key(der: bytes) -> bytes:
-    """DER SubjectPublicKeyInfo of a certificate."""
-    key = x509.load_der_x509_certificate(der).public_key()
-    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _kept(job: Job, name: str) -> Slot | None:

@@ -17,9 +17,9 @@ from typing import cast
 from renewagent.agent.children import ask_child, hand_over
 from renewagent.agent.full_inspection import error_document
 from renewagent.agent.job import Job, sha256
-from renewagent.agent.staging import public_key
 from renewagent.agent.words import Message, card_in_words
 from renewagent.card.interface import TellsKeys
+from renewagent.certificates import public_key
 from renewagent.errors import CardDataError, RenewAgentError
 from renewagent.model import CardIdentity
 from renewagent.renewal import Way

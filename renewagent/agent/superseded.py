@@ -19,13 +19,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from renewagent.agent.journal import JournalEvent
 from renewagent.agent.old_keys import TIDIED, TIDYING, Past, past_renewals, slots_of
-from renewagent.certificates import read_certificate
+from renewagent.certificates import public_key, read_certificate
 from renewagent.errors import CardDataError
 from renewagent.model import CardIdentity, SigningCertificate, Slot
 from renewagent.names import same_name
@@ -54,7 +52,7 @@ class Held:
     @property
     def fits(self) -> bool:
         """The certificate is for this key."""
-        return self.certificate is not None and self.key == public_key(self.certificate)
+        return self.certificate is not None and self.key == _key_of(self.certificate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +78,9 @@ def proofs(events: Sequence[JournalEvent], card: CardIdentity) -> Proofs:
         seen |= olds | news
         slots |= {Slot(past.facts[name]) for name in ("staging", "parking") if name in past.facts}
         made |= {bytes.fromhex(e.fields["public_key"]): past.over for e in past.said if e.name == Kind.GENERATED.value}
-        in_use = {public_key(der) for der in news}
+        in_use = {_key_of(der) for der in news}
         for old in olds if past.finished and news else ():
-            if (key := public_key(old)) is not None and key not in in_use:
+            if (key := _key_of(old)) is not None and key not in in_use:
                 replaced[key] = (read_certificate(old), past.over)
     left, history = _cut_short(event for event in events if event.card == str(card))
     return Proofs(replaced, made, frozenset(map(_sha256, seen)), frozenset(slots | left), history)
@@ -184,11 +182,10 @@ def _takes_over(new: SigningCertificate | None, old: SigningCertificate | None) 
     return same_names and new.key_usage == old.key_usage and new.head.not_before >= old.head.not_before
 
 
-def public_key(certificate: bytes) -> bytes | None:
-    """DER SubjectPublicKeyInfo; None where it cannot be read."""
+def _key_of(certificate: bytes) -> bytes | None:
+    """None where it cannot be read."""
     try:
-        key = x509.load_der_x509_certificate(certificate).public_key()
-        return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return public_key(certificate)
     except (ValueError, UnsupportedAlgorithm):
         return None
 

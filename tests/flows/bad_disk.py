@@ -54,10 +54,10 @@ def small_disk(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", "-l", folder], check=True)
 
 
-def fill(folder: Path) -> None:
-    """Until there is no room, that which was set aside included."""
-    for reserve in folder.glob("*.reserve"):
-        reserve.unlink()
+def fill(folder: Path, *, reserve: bool = True) -> None:
+    """Until there is no room; that which was set aside included, where `reserve`."""
+    for kept in folder.glob("*.reserve") if reserve else ():
+        kept.unlink()
     handle = os.open(folder / "fill", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
         while True:

@@ -10,6 +10,7 @@ import pytest
 
 from renewagent.agent.campaigns import Accepted
 from renewagent_fixtures.mock_ra import MockRa
+from tests.flows.desk import Desk, Office, desk, office
 from tests.flows.workshop import Workshop, Workstation
 
 
@@ -42,3 +43,17 @@ def workstation(workshop: Workshop, tmp_path: Path) -> Iterator[Callable[..., Wo
     yield make
     for one in made:
         one.transport.close()
+
+
+@pytest.fixture(scope="module")
+def ra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """An RA of the module's own, for the commands run as processes."""
+    with office(tmp_path_factory.mktemp("office")) as one:
+        yield one
+
+
+@pytest.fixture
+def here(tmp_path: Path, ra: Office) -> Iterator[Desk]:
+    """A computer with those commands, a reader and a person."""
+    with desk(tmp_path, ra) as one:
+        yield one

@@ -6,11 +6,8 @@ The commands are the real ones, run as processes; `desk._done` looks for traceba
 
 from __future__ import annotations
 
-import ctypes
-import os
 import signal
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +18,8 @@ from renewagent.errors import CardRemoved
 from renewagent_fixtures.mock_ra.knobs import Knobs
 from renewagent_fixtures.virtual_card import VirtualCard
 from renewagent_fixtures.virtual_card.eeprom import Moment
-from tests.flows.desk import PHONE, PIN, READER, Conversation, Desk, Done, Office, desk, office, signs
+from tests.flows.bad_disk import fill, small_disk
+from tests.flows.desk import PHONE, PIN, READER, Conversation, Desk, Done, Office, signs
 from tests.pcsc import until
 
 CERTIFICATE_9C = 0x5FC10A
@@ -29,18 +27,6 @@ GENERATE = 0x47
 CONTACT = f"Contact: Registration Authority, {PHONE}."
 ASKED = "Type 1 or 2, then Enter: "
 PASSCODE = "Passcode (it is not shown): "
-
-
-@pytest.fixture(scope="module")
-def ra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    with office(tmp_path_factory.mktemp("office")) as one:
-        yield one
-
-
-@pytest.fixture
-def here(tmp_path: Path, ra: Office) -> Iterator[Desk]:
-    with desk(tmp_path, ra) as one:
-        yield one
 
 
 def check(done: Done, status: int, *sentences: str) -> None:
@@ -385,8 +371,6 @@ def test_disk_full_under_the_journal(here: Desk) -> None:
     with small_disk(here.state):
         check(here.run("renew", typed="2\n"), 1, "You chose not to renew now. Nothing was changed.")
         fill(here.state)
-        (here.state / "journal.db.reserve").unlink()
-        fill(here.state)
         done = here.run("renew", "--json", typed=f"1\n{PIN}\n")
         check(done, 1, "The disk is full: the record of renewals, ", "Free some disk space, then try again.", CONTACT)
         refused(done, 1, "RA-JOURNAL")
@@ -399,7 +383,7 @@ def test_disk_full_under_the_journal(here: Desk) -> None:
         # full from the passcode on: what was set aside carries the renewal to its end
         here.readers.insert(READER, card)
         talk = _at_passcode(here)
-        fill(here.state)
+        fill(here.state, reserve=False)
         talk.type(PIN)
         check(_sign_in_again(here, card, talk), 0, "Done\n")
         assert here.events()[-1] == "signed-in"
@@ -476,30 +460,3 @@ def turned(ra: Office, knobs: Knobs) -> Iterator[None]:
         yield
     finally:
         ra.ra.office.turn(Knobs())
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """A file system of two megabytes at `folder`."""
-    folder.mkdir(mode=0o700)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", 0, b"size=2m,mode=700") != 0:
-        pytest.skip("only root may mount a small disk")
-    try:
-        yield
-    finally:
-        end = time.monotonic() + 10
-        while libc.umount2(os.fsencode(folder), 0) != 0 and time.monotonic() < end:
-            time.sleep(0.05)
-
-
-def fill(folder: Path) -> None:
-    """Until there is no room."""
-    handle = os.open(folder / "fill", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    try:
-        while True:
-            os.write(handle, bytes(4096))
-    except OSError:
-        pass
-    finally:
-        os.close(handle)

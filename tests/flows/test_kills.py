@@ -31,7 +31,7 @@ from renewagent_fixtures.person import Said
 from renewagent_fixtures.virtual_card import Moment, VirtualCard
 from tests.flows import workshop as workshop_module
 from tests.flows.bad_disk import BadDisk, build, fill, small_disk
-from tests.flows.desk import PIN, READER, Conversation, Desk, Done, Office, desk, office
+from tests.flows.desk import PIN, READER, Conversation, Desk, Done
 from tests.flows.desk import signs as signs_with_usual_pin
 from tests.flows.workshop import (
     Cut,
@@ -51,18 +51,6 @@ ASKED, PASSCODE, REMOVE = "Type 1 or 2, then Enter: ", "Passcode (it is not show
 VERIFY, GENERATE, ADMIN, PUT_PART, PUT_DATA = "0020008008", "0047009c", "0087..9b", "10db", "00db"
 """How commands begin: VERIFY with a passcode, each half of an authentication by the management key, a part of more."""
 CERTIFICATE_9C = 0x5FC10A
-
-
-@pytest.fixture(scope="module")
-def ra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    with office(tmp_path_factory.mktemp("office")) as one:
-        yield one
-
-
-@pytest.fixture
-def here(tmp_path: Path, ra: Office) -> Iterator[Desk]:
-    with desk(tmp_path, ra) as one:
-        yield one
 
 
 # -- which process -----------------------------------------------------------------------------------------------------

@@ -97,3 +97,36 @@ def test_a_vendors_card_is_logged_in_to_as_often_as_the_table_says(vendor_card: 
     logins = vendor_card.tokens.calls().count("C_Login")
     vendor_card.assert_renewed()
     assert logins == TABLE["C cr"][0]
+
+
+# -- the pair: how often more, by the way of the second certificate and by what vouches for it -------------------------
+
+PAIRS = {
+    "A, the signing certificate": {"profile": "plain", "rekey": "allowed", "protects": True},
+    "A, itself": {"profile": "plain", "rekey": "allowed", "protects": False},
+    "B, the signing certificate": {"profile": "extended", "rekey": "required", "protects": True},
+    "B, itself": {"profile": "extended", "rekey": "required", "protects": False},
+    "D, the signing certificate": {"profile": "plain", "rekey": "required", "protects": True},
+}
+
+
+def pair_table() -> dict[str, int]:
+    text = (ROOT / "docs" / "renewal.md").read_text().partition(HEADING)[2]
+    rows = re.findall(r"^\| 9A by ([ABD]) \| ([a-z ]+) \| \+(\d+) \|$", text, re.MULTILINE)
+    return {f"{way}, {voucher}": int(more) for way, voucher, more in rows}
+
+
+def test_every_way_of_the_pair_has_its_row() -> None:
+    assert set(pair_table()) == set(PAIRS)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_so_often_more_for_the_pair(workshop: Workshop, workstation: Workstations, name: str) -> None:
+    how, counted = PAIRS[name], []
+    for renews in ("signing", "pair"):
+        card = workshop.card(profile=str(how["profile"]), protects=bool(how["protects"]))
+        desk = workstation(workshop.campaign(rekey=str(how["rekey"]), renews=renews))
+        outcome = desk.renew(card)
+        counted.append(desk.tape.verifies)
+    assert outcome["pair"]["way"] == name[0]
+    assert counted[1] - counted[0] == pair_table()[name]
