@@ -1,0 +1,51 @@
+"""The console's settings, from one TOML file by the administrator (docs/console.md has every key)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where one of the two servers listens, and the address by which it is reached (scheme, host, port; no path)."""
+
+    host: str
+    port: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class SingleSignOn:
+    """A proxy in front that has signed people in: who it may be (IP addresses), the header that names the person, and
+    the header with the secret that shows that it is the proxy."""
+
+    proxies: tuple[str, ...]
+    header: str
+    secret_header: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`data`: the folder of the embedded store and of what is made at the first start. `ra_root`: what cards'
+    certificates lead to; `campaign_anchor`: what campaign signers' do. `stuck_after`: a card that stays outstanding in
+    one state for so long is stuck."""
+
+    data: Path
+    database: str
+    agents: Listener
+    people: Listener
+    ra_root: Path
+    campaign_anchor: Path
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    crls: tuple[Path, ...] = ()
+    sso: SingleSignOn | None = None
+    poll_interval: int = 300
+    stuck_after: timedelta = timedelta(days=3)
+    keep_check_ins: timedelta = timedelta(days=90)
+    keep_audit: timedelta = timedelta(days=2 * 366)
+    session: timedelta = timedelta(hours=10)
+    idle: timedelta = timedelta(minutes=30)

@@ -1,0 +1,76 @@
+"""The console's database: SQLite embedded, or PostgreSQL by URL with several server processes at once.
+
+Work is a function of one connection, run in a thread within one transaction: `await store.write(work)`. Whatever it
+raises undoes it. On SQLite a writing transaction begins as one (BEGIN IMMEDIATE), so that two cannot meet half-way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from starlette.concurrency import run_in_threadpool
+
+from renewagent.console.tables import METADATA, REVISION
+
+T = TypeVar("T")
+Work = Callable[[sa.Connection], T]
+_WRITES = "renewagent_writes"
+
+
+class Store:
+    """See the module. `url` as SQLAlchemy has it; "postgresql://" means psycopg."""
+
+    def __init__(self, url: str) -> None:
+        if url.startswith("postgresql://"):
+            url = url.replace("postgresql://", "postgresql+psycopg://", 1)
+        self.engine = sa.create_engine(url, pool_pre_ping=True)
+        if self.engine.dialect.name == "sqlite":
+            sa.event.listen(self.engine, "connect", _sqlite_manners)
+            sa.event.listen(self.engine, "begin", _begin_sqlite)
+
+    def migrate(self) -> None:
+        """Bring the database up to date."""
+        METADATA.create_all(self.engine)
+
+    async def read(self, work: Work[T]) -> T:
+        """Run `work` where it changes nothing."""
+        return await run_in_threadpool(self.reading, work)
+
+    async def write(self, work: Work[T]) -> T:
+        """Run `work`; what it did is durable when this returns."""
+        return await run_in_threadpool(self.writing, work)
+
+    def reading(self, work: Work[T]) -> T:
+        """`read`, for whoever is in a thread already."""
+        with self.engine.connect() as connection:
+            return work(connection)
+
+    def writing(self, work: Work[T]) -> T:
+        """`write`, for whoever is in a thread already."""
+        with self.engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+            return work(connection)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.engine.dispose()
+
+
+def raise_revision(connection: sa.Connection, name: str) -> None:
+    """Let every server process know, once this transaction is through, that there is news of this kind."""
+    changed = connection.execute(
+        sa.update(REVISION).where(REVISION.c.name == name).values(number=REVISION.c.number + 1)
+    )
+    if not changed.rowcount:
+        connection.execute(sa.insert(REVISION).values(name=name, number=1))
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITES) else "BEGIN")
+
+
+def _sqlite_manners(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun by us, not guessed by the driver
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
