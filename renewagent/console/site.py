@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from renewagent.console.meters import Meters
+from renewagent.console.news import News
 from renewagent.console.settings import Settings
 from renewagent.console.store import Store
 
@@ -18,3 +20,5 @@ class Site:
     store: Store
     now: Callable[[], datetime]
     entropy: Callable[[int], bytes]
+    news: News = field(default_factory=News)
+    meters: Meters = field(default_factory=Meters)
