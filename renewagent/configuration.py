@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from renewagent.configuration_keys import KEYS, SECTIONS, ManagementKeySource, Place, read_url
+from renewagent.configuration_keys import KEYS, Keys, ManagementKeySource, Place, read_url, sections_of
 from renewagent.errors import ConfigurationError
 from renewagent.names import Name
 from renewagent.rules import Contact
@@ -72,10 +72,15 @@ class CardSettings:
 
 @dataclass(frozen=True, slots=True)
 class ConsoleSettings:
-    """The RA manager's console, for check-ins."""
+    """The RA manager's console, for check-ins: its address for agents; the fleet's code, or the file that it stands in;
+    the PEM file of a root to trust besides the system's. `stream`: hold a connection on which the console says "look
+    again". `machine`: what to call this computer, None for its host name."""
 
     url: str | None = None
-    enrolment: str | None = None
+    enrolment: str | Path | None = field(default=None, repr=False)
+    root: Path | None = None
+    stream: bool = False
+    machine: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +158,10 @@ def load(
 ) -> Configuration:
     """The configuration in force. `file` is what --config names; `user` defaults to `user_file()`."""
     if file is not None:
-        settings = _read(file, needed=True)
+        settings = read_settings(file, KEYS)
     else:
-        settings = {**_read(system), **_read(user_file() if user is None else user)}
+        own = user_file() if user is None else user
+        settings = {**read_settings(system, KEYS, needed=False), **read_settings(own, KEYS, needed=False)}
     configuration = configured(settings)
     if overrides is None:
         return configuration
@@ -195,30 +201,8 @@ def merged(configuration: Configuration, overrides: Overrides) -> Configuration:
     return replace(configuration, ra=ra, campaign=campaign)
 
 
-def parse_configuration(text: str, file: Path) -> dict[str, Any]:
-    """Settings by dotted key ("ra.url"), converted. `file` is named in refusals; relative paths start at its folder."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
-        raise ConfigurationError(f"{file} is not valid TOML: {problem}.") from problem
-    settings: dict[str, Any] = {}
-    for name, section in document.items():
-        if name not in SECTIONS:
-            raise ConfigurationError(f"{file}: [{name}] is not a known section.{_meant(name, SECTIONS)}")
-        if not isinstance(section, dict):
-            raise ConfigurationError(f"{file}: {name} must be a section, [{name}].")
-        for key, value in section.items():
-            settings[f"{name}.{key}"] = _setting(f"{name}.{key}", value, file)
-    return settings
-
-
-def _setting(key: str, value: object, file: Path) -> object:
-    if key not in KEYS:
-        raise ConfigurationError(f"{file}: {key} is not a known setting.{_meant(key, KEYS)}")
-    return KEYS[key](value, Place(f"{file}: {key}", file.parent))
-
-
-def _read(file: Path, *, needed: bool = False) -> dict[str, Any]:
+def read_settings(file: Path, keys: Keys, *, needed: bool = True) -> dict[str, Any]:
+    """What a file says, as `parse_configuration` gives it. If it is not needed and not there: nothing."""
     try:
         text = file.read_text("utf-8")
     except FileNotFoundError as problem:
@@ -229,7 +213,32 @@ def _read(file: Path, *, needed: bool = False) -> dict[str, Any]:
         raise ConfigurationError(f"The configuration file {file} cannot be read: {problem.strerror}.") from problem
     except UnicodeDecodeError as problem:
         raise ConfigurationError(f"{file} is not valid TOML: it is not written in UTF-8.") from problem
-    return parse_configuration(text, file.absolute())
+    return parse_configuration(text, file.absolute(), keys)
+
+
+def parse_configuration(text: str, file: Path, keys: Keys = KEYS) -> dict[str, Any]:
+    """Settings by dotted key ("ra.url"), converted. `file` is named in refusals; relative paths start at its folder;
+    `keys`: what may stand in the file."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        raise ConfigurationError(f"{file} is not valid TOML: {problem}.") from problem
+    settings: dict[str, Any] = {}
+    sections = sections_of(keys)
+    for name, section in document.items():
+        if name not in sections:
+            raise ConfigurationError(f"{file}: [{name}] is not a known section.{_meant(name, sections)}")
+        if not isinstance(section, dict):
+            raise ConfigurationError(f"{file}: {name} must be a section, [{name}].")
+        for key, value in section.items():
+            settings[f"{name}.{key}"] = _setting(f"{name}.{key}", value, file, keys)
+    return settings
+
+
+def _setting(key: str, value: object, file: Path, keys: Keys) -> object:
+    if key not in keys:
+        raise ConfigurationError(f"{file}: {key} is not a known setting.{_meant(key, keys)}")
+    return keys[key](value, Place(f"{file}: {key}", file.parent))
 
 
 def _is_this_computer(host: str) -> bool:

@@ -119,6 +119,12 @@ def read_management_key(value: object, place: Place) -> ManagementKeySource:
     raise place.refuse('must be "default", "pin-protected" or "file:/path"')
 
 
+def read_code(value: object, place: Place) -> str | Path:
+    """A code as it is, or "file:/path" for the file that it stands in."""
+    text = read_text(value, place)
+    return read_path(text.removeprefix("file:"), place) if text.startswith("file:") else text
+
+
 def read_readers(value: object, place: Place) -> str:
     """ "pcsc" or "unix:/path"."""
     text = read_text(value, place)
@@ -141,7 +147,10 @@ def _read_name(value: object, place: Place) -> Name:
         raise place.refuse(f"is not a distinguished name: {problem}") from problem
 
 
-KEYS: Mapping[str, Callable[[object, Place], object]] = MappingProxyType(
+Keys = Mapping[str, Callable[[object, Place], object]]
+"""What may stand in a file: the reader of each value by dotted key."""
+
+KEYS: Keys = MappingProxyType(
     {
         "ra.url": read_url,
         "ra.root": read_path,
@@ -155,7 +164,10 @@ KEYS: Mapping[str, Callable[[object, Place], object]] = MappingProxyType(
         "card.pkcs11_module": read_path,
         "card.keep_old_key_days": read_days,
         "console.url": read_url,
-        "console.enrolment": read_text,
+        "console.enrolment": read_code,
+        "console.root": read_path,
+        "console.stream": read_switch,
+        "console.machine": read_text,
         "contact.name": read_text,
         "contact.phone": read_text,
         "contact.url": read_text,
@@ -165,4 +177,8 @@ KEYS: Mapping[str, Callable[[object, Place], object]] = MappingProxyType(
         "policy.d_without_tickets": read_switch,
     }
 )
-SECTIONS = tuple(dict.fromkeys(key.partition(".")[0] for key in KEYS))
+
+
+def sections_of(keys: Keys) -> tuple[str, ...]:
+    """The parts before the dot, in order."""
+    return tuple(dict.fromkeys(key.partition(".")[0] for key in keys))

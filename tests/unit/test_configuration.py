@@ -46,6 +46,9 @@ keep_old_key_days = 0
 [console]
 url = "https://console.example"
 enrolment = "a-token"
+root = "console-root.pem"
+stream = true
+machine = "Ward 7"
 
 [contact]
 name = "Registration Authority"
@@ -85,6 +88,9 @@ def test_every_key_is_read(written: Path) -> None:
     assert found.card.pkcs11_module == Path("/usr/lib/vendor/module.so")
     assert (found.card.keep_old_key_days, CardSettings().keep_old_key_days) == (0, KEEP_DAYS)
     assert (found.console.url, found.console.enrolment) == ("https://console.example", "a-token")
+    assert (found.console.root, found.console.stream) == (written.parent / "console-root.pem", True)
+    assert found.console.machine == "Ward 7"
+    assert "a-token" not in repr(found)
     assert found.contact == Contact("Registration Authority", "…", "https://ra.example/help", "Monday to Friday")
     assert found.agent.state_dir == Path.home() / "state"
     assert (found.agent.poll_interval, found.policy.d_without_tickets) == (60, True)
@@ -92,6 +98,11 @@ def test_every_key_is_read(written: Path) -> None:
 
 def test_the_complete_file_has_every_key_that_there_is(written: Path) -> None:
     assert set(parse_configuration(COMPLETE, written)) == set(KEYS)
+
+
+def test_the_fleets_code_may_stand_in_a_file(tmp_path: Path) -> None:
+    found = parse_configuration('[console]\nenrolment = "file:fleet.code"\n', tmp_path / "config.toml")
+    assert found == {"console.enrolment": tmp_path / "fleet.code"}
 
 
 def test_nothing_at_all_is_a_configuration_too(tmp_path: Path) -> None:
