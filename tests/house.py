@@ -26,6 +26,7 @@ FLOORS = (
         (
             "renewagent.rules",
             "renewagent.reasons",
+            "renewagent.spreadsheets",
             "renewagent.renewal",
             "renewagent.statements",
             "renewagent.check_ins",

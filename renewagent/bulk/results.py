@@ -20,12 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from renewagent.errors import ConfigurationError
+from renewagent.spreadsheets import harmless
 
 COLUMNS = ("source", "index", "verdict", "rule", "serial", "issuer", "not_before", "why")
 Row = dict[str, Any]
-
-# What spreadsheets take for the beginning of a formula, in both widths.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 class Writer(Protocol):
@@ -113,7 +111,7 @@ class _Csv:
         self._uneven |= grew and self._written
         self._written = True
         names = list(self._columns.names)
-        self._writer.writerows([[_harmless(row.get(name, "")) for name in names] for row in rows])
+        self._writer.writerows([[harmless(row.get(name, "")) for name in names] for row in rows])
 
     def close(self) -> None:
         self._file.close()
@@ -127,7 +125,7 @@ class _Csv:
             self._whole.open("w", newline="", encoding="utf-8") as whole,
         ):
             writer = csv.writer(whole)
-            writer.writerow([_harmless(name) for name in names])
+            writer.writerow([harmless(name) for name in names])
             if not self._uneven:
                 shutil.copyfileobj(body, whole)
             else:
@@ -203,7 +201,3 @@ class _Parquet:
 _WRITERS: Mapping[str, Callable[[Path], Writer]] = MappingProxyType(
     {".csv": _Csv, ".jsonl": _JsonLines, ".ndjson": _JsonLines, ".parquet": _Parquet}
 )
-
-
-def _harmless(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell

@@ -110,13 +110,16 @@ TARGET = sa.Table(
     _key("serial"),
     _text("verdict"),
     _text("rule"),
-    _text("organisation", index=True),
+    _text("organisation"),
     _text("holder"),
     _text("email"),
     _text("card_number"),
     _when("not_before"),
     _text("carried"),
     _when("added", nullable=False),
+    sa.Index("ix_target_added", "campaign", "added", "issuer", "serial"),
+    sa.Index("ix_target_counted", "campaign", "organisation", "added", "not_before"),
+    sa.Index("ix_target_holder", "campaign", "holder"),
 )
 """The certificates that a bulk check found for a campaign (its id); `carried` is JSON of all other columns."""
 
@@ -143,16 +146,16 @@ STANDING = sa.Table(
     METADATA,
     _key("campaign"),
     _key("card"),
-    _text("state", index=True),
+    _text("state"),
     _text("issuer"),
     _text("serial"),
     _when("not_before"),
     _text("rule"),
     _text("why"),
-    _text("organisation", index=True),
+    _text("organisation"),
     _text("agent"),
     _when("first", nullable=False),
-    _when("since", nullable=False, index=True),
+    _when("since", nullable=False),
     _when("heard", nullable=False),
     _when("told"),
     _when("until"),
@@ -161,6 +164,7 @@ STANDING = sa.Table(
     _number("signed_in"),
     _text("receipt"),
     sa.Index("ix_standing_certificate", "campaign", "issuer", "serial"),
+    sa.Index("ix_standing_since", "campaign", "since", "card"),
 )
 """One card in one campaign (its id). `issuer`, `serial`, `not_before`: the affected certificate. `since`: in this
 state; `heard`: the time of the newest check-in that counted; `receipt`: SHA-256 of the verified one, else ""."""
