@@ -91,10 +91,15 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One certificate judged, with the reason in a full sentence. `campaign` and `rule` name what hit, if anything."""
+    """One certificate judged, with the reason in a full sentence. `campaign` and `rule` name what hit, if anything.
+
+    `paused` names a campaign that would hit, were it not paused (judged by a head alone: that may hit): nobody is told,
+    but the certificate is not to be called good.
+    """
 
     verdict: Verdict
     reason: str
     head: CertificateHead | None = None
     campaign: str | None = None
     rule: str | None = None
+    paused: str | None = None

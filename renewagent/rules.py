@@ -1,7 +1,8 @@
 """Which certificates are affected: the campaign's rules, and the judgement of one certificate by them. Pure.
 
 Fields within a rule are ANDed, absent ones do not restrict; rules are ORed and the first that hits names itself.
-`issued_from <= notBefore < issued_to` (design section 6). A withdrawn or expired campaign hits nothing.
+`issued_from <= notBefore < issued_to` (design section 6). A withdrawn, paused or expired campaign hits nothing; where
+a pause alone keeps it from that, the finding says so.
 
 What a certificate does not say is not taken to fit: without a keyUsage extension it fits `"key_usage": "any"` alone,
 and a key of unknown size is not "below" anything. Only the kind of card is different: a certificate from an inventory
@@ -110,10 +111,15 @@ class Campaign:
     deadline: datetime | None = None
     contact: Contact = field(default_factory=Contact)
     withdrawn: bool = False
+    paused: bool = False
 
     def over(self, now: datetime) -> bool:
-        """True if it starts nothing any more: withdrawn or expired."""
-        return self.withdrawn or now >= self.expires
+        """True if it starts nothing, now or any more: withdrawn, paused or expired."""
+        return self.withdrawn or self.paused or now >= self.expires
+
+    def only_paused(self, now: datetime) -> bool:
+        """True if it would be in force but for the pause."""
+        return self.paused and not self.withdrawn and now < self.expires
 
     @property
     def label(self) -> str:
@@ -147,7 +153,8 @@ def judge(certificate: SigningCertificate, campaign: Campaign, now: datetime) ->
     """AFFECTED by the first rule that hits, else UNAFFECTED; either way with the reason."""
     head = certificate.head
     if campaign.over(now):
-        return Finding(Verdict.UNAFFECTED, _over(campaign), head)
+        held = campaign.only_paused(now) and any(hits(rule, certificate) for rule in campaign.rules)
+        return Finding(Verdict.UNAFFECTED, _over(campaign, now), head, paused=campaign.id if held else None)
     for rule in campaign.rules:
         if hits(rule, certificate):
             return Finding(Verdict.AFFECTED, _why(rule, head, campaign), head, campaign.id, rule.name)
@@ -159,7 +166,9 @@ def judge_head(head: CertificateHead, campaigns: Sequence[Campaign], now: dateti
     """UNAFFECTED with the reason when no rule of any campaign may hit; None when the whole certificate is needed."""
     if any(may_hit(head, campaign, now) for campaign in campaigns):
         return None
-    return Finding(Verdict.UNAFFECTED, _together([(c, _head_misses(c, head, now)) for c in campaigns]), head)
+    held = (c.id for c in campaigns if c.only_paused(now) and any(_may(rule, head) for rule in c.rules))
+    reason = _together([(c, _head_misses(c, head, now)) for c in campaigns])
+    return Finding(Verdict.UNAFFECTED, reason, head, paused=next(held, None))
 
 
 def judge_all(certificate: SigningCertificate, campaigns: Sequence[Campaign], now: datetime) -> Finding:
@@ -169,7 +178,8 @@ def judge_all(certificate: SigningCertificate, campaigns: Sequence[Campaign], no
     if affected:
         return min(affected, key=lambda pair: (pair[0].deadline is None, pair[0].deadline or pair[0].expires))[1]
     reason = _together([(campaign, finding.reason) for campaign, finding in found])
-    return Finding(Verdict.UNAFFECTED, reason, certificate.head)
+    held = next((finding.paused for _, finding in found if finding.paused), None)
+    return Finding(Verdict.UNAFFECTED, reason, certificate.head, paused=held)
 
 
 def _may(rule: AffectedRule, head: CertificateHead) -> bool:
@@ -214,15 +224,17 @@ def _why(rule: AffectedRule, head: CertificateHead, campaign: Campaign) -> str:
     )
 
 
-def _over(campaign: Campaign) -> str:
+def _over(campaign: Campaign, now: datetime) -> str:
     if campaign.withdrawn:
         return f"Campaign {campaign.id} was withdrawn and affects no certificate."
+    if campaign.only_paused(now):
+        return f"Campaign {campaign.id} is paused and affects no certificate for now."
     return f"Campaign {campaign.id} expired on {reasons.moment(campaign.expires)} and affects no certificate any more."
 
 
 def _head_misses(campaign: Campaign, head: CertificateHead, now: datetime) -> str:
     if campaign.over(now):
-        return _over(campaign)
+        return _over(campaign, now)
     return _all_misses((rule, _why_not_head(rule, head) or "") for rule in campaign.rules)
 
 

@@ -114,7 +114,7 @@ def _status_lines(document: dict[str, Any], now: datetime) -> Iterator[str]:
     for reader in document["readers"]:
         yield f"\n{reader['reader']}:\n{_reader_line(reader)}\n"
     campaigns = document["campaigns"]
-    names = ", ".join(f"{one['id']} (version {one['version']})" for one in campaigns["accepted"])
+    names = ", ".join(_campaign_named(one, now) for one in campaigns["accepted"])
     yield f"Campaigns: {names or 'none'}."
     if campaigns["problem"]:
         yield f"Campaigns could not be refreshed: {campaigns['problem']}"
@@ -124,6 +124,12 @@ def _status_lines(document: dict[str, Any], now: datetime) -> Iterator[str]:
         yield f"The renewal of the smartcard ending {renewal['card'][-4:]} is not finished. Run: renewagent renew."
     for key in document["old_keys"]:
         yield _old_key_line(key, now)
+
+
+def _campaign_named(campaign: dict[str, Any], now: datetime) -> str:
+    over = "expired" if datetime.fromisoformat(campaign["expires"]) <= now else ""
+    standing = "withdrawn" if campaign["withdrawn"] else over or ("paused" if campaign["paused"] else "")
+    return f"{campaign['id']} (version {campaign['version']}{', ' if standing else ''}{standing})"
 
 
 def _old_key_line(key: dict[str, Any], now: datetime) -> str:
@@ -188,11 +194,12 @@ def _unjudged(cards: list[dict[str, Any]], *, as_json: bool) -> int:
 def _tell(inspection: Inspection, configuration: Configuration, campaigns: list[Any], now: datetime) -> None:
     say(f"{inspection.reader}:")
     judgement = inspection.judgement
-    campaign = next((one for one in campaigns if one.id == judgement.finding.campaign), None)
+    named = judgement.finding.campaign or judgement.finding.paused
+    campaign = next((one for one in campaigns if one.id == named), None)
     message = words.for_finding(
         judgement.finding, campaign, now.astimezone(), now, configuration.contact, judged=bool(campaigns)
     )
-    if judgement.revoked and message.kind == "not-affected":
+    if judgement.revoked and message.kind in ("not-affected", "paused"):
         message = words.revoked(configuration.contact)
     if judgement.error is not None:
         error = judgement.error

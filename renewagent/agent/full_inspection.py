@@ -104,6 +104,7 @@ class Inspection:
             "reason": finding.reason,
             "campaign": finding.campaign,
             "rule": finding.rule,
+            "paused": finding.paused,
             "certificate": head_document(finding.head, whole.sha256 if whole else None),
             "check": {"apdus": self.apdus, "bytes": self.octets},
             "pin_tries": self.pin_tries,

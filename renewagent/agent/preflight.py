@@ -39,6 +39,11 @@ def may_begin(job: Job, campaign: str) -> bool:
     known = job.campaigns.get(campaign)
     if known is None:
         raise CampaignError("The Registration Authority's notice for this smartcard is not on this computer.")
+    if known.campaign.only_paused(job.place.now()):
+        raise CampaignError(
+            "The Registration Authority has paused its notice for this smartcard.",
+            advice="You will be told when it goes on. Nothing was changed on the smartcard.",
+        )
     if known.campaign.over(job.place.now()):
         raise CampaignError(
             "The Registration Authority has withdrawn its notice for this smartcard, or it has expired.",

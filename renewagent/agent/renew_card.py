@@ -305,7 +305,7 @@ def _nothing_to_do(
         message = words.revoked(place.contact)
         raise RenewalImpossible(message.body, advice=message.advice)
     now = place.now()
-    place.prompter.tell(words.not_affected(now.astimezone(), now))
+    place.prompter.tell(words.for_finding(finding, None, now.astimezone(), now, place.contact))
     return {
         "card": str(identity),
         "reader": reader,

@@ -45,7 +45,7 @@ FULL_INSPECTION = "renewagent.agent.inspection_child"
 CAMPAIGNS = "renewagent.agent.campaigns"
 HOUSEKEEPING = "renewagent.agent.housekeeping_child"
 WORKER = "renewagent.agent.worker"
-_QUIET = frozenset({"not-affected", "not-judged", "no-certificate", "waiting"})
+_QUIET = frozenset({"not-affected", "not-judged", "no-certificate", "waiting", "paused"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,14 +237,17 @@ class Resident:
         head = check.result.head
         if card.get("nothing_open") and head is not None:
             self._looked_up.add(head)
-        campaign = next((c for c in self.status.campaigns if c.id == card["campaign"]), None)
-        finding = Finding(Verdict(card["verdict"]), card["reason"], head, card["campaign"], card["rule"])
+        named = card["campaign"] or card.get("paused")
+        campaign = next((c for c in self.status.campaigns if c.id == named), None)
+        finding = Finding(
+            Verdict(card["verdict"]), card["reason"], head, card["campaign"], card["rule"], card.get("paused")
+        )
         message = words.for_finding(
             finding, campaign, now.astimezone(), now, self._settings.contact, judged=bool(self.status.campaigns)
         )
         if error := card.get("error"):
             message = words.unreadable(card["reason"], self._settings.contact, str(error["code"]), str(error["advice"]))
-        if card.get("revoked") and message.kind == "not-affected":
+        if card.get("revoked") and message.kind in ("not-affected", "paused"):
             message = words.revoked(self._settings.contact)
         if reader in self._ask_after:
             message = words.waiting(self._ask_after[reader].astimezone(), now, self._settings.contact)
@@ -350,6 +353,7 @@ def head_card_document(reader: str, check: HeadCheck) -> dict[str, Any]:
         "reason": finding.reason if finding else "",
         "campaign": finding.campaign if finding else None,
         "rule": finding.rule if finding else None,
+        "paused": finding.paused if finding else None,
         "certificate": head_document(check.result.head),
         "check": {"apdus": check.apdus, "bytes": check.octets},
         "pin_tries": None,

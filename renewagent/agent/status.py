@@ -102,6 +102,7 @@ def _campaign(campaign: Campaign) -> dict[str, Any]:
         "version": campaign.version,
         "expires": time_text(campaign.expires),
         "withdrawn": campaign.withdrawn,
+        "paused": campaign.paused,
     }
 
 

@@ -160,6 +160,12 @@ def unreadable(reason: str, contact: Contact, code: str = "RA-CARD-DATA", advice
     )
 
 
+def paused(contact: Contact) -> Message:
+    """The card would be affected, but the campaign is paused. No pop-up: whoever has been told waits."""
+    body = "The Registration Authority has paused its notice about this smartcard. You will be told when it goes on."
+    return Message("paused", "Nothing to do now", body, contact_in_words(contact))
+
+
 def not_judged() -> Message:
     """There is nothing to judge a card by: it must not be called good."""
     body = "There is no notice from your Registration Authority on this computer to check it by."
@@ -210,6 +216,8 @@ def for_finding(
         return unreadable(finding.reason, whom)
     if finding.head is not None and finding.head.not_after < now:
         return expired(finding.head.not_after, whom)
+    if finding.paused:
+        return paused(whom)
     return not_affected(checked, now) if judged else not_judged()
 
 

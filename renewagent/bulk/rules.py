@@ -83,6 +83,8 @@ def from_campaign(path: Path, anchor: Path | None, now: datetime) -> tuple[tuple
         raise
     if campaign.withdrawn:
         return (), [*said, f"Campaign {campaign.label} is withdrawn: it affects no certificate."]
+    if campaign.only_paused(now):
+        return (), [*said, f"Campaign {campaign.label} is paused: it affects no certificate for now."]
     if campaign.over(now):
         expired = moment(campaign.expires)
         return (), [*said, f"Campaign {campaign.label} expired on {expired}: it affects no certificate any more."]

@@ -58,6 +58,7 @@ def campaign_to_json(campaign: Campaign) -> bytes:
     names = ("name", "phone", "url", "hours")
     document["contact"] = {name: getattr(campaign.contact, name) for name in names if getattr(campaign.contact, name)}
     document["withdrawn"] = campaign.withdrawn
+    document["paused"] = campaign.paused
     return json.dumps(document, ensure_ascii=False, indent=1).encode("utf-8") + b"\n"
 
 
@@ -86,6 +87,7 @@ def _campaign(fields: Fields) -> Campaign:
         deadline=_time(fields, "deadline"),
         contact=_contact(Fields(fields.take("contact"), fields.at("contact"))) if fields.has("contact") else Contact(),
         withdrawn=_flag(fields, "withdrawn", otherwise=False),
+        paused=_flag(fields, "paused", otherwise=False),
     )
     fields.finish()
     _check_whole(campaign)

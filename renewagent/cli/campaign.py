@@ -168,6 +168,8 @@ def _standing(campaign: Campaign, now: datetime) -> str:
 
     if campaign.withdrawn:
         return "It is withdrawn: it affects no certificate."
+    if campaign.only_paused(now):
+        return "It is paused: it affects no certificate until a later version goes on. What has begun is finished."
     if campaign.over(now):
         return f"It expired on {moment(campaign.expires)}: it affects no certificate any more."
     rules = "1 rule" if len(campaign.rules) == 1 else f"{len(campaign.rules)} rules"

@@ -141,6 +141,7 @@ def test_a_campaign_that_is_over_affects_nothing(ders: list[bytes], tmp_path: Pa
     for old, new, words in (
         ("2999-01-01", "2020-11-01", "expired on 1 November 2020"),
         ('"reason"', '"withdrawn": true, "reason"', "is withdrawn"),
+        ('"reason"', '"paused": true, "reason"', "is paused: it affects no certificate for now"),
     ):
         (tmp_path / "over.json").write_text(CAMPAIGN.replace(old, new, 1))
         document, said = run_check(tmp_path / "a.der", "--campaign", tmp_path / "over.json")

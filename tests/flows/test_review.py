@@ -171,7 +171,7 @@ def test_what_has_begun_needs_its_campaign_from_nowhere(
         assert "does not sign you out" in person.heard
 
 
-@pytest.mark.parametrize("change", ["withdrawn", "expired", "gone", "for replacement"])
+@pytest.mark.parametrize("change", ["withdrawn", "paused", "expired", "gone", "for replacement"])
 @pytest.mark.parametrize("where", ["here", "elsewhere"])
 def test_nothing_is_begun_late_that_would_not_be_begun_today(
     workshop: Workshop, workstation: Workstations, change: str, where: str
@@ -183,6 +183,7 @@ def test_nothing_is_begun_late_that_would_not_be_begun_today(
     before = card.image
     after = {
         "withdrawn": replace(meant.campaign, withdrawn=True),
+        "paused": replace(meant.campaign, paused=True),
         "expired": replace(meant.campaign, expires=meant.campaign.published),
         "for replacement": replace(meant.campaign, remedy="replace-card"),
     }
@@ -197,16 +198,34 @@ def test_nothing_is_begun_late_that_would_not_be_begun_today(
     assert workstation(meant, name=where).renew(card)["signed_in"]
 
 
-def test_what_the_person_had_not_agreed_to_is_judged_anew(workshop: Workshop, workstation: Workstations) -> None:
+@pytest.mark.parametrize(("change", "heard"), [("withdrawn", "not-affected"), ("paused", "paused")])
+def test_what_the_person_had_not_agreed_to_is_judged_anew(
+    workshop: Workshop, workstation: Workstations, change: str, heard: str
+) -> None:
     card, campaign = workshop.card(), workshop.campaign()
     killed(workstation(campaign, name="here"), card, "ready")
     before = card.image
-    withdrawn = replace(campaign, campaign=replace(campaign.campaign, withdrawn=True))
-    desk = workstation(withdrawn, name="here")
+    over = replace(campaign, campaign=replace(campaign.campaign, **{change: True}))  # type: ignore[arg-type]
+    desk = workstation(over, name="here")
     person = desk.person(card)
     assert desk.renew(card, person)["verdict"] == "UNAFFECTED"
-    assert (person.kinds, desk.kinds[-1]) == (["not-affected"], "superseded")
+    assert (person.kinds, desk.kinds[-1]) == ([heard], "superseded")
     assert_untouched(workshop, card, before)
+
+
+@pytest.mark.parametrize("change", ["paused", "expired"])
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+@pytest.mark.parametrize("name", ["generated", "issued", "confirmed"])
+def test_what_has_begun_is_finished_under_a_campaign_that_starts_nothing_any_more(
+    workshop: Workshop, workstation: Workstations, change: str, where: str, name: str
+) -> None:
+    card, meant = workshop.card(), workshop.campaign()
+    old = certificate(card)
+    killed(workstation(meant, name="here"), card, name)
+    changes: dict[str, Any] = {"paused": {"paused": True}, "expired": {"expires": meant.campaign.published}}
+    desk = workstation(replace(meant, campaign=replace(meant.campaign, **changes[change])), name=where)
+    assert desk.renew(card)["signed_in"]
+    assert_renewed(workshop, card, old)
 
 
 # -- an entry in the journal never blocks the card ---------------------------------------------------------------------

@@ -258,6 +258,40 @@ def test_withdrawn_and_expired_campaigns_hit_nothing_and_say_so() -> None:
     assert agreed(certificate(), campaign(expires=NOW + TICK)).verdict is Verdict.AFFECTED
 
 
+def test_a_paused_campaign_hits_nothing_and_the_finding_says_what_it_holds_back() -> None:
+    paused = campaign(paused=True)
+    finding = agreed(certificate(), paused)
+    assert (finding.verdict, finding.campaign, finding.rule) == (Verdict.UNAFFECTED, None, None)
+    assert finding.paused == "2020-10"
+    assert finding.reason == "Campaign 2020-10 is paused and affects no certificate for now."
+    quick = judge_head(certificate().head, [paused], NOW)
+    assert quick == replace(finding, head=quick.head if quick else None)
+    assert paused.over(NOW) and paused.only_paused(NOW)
+    good = certificate(TO)
+    assert agreed(good, paused).paused is None
+    held = judge_head(good.head, [paused], NOW)
+    assert held is not None and held.paused is None
+    assert agreed(replace(certificate(), key_bits=4096), paused).paused is None  # a head alone could not tell
+
+
+@pytest.mark.parametrize("ended", [{"withdrawn": True}, {"expires": NOW}])
+def test_a_pause_of_what_is_over_is_no_pause(ended: dict[str, object]) -> None:
+    finding = agreed(certificate(), campaign(paused=True, **ended))
+    assert finding.paused is None
+    assert "paused" not in finding.reason
+    assert not campaign(paused=True, **ended).only_paused(NOW)
+
+
+def test_a_paused_campaign_stands_behind_one_in_force() -> None:
+    paused, other = campaign(id="one", paused=True), campaign(id="two")
+    finding = agreed(certificate(), paused, other)
+    assert (finding.verdict, finding.campaign, finding.paused) == (Verdict.AFFECTED, "two", None)
+    miss = campaign(replace(DATES, issued_from=TO - TICK), id="miss")
+    finding = agreed(certificate(), miss, paused)
+    assert (finding.verdict, finding.paused) == (Verdict.UNAFFECTED, "one")
+    assert "By campaign one: campaign one is paused" in finding.reason
+
+
 def test_of_several_campaigns_an_affected_one_wins_the_earliest_deadline_first() -> None:
     late = campaign(DATES, id="late", deadline=NOW + timedelta(days=9))
     soon = campaign(DATES, id="soon", deadline=NOW + timedelta(days=2))

@@ -193,6 +193,19 @@ def test_an_ra_that_is_down_does_not_change_what_the_heads_said(bench: MakeBench
     assert it.card["note"] == "A part of renewagent did not end in time."
 
 
+def test_a_card_that_a_paused_campaign_would_hit_is_not_called_ok_and_nobody_is_told(bench: MakeBench) -> None:
+    it = bench(campaign_json(paused=True))
+    it.readers.insert(READER, CA.card(days_ago(7)))
+    it.start()
+    until(it.verdict)
+    assert (it.verdict(), it.card["paused"]) == ("UNAFFECTED", "test-batch")
+    assert it.asked == [] and it.told == []
+    message = it.resident.status.of(READER).message
+    assert message is not None and message.kind == "paused"
+    assert "0300 303 5035" in message.text
+    assert it.resident.status.document(1)["campaigns"]["accepted"][0]["paused"] is True
+
+
 def test_a_revoked_certificate_is_not_called_ok(bench: MakeBench) -> None:
     it = bench(campaign_json(), ask_ra=True)
     it.answers.put(affected_card_document(verdict="UNAFFECTED", campaign=None, rule=None, revoked=True))

@@ -33,6 +33,7 @@ _COMPLETE: dict[str, object] = {
     "deadline": "2020-10-04T00:00:00Z",
     "contact": {"name": "Registration Authority", "phone": "…", "url": "…", "hours": "…"},
     "withdrawn": False,
+    "paused": False,
 }
 
 

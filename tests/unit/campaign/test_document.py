@@ -98,6 +98,7 @@ def test_a_complete_document_is_read_whole() -> None:
         deadline=datetime(2020, 10, 4, tzinfo=UTC),
         contact=Contact("Registration Authority", "…", "…", "…"),
         withdrawn=False,
+        paused=False,
     )
 
 
@@ -106,10 +107,11 @@ def test_absent_fields_have_the_safe_defaults() -> None:
     found = parse_campaign(json.dumps({**short, "rules": [{"name": "all"}]}))
     assert found.rules == (AffectedRule("all"),)
     assert (found.remedy, found.renews, found.rekey, found.old_key) == ("renew", "signing", "required", "usable")
-    assert (found.removal_ends_session, found.deadline, found.contact, found.withdrawn) == (
+    assert (found.removal_ends_session, found.deadline, found.contact, found.withdrawn, found.paused) == (
         True,
         None,
         Contact(),
+        False,
         False,
     )
     assert parse_campaign(campaign_to_json(found)) == found
@@ -191,6 +193,7 @@ WRONG: list[tuple[str, object, str]] = [
     ("old_key", "gone", "old_key must be"),
     ("removal_ends_session", "yes", "removal_ends_session must be true or false"),
     ("withdrawn", 0, "withdrawn must be true or false"),
+    ("paused", "yes", "paused must be true or false"),
     ("contact", [], "contact must be an object"),
     ("contact", {"email": "a@b"}, "contact.email is not a known field"),
     ("contact", {"phone": 112}, "contact.phone must be a text"),
@@ -315,6 +318,7 @@ campaigns = st.builds(
     deadline=st.none() | times,
     contact=st.builds(Contact, name=texts, phone=texts, url=texts, hours=texts),
     withdrawn=st.booleans(),
+    paused=st.booleans(),
 )
 
 

@@ -279,6 +279,7 @@ def test_without_the_old_key_only_if_the_campaign_says_so(ra: Office) -> None:
     assert asked(b"") == {"notAuthorized"}
     assert asked(campaign(ra, old_key="usable")) == {"notAuthorized"}
     assert asked(campaign(ra, withdrawn=True)) == {"notAuthorized"}
+    assert asked(campaign(ra, paused=True)) == {"notAuthorized"}
     assert asked(campaign(ra, expires="2026-01-01T00:00:00Z")) == {"notAuthorized"}
     assert asked(campaign(ra, rules=[{"name": "old", "issued_to": "2020-01-01T00:00:00Z"}])) == {"notAuthorized"}
     assert asked(campaign(ra, rules=[{"name": "x", "issuer": "CN=Somebody"}])) == {"notAuthorized"}
