@@ -23,7 +23,7 @@ MOST_AT_ONCE = 100
 _ID = re.compile(r"[0-9a-f]{32}")
 _HEX = re.compile(r"[0-9a-f]{64}")
 _SERIAL = re.compile(r"-?[0-9a-f]{1,64}")
-_TEXT = re.compile(r"[\x20-\x7e\u00a0-\uffff]*")
+_TEXT = re.compile(r"[\x20-\x7e\u00a0-\ud7ff\ue000-\uffff]*")
 _LONGEST = {"card": 200, "issuer": 1000, "campaign": 200, "rule": 200, "model": 40, "why": 300, "order": 32}
 
 

@@ -149,7 +149,9 @@ STANDING = sa.Table(
     _text("state"),
     _text("issuer"),
     _text("serial"),
+    _text("sha256"),
     _when("not_before"),
+    _number("version"),
     _text("rule"),
     _text("why"),
     _text("organisation"),
@@ -166,8 +168,9 @@ STANDING = sa.Table(
     sa.Index("ix_standing_certificate", "campaign", "issuer", "serial"),
     sa.Index("ix_standing_since", "campaign", "since", "card"),
 )
-"""One card in one campaign (its id). `issuer`, `serial`, `not_before`: the affected certificate. `since`: in this
-state; `heard`: the time of the newest check-in that counted; `receipt`: SHA-256 of the verified one, else ""."""
+"""One card in one campaign (its id). `issuer`, `serial`, `sha256`, `not_before`: the affected certificate; `version`:
+the campaign's highest that was named. `since`: in this state; `heard`: the time of the newest check-in that counted;
+`receipt`: SHA-256 of the verified one, else ""."""
 
 CHECK_IN = sa.Table(
     "check_in",

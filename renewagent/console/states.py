@@ -1,0 +1,199 @@
+"""What check-ins come to: how far a card is in a campaign. Pure; the same in SQL is `renewagent.console.standings`.
+
+The newest claim wins, by the time at which it was made: in what order check-ins are delivered does not matter. What is
+proved stays proved: a receipt by the card, and the sign-in that followed. A card is done when there are both, and
+nothing else makes it so. A certificate that stands on a campaign's target list is settled by its receipt alone, however
+clear a workstation says that it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from renewagent.check_ins import CardState
+
+OUTSTANDING = frozenset(CardState) - {CardState.CLEAR, CardState.DONE}
+MOST_FAILURES = 3
+"""Failed tries after which a card is stuck."""
+AHEAD = timedelta(minutes=5)
+"""How far a workstation's clock may be ahead of ours before it is not believed."""
+_SETTLING = frozenset({CardState.CLEAR, CardState.RENEWED, CardState.DONE})
+_TRYING = frozenset(
+    {CardState.AFFECTED, CardState.TOLD, CardState.RUNNING, CardState.PART_WAY, CardState.RENEWED, CardState.REFUSED}
+)
+_NO_FAILURE = frozenset({"RA-WAITING", "RA-STOPPED"})
+_ORDER = tuple(
+    CardState(word)
+    for word in "affected told put-off running part-way locked expired replace-card refused clear renewed done".split()
+)
+"""Which of two claims of the same second is the later one. What settles a card stands together, at the end: a receipt
+makes `done` of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """The affected certificate. `issuer` canonical, `serial` and `sha256` lowercase hex, the latter "" if unknown."""
+
+    issuer: str
+    serial: str
+    not_before: datetime | None = None
+    sha256: str = ""
+
+    def same(self, other: Certificate) -> bool:
+        """True if both name the same certificate."""
+        return (self.issuer, self.serial) == (other.issuer, other.serial)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one check-in says of one card in one campaign. `at`: aware UTC, clamped (`believable`); `version`: of the
+    campaign; `listed`: its certificate, or that of the standing, is on the target list; `organisation`: the target's,
+    else the agent's; `receipt`: SHA-256 of one that was verified for this card and certificate, else ""."""
+
+    at: datetime
+    state: CardState
+    certificate: Certificate
+    version: int
+    agent: str
+    organisation: str
+    listed: bool = False
+    rule: str = ""
+    why: str = ""
+    until: datetime | None = None
+    receipt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One card in one campaign, as the table of that name keeps it."""
+
+    state: CardState
+    certificate: Certificate
+    version: int
+    agent: str
+    organisation: str
+    first: datetime
+    since: datetime
+    heard: datetime
+    rule: str = ""
+    why: str = ""
+    told: datetime | None = None
+    until: datetime | None = None
+    put_off: int = 0
+    failures: int = 0
+    signed_in: bool = False
+    receipt: str = ""
+
+    @property
+    def settled(self) -> bool:
+        """True if nothing is left to be done."""
+        return self.state not in OUTSTANDING
+
+
+def believable(at: datetime, received: datetime) -> datetime:
+    """When a claim was made, for all that we know."""
+    return min(at, received + AHEAD)
+
+
+def hear(standing: Standing | None, claim: Claim) -> Standing | None:
+    """The standing after one more claim; None where there was none and the claim makes none."""
+    if claim.state is CardState.CLEAR and claim.listed:
+        return standing
+    if standing is None:
+        return _begin(claim)
+    if not standing.certificate.same(claim.certificate):
+        return _another_certificate(standing, claim)
+    proved = _with_proof(standing, claim)
+    heard = _newer(proved, claim) if _is_newer(standing, claim) else proved
+    return _settle(standing, heard)
+
+
+def card_is_clear(standing: Standing, at: datetime, *, listed: bool) -> Standing:
+    """The standing after a workstation found nothing wrong with the card. `listed` as in `Claim`."""
+    claim = Claim(
+        at, CardState.CLEAR, standing.certificate, standing.version, standing.agent, standing.organisation, listed
+    )
+    return hear(standing, claim) or standing
+
+
+def shown(standing: Standing, now: datetime, stuck_after: timedelta) -> CardState:
+    """The state that people are shown: STUCK where an outstanding card does not get any further."""
+    slow = now - standing.since > stuck_after or standing.failures >= MOST_FAILURES
+    return CardState.STUCK if slow and not standing.settled else standing.state
+
+
+def _begin(claim: Claim) -> Standing:
+    standing = Standing(
+        state=claim.state,
+        certificate=claim.certificate,
+        version=claim.version,
+        agent=claim.agent,
+        organisation=claim.organisation,
+        first=claim.at,
+        since=claim.at,
+        heard=claim.at,
+    )
+    return _settle(standing, _newer(_with_proof(standing, claim), claim))
+
+
+def _another_certificate(standing: Standing, claim: Claim) -> Standing:
+    """The card has come with another certificate than the one that this is about."""
+    if claim.at <= standing.heard:
+        return standing
+    if claim.state is CardState.CLEAR:
+        return card_is_clear(standing, claim.at, listed=claim.listed)
+    if standing.state is CardState.DONE and claim.version <= standing.version:
+        return standing
+    begun = _begin(claim)
+    return replace(begun, first=min(standing.first, begun.first))
+
+
+def _with_proof(standing: Standing, claim: Claim) -> Standing:
+    """What is proved counts however late it comes."""
+    certificate = standing.certificate
+    return replace(
+        standing,
+        certificate=replace(certificate, sha256=certificate.sha256 or claim.certificate.sha256),
+        first=min(standing.first, claim.at),
+        signed_in=standing.signed_in or claim.state is CardState.DONE,
+        receipt=standing.receipt or claim.receipt,
+    )
+
+
+def _is_newer(standing: Standing, claim: Claim) -> bool:
+    return (claim.at, _ORDER.index(claim.state)) > (standing.heard, _ORDER.index(standing.state))
+
+
+def _newer(standing: Standing, claim: Claim) -> Standing:
+    state = claim.state
+    return replace(
+        standing,
+        state=state,
+        version=max(standing.version, claim.version),
+        agent=claim.agent,
+        organisation=claim.organisation,
+        heard=claim.at,
+        rule=claim.rule or standing.rule,
+        why=claim.why,
+        told=claim.at if state is CardState.TOLD else standing.told,
+        until=claim.until,
+        put_off=standing.put_off + (state is CardState.PUT_OFF),
+        failures=_failures(standing, claim),
+    )
+
+
+def _failures(standing: Standing, claim: Claim) -> int:
+    failed = claim.state in _TRYING and claim.why.startswith("RA-") and claim.why not in _NO_FAILURE
+    return failed + (0 if claim.state in _SETTLING else standing.failures)
+
+
+def _settle(before: Standing, standing: Standing) -> Standing:
+    """Whether it is done, and since when it is in the state that it is in."""
+    state = standing.state
+    if state in _SETTLING and standing.receipt:
+        state = CardState.DONE if standing.signed_in else CardState.RENEWED
+    elif state is CardState.DONE:
+        state = CardState.RENEWED
+    since = before.since if state is before.state else standing.heard
+    return replace(standing, state=state, since=since)
