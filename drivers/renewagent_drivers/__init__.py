@@ -15,6 +15,7 @@ from renewagent.card.interface import CardConnection, CardDriver
 from renewagent.errors import UnsupportedCard
 from renewagent_drivers.management_key import (
     FactoryKey,
+    KeptElsewhere,
     KeyFile,
     ManagementKey,
     PinProtectedKey,
@@ -25,6 +26,7 @@ from renewagent_drivers.piv import PivDriver
 __all__ = [
     "DRIVERS",
     "FactoryKey",
+    "KeptElsewhere",
     "KeyFile",
     "ManagementKey",
     "OpensCards",

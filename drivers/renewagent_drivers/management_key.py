@@ -1,7 +1,7 @@
-"""Where the card management key comes from: the factory's, a file, or the card itself behind the PIN.
+"""Where the card management key comes from: the factory's, a file, or the card itself behind the PIN; or who keeps it.
 
-Configured as `card.management_key`: "default", "file:PATH" or "pin". A key lives as long as one administration
-session; it is in no message, log or repr.
+Configured as `card.management_key`: "default", "file:PATH", "pin" or "ra". A key lives as long as one administration
+session; it is in no message, log or repr. One that is kept elsewhere (the RA's) is never here at all.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from renewagent.card.interface import KeepsManagementKey
 from renewagent.errors import ConfigurationError, ManagementKeyRefused
 
 _FACTORY = bytes(range(1, 9)) * 3
@@ -26,8 +27,9 @@ class ManagementKey(Protocol):
     def needs_pin(self) -> bool:
         """True when the card gives the key out after a VERIFY only."""
 
-    def obtain(self, read_from_card: Callable[[], bytes | None]) -> bytes:
-        """The key: 16, 24 or 32 octets. `read_from_card` reads the one that the card keeps behind its PIN."""
+    def obtain(self, read_from_card: Callable[[], bytes | None]) -> bytes | KeepsManagementKey:
+        """The key: 16, 24 or 32 octets; or who keeps it. `read_from_card` reads the one that the card keeps behind its
+        PIN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,20 @@ class PinProtectedKey:
         if key is None or len(key) not in _LENGTHS:
             raise ManagementKeyRefused("The smartcard keeps no management key behind its passcode.")
         return key
+
+
+@dataclass(frozen=True, slots=True)
+class KeptElsewhere:
+    """A key that is not given out. Without a `keeper` nothing can be written."""
+
+    keeper: KeepsManagementKey | None = None
+    needs_pin: bool = False
+
+    def obtain(self, read_from_card: Callable[[], bytes | None]) -> KeepsManagementKey:
+        """See `ManagementKey`. Raises ManagementKeyRefused."""
+        if self.keeper is None:
+            raise ManagementKeyRefused("The management key is kept elsewhere, and whoever keeps it was not asked.")
+        return self.keeper
 
 
 def management_key_source(setting: str) -> ManagementKey:

@@ -145,7 +145,7 @@ class PivDriver:
         from renewagent_drivers import piv_admin  # imports cryptography, which the resident agent must not
 
         source = self._management_key
-        key = b"" if source.needs_pin else source.obtain(lambda: None)
+        key = None if source.needs_pin else source.obtain(lambda: None)
         with contextlib.ExitStack() as stack:
             transaction = self._enter_logged_out(stack) if source.needs_pin else stack.enter_context(self._exclusive())
             transaction.reset_at_end()  # P1 = FF takes the PIN's rights away, but not the management key's

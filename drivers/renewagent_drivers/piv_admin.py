@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from renewagent.card.apdu import CommandApdu, ResponseApdu, StatusWord
 from renewagent.card.head import KeyKind
-from renewagent.card.interface import KeyType
+from renewagent.card.interface import KeepsManagementKey, KeyType
 from renewagent.errors import CardDataError, CardRefused, ManagementKeyRefused, NoRoom
 from renewagent.model import Slot
 from renewagent_drivers.piv_applet import (
@@ -72,39 +72,61 @@ KINDS_BY_ALGORITHM = {ALGORITHMS[kind]: key_type for key_type, kind in KINDS.ite
 _CURVES = {KeyType.P256: ec.SECP256R1, KeyType.P384: ec.SECP384R1}
 
 
-def authenticate(applet: PivApplet, key: bytes, told: int | None) -> None:
-    """Prove to the card that we hold the management key, and have it prove the same (SP 800-73-4 part 2, A.1).
+def authenticate(applet: PivApplet, key: bytes | KeepsManagementKey, told: int | None) -> None:
+    """Prove to the card that we, or whoever keeps it, hold the management key, and have the card prove the same (SP
+    800-73-4 part 2, A.1).
 
     `told` is the algorithm that the card says it wants, None where it does not say: then the algorithms that fit the
-    key's length are asked for in turn, of which the card refuses the wrong one before any proof. Raises
-    ManagementKeyRefused.
+    key are asked for in turn, of which the card refuses the wrong one before any proof. Raises ManagementKeyRefused,
+    and what the keeper raises.
     """
-    fitting = [a for a, (length, _) in _CIPHERS.items() if length == len(key) and told in (None, a)]
-    for algorithm in fitting:
-        response = applet.authenticate(algorithm, MANAGEMENT_KEY, tlv(WITNESS))
+    for keeper in _in_hand(key) if isinstance(key, bytes) else (key,):
+        if told not in (None, keeper.algorithm):
+            continue
+        response = applet.authenticate(keeper.algorithm, MANAGEMENT_KEY, tlv(WITNESS))
         if response.ok:
-            _prove(applet, algorithm, _cipher(algorithm, key), dynamic_fields(response).get(WITNESS, b""))
+            _prove(applet, keeper, dynamic_fields(response).get(WITNESS, b""))
             return
     raise ManagementKeyRefused("The smartcard wants another kind of management key than the one configured.")
 
 
-def _prove(applet: PivApplet, algorithm: int, cipher: Cipher[modes.ECB], witness: bytes) -> None:
-    size = 8 if algorithm == _TRIPLE_DES else 16
-    if len(witness) != size:
+def _prove(applet: PivApplet, keeper: KeepsManagementKey, witness: bytes) -> None:
+    if len(witness) != block_length(keeper.algorithm):
         raise CardDataError("The smartcard's answer makes no sense.")
-    decryptor, encryptor = cipher.decryptor(), cipher.encryptor()
-    proof, challenge = decryptor.update(witness), secrets.token_bytes(size)
+    proof, challenge = keeper.prove(witness)
     fields = tlv(WITNESS, proof) + tlv(CHALLENGE, challenge) + tlv(RESPONSE)
-    response = applet.authenticate(algorithm, MANAGEMENT_KEY, fields)
+    response = applet.authenticate(keeper.algorithm, MANAGEMENT_KEY, fields)
     if not response.ok:
         raise ManagementKeyRefused(f"The smartcard does not accept the management key ({response.sw:04X}).")
-    if not hmac.compare_digest(dynamic_fields(response).get(RESPONSE, b""), encryptor.update(challenge)):
-        raise ManagementKeyRefused("The smartcard does not know the management key that it was asked to prove.")
+    keeper.judge(dynamic_fields(response).get(RESPONSE, b""))
 
 
-def _cipher(algorithm: int, key: bytes) -> Cipher[modes.ECB]:
-    kind: BlockCipherAlgorithm = _CIPHERS[algorithm][1](key)
-    return Cipher(kind, modes.ECB())  # noqa: S305  one block of random octets, as the standard wants it
+def block_length(algorithm: int) -> int:
+    """Octets of a witness or challenge."""
+    return 8 if algorithm == _TRIPLE_DES else 16
+
+
+def _in_hand(key: bytes) -> Iterator[KeepsManagementKey]:
+    return (_KeyInHand(algorithm, key) for algorithm, (length, _) in _CIPHERS.items() if length == len(key))
+
+
+class _KeyInHand:
+    """See `renewagent.card.interface.KeepsManagementKey`: the keeper is this process."""
+
+    def __init__(self, algorithm: int, key: bytes) -> None:
+        self.algorithm = algorithm
+        kind: BlockCipherAlgorithm = _CIPHERS[algorithm][1](key)
+        self._cipher = Cipher(kind, modes.ECB())  # noqa: S305  one block of random octets, as the standard wants it
+        self._expected = b""
+
+    def prove(self, witness: bytes) -> tuple[bytes, bytes]:
+        challenge = secrets.token_bytes(len(witness))
+        self._expected = self._cipher.encryptor().update(challenge)
+        return self._cipher.decryptor().update(witness), challenge
+
+    def judge(self, response: bytes) -> None:
+        if not hmac.compare_digest(response, self._expected):
+            raise ManagementKeyRefused("The smartcard does not know the management key that it was asked to prove.")
 
 
 class PivAdminSession:

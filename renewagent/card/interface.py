@@ -93,6 +93,21 @@ class Capabilities:
     extensions: Mapping[str, str] = field(default_factory=dict)
 
 
+class KeepsManagementKey(Protocol):
+    """Whoever keeps a card's management key and, by answering the card's challenge, proves that they do. The key itself
+    comes nowhere near. Asked in the middle of a transaction: answers within seconds, or raises."""
+
+    @property
+    def algorithm(self) -> int:
+        """The kind of key (SP 800-78-4 table 6-2). Raises ManagementKeyRefused where nobody would answer."""
+
+    def prove(self, witness: bytes) -> tuple[bytes, bytes]:
+        """The card's witness decrypted, and the keeper's own challenge to the card; one block each."""
+
+    def judge(self, response: bytes) -> None:
+        """What the card made of that challenge. Raises ManagementKeyRefused where it does not know the key."""
+
+
 class SigningSession(Protocol):
     """One short transaction in which the PIN is presented as each key's policy asks."""
 

@@ -29,6 +29,10 @@ CAMPAIGN_SIGNER = ObjectIdentifier(f"{ARC}.8")
 """Extended key usage of a campaign signer's certificate."""
 TICKET_FOR = ObjectIdentifier(f"{ARC}.9")
 """CRMF control in a `kur` or `cr` that keeps the old public key: `TicketFor`."""
+KEY_LEAVE = ObjectIdentifier(f"{ARC}.20")
+"""genm: `KeyLeaveRequest`. Answered by KEY_LEAVE_ANSWER."""
+KEY_LEAVE_ANSWER = ObjectIdentifier(f"{ARC}.21")
+"""genp: `KeyLeave`."""
 
 
 @asn1.sequence
@@ -104,3 +108,22 @@ class ReceiptAnswer:
     receipt: bytes
     at: asn1.GeneralizedTime
     revoked: str
+
+
+@asn1.sequence
+class KeyLeaveRequest:
+    """`card`: `str(CardIdentity)`. `step`: what the card is to be unlocked for, a `renewal.State` by value. The 9A
+    certificate that protects the genm says whose card it is."""
+
+    card: str
+    step: str
+
+
+@asn1.sequence
+class KeyLeave:
+    """The RA answers one challenge of this card until `expires`. `session`: 32 random octets, to be named when the
+    challenge is passed on. `algorithm`: one octet, the kind of management key (SP 800-78-4 table 6-2)."""
+
+    session: bytes
+    algorithm: bytes
+    expires: asn1.GeneralizedTime
