@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 
 def write_atomically(path: Path, octets: bytes, *, mode: int = 0o600) -> None:
     """Write `octets` to `path`, replacing what is there at once. Raises OSError; then the old file is untouched."""
+    import tempfile  # brings `random` along, which the resident agent does without
+
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -20,10 +21,10 @@ def write_atomically(path: Path, octets: bytes, *, mode: int = 0o600) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """A file's name is durable once its folder is (fsync(2))."""
     if os.name != "posix":
         return

@@ -20,6 +20,7 @@ from typing import Any
 from renewagent.agent import journal_errors
 from renewagent.agent.disk import Reserve, on_network
 from renewagent.agent.locks import card_lock, exclusive
+from renewagent.atomic import sync_folder
 from renewagent.errors import JournalError
 from renewagent.model import CardIdentity
 from renewagent.pin import Pin
@@ -192,7 +193,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, migrations: tuple[Seque
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {number + 1}")
         connection.execute(f"PRAGMA application_id = {APPLICATION}")
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _check_ours(connection: sqlite3.Connection, path: Path, newest: int) -> None:
@@ -265,14 +266,3 @@ def _refuse_pins(value: object) -> None:
     elif isinstance(value, list | tuple):
         for inner in value:
             _refuse_pins(inner)
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new file's name is durable once its folder is (fsync(2))."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

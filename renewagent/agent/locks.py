@@ -5,7 +5,6 @@ A lock is a file that stays and a lock on it that ends with the process, however
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 import time
@@ -42,6 +41,8 @@ def card_lock(folder: Path, identity: CardIdentity) -> Iterator[None]:
 
     Raises AgentError if another process has it, JournalError if the lock cannot be made.
     """
+    import hashlib  # see renewagent.model
+
     # A card's own words are no file name: they could hold anything.
     name = hashlib.sha256(str(identity).encode("utf-8", "surrogatepass")).hexdigest()[:32]
     try:
