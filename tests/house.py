@@ -46,6 +46,7 @@ FLOORS = (
             "renewagent.campaign",
             "renewagent.campaign.document",
             "renewagent.campaign.fields",
+            "renewagent.campaign.versions",
             "renewagent.console.charts",
             "renewagent.console.permissions",
             "renewagent.console.states",
