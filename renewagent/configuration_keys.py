@@ -22,7 +22,7 @@ T = TypeVar("T")
 class ManagementKeySource:
     """Where the management key of cards comes from; `path` goes with "file"."""
 
-    kind: Literal["default", "file", "pin-protected"] = "default"
+    kind: Literal["default", "file", "pin-protected", "ra"] = "default"
     path: Path | None = None
 
 
@@ -107,16 +107,18 @@ def read_names(value: object, place: Place) -> tuple[Name, ...]:
 
 
 def read_management_key(value: object, place: Place) -> ManagementKeySource:
-    """ "default", "pin-protected" or "file:PATH"."""
+    """ "default", "pin-protected", "file:PATH", or "ra": the Registration Authority keeps it."""
     text = read_text(value, place)
     if text == "default":
         return ManagementKeySource()
     if text == "pin-protected":
         return ManagementKeySource("pin-protected")
+    if text == "ra":
+        return ManagementKeySource("ra")
     if text.startswith("file:"):
         return ManagementKeySource("file", read_path(text.removeprefix("file:"), place))
     # What stands there may be a key, put in the wrong place: it is not repeated.
-    raise place.refuse('must be "default", "pin-protected" or "file:/path"')
+    raise place.refuse('must be "default", "pin-protected", "ra" or "file:/path"')
 
 
 def read_code(value: object, place: Place) -> str | Path:

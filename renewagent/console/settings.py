@@ -9,11 +9,20 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Where one of the two servers listens, and the address by which it is reached (scheme, host, port; no path)."""
+    """Where one of the two servers listens, and the address by which it is reached (scheme, host, port; no path).
+    `url` is "" in a file that leaves it to what was bound; it is known once the server runs."""
 
     host: str
     port: int
     url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """Where /metrics and /healthz are served to the operator's own programs: plain HTTP, for whoever can connect."""
+
+    host: str
+    port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +43,7 @@ class Settings:
     one state for so long is stuck."""
 
     data: Path
-    database: str
+    database: str = field(repr=False)
     agents: Listener
     people: Listener
     ra_root: Path
@@ -43,6 +52,8 @@ class Settings:
     tls_key: Path | None = None
     crls: tuple[Path, ...] = ()
     sso: SingleSignOn | None = None
+    operations: Operations | None = None
+    log_requests: bool = True
     poll_interval: int = 300
     stuck_after: timedelta = timedelta(days=3)
     keep_check_ins: timedelta = timedelta(days=90)

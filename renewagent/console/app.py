@@ -1,0 +1,61 @@
+"""The console's applications, put together from what others answer: one for the workstations' agents, one for people,
+one for the operator's own programs.
+
+Each module that answers has `routes(site) -> list[Route]`; its line stands in `_agents`, `_people` or `_operations`
+below. What goes wrong becomes an answer in `renewagent.console.mishaps`, whoever met it.
+"""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
+from renewagent.console import health
+from renewagent.console.guards import Bounded, Measured
+from renewagent.console.mishaps import HANDLERS
+from renewagent.console.site import Site
+
+MOST_FROM_AGENTS = 4 * 1024 * 1024
+"""Octets of one request: a hundred check-ins, each with a receipt, and some room."""
+MOST_FROM_PEOPLE = 1024 * 1024
+"""Octets, unless the address allows more to whom it knows: `guards.allow`."""
+
+
+def agents_app(site: Site) -> ASGIApp:
+    """What workstations talk to. Their certificate, if any, is DER in `request.state.client_certificate`."""
+    return _put_together(site, "agents", _agents(site), MOST_FROM_AGENTS)
+
+
+def people_app(site: Site) -> ASGIApp:
+    """What RA managers see."""
+    return _put_together(site, "people", _people(site), MOST_FROM_PEOPLE)
+
+
+def operations_app(site: Site) -> ASGIApp:
+    """What the operator's own programs read: /metrics, and /healthz with reasons."""
+    return _put_together(site, "operations", _operations(site), MOST_FROM_PEOPLE)
+
+
+def _agents(site: Site) -> list[BaseRoute]:
+    return [
+        *health.routes(site),
+    ]
+
+
+def _people(site: Site) -> list[BaseRoute]:
+    return [
+        *health.routes(site),
+    ]
+
+
+def _operations(site: Site) -> list[BaseRoute]:
+    return [
+        *health.routes(site),
+    ]
+
+
+def _put_together(site: Site, listener: str, routes: list[BaseRoute], most: int) -> ASGIApp:
+    inner = Starlette(routes=routes, exception_handlers=HANDLERS)
+    inner.router.redirect_slashes = False
+    return Measured(Bounded(inner, most), listener, site)

@@ -1,0 +1,36 @@
+"""/healthz, for balancers and supervisors: the database answers and is of this version."""
+
+from __future__ import annotations
+
+import logging
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from renewagent.console.site import Site
+
+_LOG = logging.getLogger(__name__)
+
+
+def routes(site: Site) -> list[BaseRoute]:
+    """200 {"ok": true}, or 503 {"ok": false, "why"}."""
+
+    async def healthz(_: Request) -> Response:
+        try:
+            await site.store.read(lambda connection: connection.execute(sa.text("SELECT 1")))
+        except SQLAlchemyError as problem:
+            _LOG.error("the database does not answer", exc_info=problem)
+            return _answer("The database does not answer.")
+        return _answer(None)
+
+    return [Route("/healthz", healthz)]
+
+
+def _answer(why: str | None) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    if why is None:
+        return JSONResponse({"ok": True}, headers=headers)
+    return JSONResponse({"ok": False, "why": why}, 503, headers)

@@ -1,0 +1,98 @@
+"""What goes wrong, as an answer: a sentence in JSON for programs, a plain page for people, never a traceback."""
+
+from __future__ import annotations
+
+import html
+import logging
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from renewagent.errors import RenewAgentError
+
+_LOG = logging.getLogger(__name__)
+_FOR_PROGRAMS = ("/agents/", "/api/", "/healthz", "/metrics", "/openapi.json")
+_SENTENCES: Mapping[int, str] = MappingProxyType(
+    {
+        400: "The request cannot be understood.",
+        401: "Sign in first.",
+        403: "You may not do that.",
+        404: "There is nothing at this address.",
+        405: "This address does not take that method.",
+        413: "That is too large.",
+        415: "That is not of the expected content type.",
+        429: "That was too often. Try again later.",
+        503: "The console is busy. Try again later.",
+    }
+)
+
+
+def answer(
+    request: Request, status: int, sentence: str = "", *, advice: str = "", headers: Mapping[str, str] | None = None
+) -> Response:
+    """The refusal of a request, in the form that whoever asked can read."""
+    sentence = sentence or _SENTENCES.get(status, HTTPStatus(status).phrase + ".")
+    more = dict(headers or {}) | {"Cache-Control": "no-store"}
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        more["Connection"] = "close"  # what is still to come is not read
+    if _wants_json(request):
+        words = {"error": sentence} | ({"advice": advice} if advice else {})
+        return JSONResponse(words, status, more)
+    return HTMLResponse(_PAGE.format(html.escape(sentence), html.escape(advice)), status, more)
+
+
+def _wants_json(request: Request) -> bool:
+    path = request.scope["path"]
+    return path.startswith(_FOR_PROGRAMS) or "text/html" not in request.headers.get("accept", "")
+
+
+async def _refused(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, HTTPException)  # noqa: S101  # by the table below
+    phrase = HTTPStatus(problem.status_code).phrase
+    sentence = "" if problem.detail == phrase else problem.detail
+    return answer(request, problem.status_code, sentence, headers=problem.headers)
+
+
+async def _our_own(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, RenewAgentError)  # noqa: S101
+    return answer(request, 400, problem.message, advice=problem.advice)
+
+
+async def _database_away(request: Request, problem: Exception) -> Response:
+    _LOG.error("the database did not do what was asked", exc_info=problem)
+    return answer(
+        request, 503, "The console cannot reach its records. Try again in a moment.", headers={"Retry-After": "10"}
+    )
+
+
+async def _broken(request: Request, problem: Exception) -> Response:
+    return answer(request, 500, "Something went wrong inside the console. Its log says what.")
+
+
+HANDLERS: Mapping[Any, Callable[[Request, Exception], Any]] = MappingProxyType(
+    {
+        HTTPException: _refused,
+        RenewAgentError: _our_own,
+        SQLAlchemyError: _database_away,
+        Exception: _broken,  # Starlette raises it again once answered: the server logs it
+    }
+)
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>renewagent console</title>
+<main>
+<h1>{}</h1>
+<p>{}</p>
+<p><a href="/">To the first page</a></p>
+</main>
+</html>
+"""

@@ -1,0 +1,31 @@
+"""Opening what the console keeps, with what can go wrong put into words."""
+
+from __future__ import annotations
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from renewagent.console.settings import Settings
+from renewagent.console.store import Store
+from renewagent.errors import ConfigurationError
+
+
+def open_store(settings: Settings) -> Store:
+    """The database, brought up to date. Raises ConfigurationError, without the URL: a password may be in it."""
+    try:
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as problem:
+        raise ConfigurationError(
+            f"The folder {settings.data} cannot be made: {problem.strerror}.",
+            advice="Make it, and let the user that the console runs as write there (console.data).",
+        ) from problem
+    store = Store(settings.database)
+    try:
+        store.migrate()
+    except SQLAlchemyError as problem:
+        store.close()
+        why = str(getattr(problem, "orig", None) or problem).partition("\n")[0].rstrip(".")
+        raise ConfigurationError(
+            f"The console's database cannot be opened: {why}.",
+            advice="Check console.database, and that the database runs and lets this user in.",
+        ) from problem
+    return store

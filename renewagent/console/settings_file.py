@@ -1,0 +1,199 @@
+"""The console's settings read from its TOML file: every key, and what may stand behind it (docs/console.md tells them).
+
+Whatever is unknown, missing or not as it must be is a `ConfigurationError` that names the file and the key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+from renewagent.configuration import read_settings
+from renewagent.configuration_keys import (
+    Keys,
+    Place,
+    read_days,
+    read_path,
+    read_seconds,
+    read_switch,
+    read_text,
+    read_url,
+)
+from renewagent.console.settings import Listener, Operations, Settings, SingleSignOn
+from renewagent.errors import ConfigurationError
+
+_ANY = ("0.0.0.0", "::")  # noqa: S104  # only compared with
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,100}")
+_SHORTEST_SECRET = 16
+
+
+def load_settings(file: Path) -> Settings:
+    """The settings in `file`. Raises ConfigurationError."""
+    known = read_settings(file, KEYS)
+    data = _needed(known, "console.data", file)
+    certificate, key = known.get("tls.certificate"), known.get("tls.key")
+    if (certificate is None) != (key is None):
+        raise ConfigurationError(f"{file}: tls.certificate and tls.key go together; one of them is missing.")
+    return Settings(
+        data=data,
+        database=known.get("console.database", f"sqlite:///{data}/console.db"),
+        agents=_listener(known, "agents", file),
+        people=_listener(known, "people", file),
+        operations=_operations(known),
+        ra_root=_needed(known, "console.ra_root", file),
+        campaign_anchor=_needed(known, "console.campaign_anchor", file),
+        tls_certificate=certificate,
+        tls_key=key,
+        crls=known.get("console.crls", ()),
+        sso=_single_sign_on(known, file),
+        **{name: known[key] for key, name in _PLAIN.items() if key in known},
+    )
+
+
+def _needed(known: Mapping[str, Any], key: str, file: Path) -> Any:
+    if key not in known:
+        raise ConfigurationError(f"{file}: {key} is missing.", advice="docs/console.md says what it is.")
+    return known[key]
+
+
+def _listener(known: Mapping[str, Any], name: str, file: Path) -> Listener:
+    host = known.get(f"{name}.host", "127.0.0.1")
+    port = _needed(known, f"{name}.port", file)
+    url = known.get(f"{name}.url", "")
+    if not url and host in _ANY:
+        raise ConfigurationError(
+            f"{file}: {name}.url is missing: {name}.host is {host}, which does not say how others reach it."
+        )
+    return Listener(host, port, url)
+
+
+def _operations(known: Mapping[str, Any]) -> Operations | None:
+    if "operations.port" not in known:
+        return None
+    return Operations(known.get("operations.host", "127.0.0.1"), known["operations.port"])
+
+
+def _single_sign_on(known: Mapping[str, Any], file: Path) -> SingleSignOn | None:
+    if not any(key.startswith("sso.") for key in known):
+        return None
+    place = _needed(known, "sso.secret_file", file)
+    try:
+        secret = place.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ConfigurationError(f"{file}: sso.secret_file, {place}, cannot be read.") from problem
+    if len(secret) < _SHORTEST_SECRET:
+        raise ConfigurationError(f"{file}: the secret in {place} is shorter than {_SHORTEST_SECRET} characters.")
+    return SingleSignOn(
+        proxies=_needed(known, "sso.proxies", file),
+        header=_needed(known, "sso.header", file),
+        secret_header=_needed(known, "sso.secret_header", file),
+        secret=secret,
+    )
+
+
+def _origin(value: object, place: Place) -> str:
+    """Scheme, host and port, without anything behind."""
+    url = read_url(value, place)
+    parts = urlsplit(url)
+    if parts.scheme != "https" or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise place.refuse(f"must be https:// with a name and perhaps a port, and nothing behind, not {url!r}")
+    return f"https://{parts.netloc.lower()}"
+
+
+def _port(value: object, place: Place) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 65535:
+        raise place.refuse("must be a port, 0 to 65535")
+    return value
+
+
+def _database(value: object, place: Place) -> str:
+    text = read_text(value, place)
+    if not text.startswith(("postgresql://", "sqlite:///")):  # it may hold a password: it is not repeated
+        raise place.refuse("must begin with postgresql:// or sqlite:///")
+    return text
+
+
+def _paths(value: object, place: Place) -> tuple[Path, ...]:
+    return tuple(read_path(item, place) for item in _array(value, place))
+
+
+def _addresses(value: object, place: Place) -> tuple[str, ...]:
+    try:
+        return tuple(str(ip_address(read_text(item, place))) for item in _array(value, place))
+    except ValueError as problem:
+        raise place.refuse("must be an array of IP addresses") from problem
+
+
+def _array(value: object, place: Place) -> list[object]:
+    if not isinstance(value, list) or not value:
+        raise place.refuse("must be an array, in square brackets, that is not empty")
+    return value
+
+
+def _header(value: object, place: Place) -> str:
+    text = read_text(value, place)
+    if not _HEADER.fullmatch(text):
+        raise place.refuse("must be the name of an HTTP header")
+    return text.lower()
+
+
+def _some_days(value: object, place: Place) -> timedelta:
+    days = read_days(value, place)
+    if not days:
+        raise place.refuse("must be a whole number of days from 1 to 3650")
+    return timedelta(days=days)
+
+
+def _some_time(value: object, place: Place) -> timedelta:
+    return timedelta(seconds=read_seconds(value, place))
+
+
+_PLAIN = MappingProxyType(
+    {
+        "console.poll_interval": "poll_interval",
+        "console.log_requests": "log_requests",
+        "console.stuck_after_days": "stuck_after",
+        "keep.check_ins_days": "keep_check_ins",
+        "keep.audit_days": "keep_audit",
+        "session.lasts": "session",
+        "session.idle": "idle",
+    }
+)
+"""Keys whose value is a field of `Settings` as it stands."""
+
+KEYS: Keys = MappingProxyType(
+    {
+        "console.data": read_path,
+        "console.database": _database,
+        "console.ra_root": read_path,
+        "console.campaign_anchor": read_path,
+        "console.crls": _paths,
+        "console.poll_interval": read_seconds,
+        "console.stuck_after_days": _some_days,
+        "console.log_requests": read_switch,
+        "agents.host": read_text,
+        "agents.port": _port,
+        "agents.url": _origin,
+        "people.host": read_text,
+        "people.port": _port,
+        "people.url": _origin,
+        "operations.host": read_text,
+        "operations.port": _port,
+        "tls.certificate": read_path,
+        "tls.key": read_path,
+        "sso.proxies": _addresses,
+        "sso.header": _header,
+        "sso.secret_header": _header,
+        "sso.secret_file": read_path,
+        "keep.check_ins_days": _some_days,
+        "keep.audit_days": _some_days,
+        "session.lasts": _some_time,
+        "session.idle": _some_time,
+    }
+)
