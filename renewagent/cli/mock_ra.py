@@ -25,6 +25,8 @@ def register(subparsers: argparse._SubParsersAction[Any]) -> None:
     serve.add_argument("--ready-file", type=Path, metavar="FILE", help="written, by rename, once it serves")
     serve.add_argument("--tls", action="store_true", help="serve HTTPS with a certificate under its own root")
     serve.add_argument("--database", metavar="URL", help="an SQLAlchemy URL in place of SQLite in DIR")
+    serve.add_argument("--plan", type=Path, metavar="FILE", help="TOML: so many renewals a day and organisation")
+    serve.add_argument("--campaign", type=Path, action="append", metavar="FILE", help="a signed campaign to know of")
     _add_knobs(serve)
     serve.set_defaults(run=_serve)
 
@@ -39,6 +41,9 @@ def _add_knobs(parser: argparse.ArgumentParser) -> None:
     knobs.add_argument("--refuse", metavar="FAILINFO", help="refuse every request with this failInfo")
     knobs.add_argument("--knows-no-tickets", action="store_true", help="do not know our own information types")
     knobs.add_argument("--no-receipts", action="store_true", help="know tickets, but no receipts")
+    knobs.add_argument(
+        "--max-self-renewals", type=int, metavar="N", help="after so many in a row the next one is in person"
+    )
     knobs.add_argument("--clock-offset", type=float, metavar="S", help="run the clock S seconds ahead")
     knobs.add_argument("--confirm-within", type=_seconds, metavar="S", help="time for a certConf (default: 600)")
     knobs.add_argument(
@@ -76,6 +81,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     command = import_module("renewagent_fixtures.mock_ra.command")
     knobs_type = import_module("renewagent_fixtures.mock_ra.knobs").Knobs
     given = {f.name: getattr(arguments, f.name, None) for f in fields(knobs_type)}
+    given["plan"] = command.plan_in(arguments.plan) if arguments.plan is not None else None
     status: int = command.serve(
         arguments.data,
         host=arguments.host,
@@ -83,6 +89,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         tls=arguments.tls,
         knobs=knobs_type(**{name: value for name, value in given.items() if value is not None}),
         database=arguments.database,
+        campaigns=arguments.campaign or (),
         ready_file=arguments.ready_file,
     )
     return status

@@ -68,7 +68,8 @@ def look_up(ra: Office, certificate: bytes) -> dict[str, object]:
     return ra.status.look_up(parsed.issuer.rfc4514_string(), format(parsed.serial_number, "x"), ra.now())
 
 
-QUIET = {"revoked": False, "waiting": None, "pair": None}
+NOTHING_ELSE = {"come_back": None, "in_person": False, "more_affected": 0}
+QUIET = {"revoked": False, "waiting": None, "pair": None, **NOTHING_ELSE}
 
 
 def test_status_around_a_ticket(ra: Office) -> None:
