@@ -83,7 +83,7 @@ def guard(
 async def require(site: Site, request: Request, permission: Permission | None) -> Visitor:
     """Who asks, if they may. Raises HTTPException: 303 to the sign-in page for a page that is looked at, 401 for
     anything else by nobody, 403 for what this person may not, or what another site had the browser ask."""
-    if request.method not in _READS and not _is_ours(request, site):
+    if request.method not in _READS and not is_ours(request, site):
         raise HTTPException(403, "This was not asked by a page of the console.")
     visitor = await visitor_of(site, request)
     if visitor is None:
@@ -144,7 +144,7 @@ async def _check_form(request: Request, visitor: Visitor) -> None:
         raise HTTPException(403, "This form was not made for your session. Open the page again, then repeat it.")
 
 
-def _is_ours(request: Request, site: Site) -> bool:
+def is_ours(request: Request, site: Site) -> bool:
     """The browser says that a page of ours asks. One that says nothing at all is no browser, and has no business."""
     fetched, origin = request.headers.getlist("sec-fetch-site"), request.headers.getlist("origin")
     return (
