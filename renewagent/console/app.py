@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
-from renewagent.console import health
+from renewagent.console import agents, health
 from renewagent.console.guards import Bounded, Measured
 from renewagent.console.mishaps import HANDLERS
 from renewagent.console.site import Site
@@ -40,6 +40,7 @@ def operations_app(site: Site) -> ASGIApp:
 def _agents(site: Site) -> list[BaseRoute]:
     return [
         *health.routes(site),
+        *agents.routes(site),
     ]
 
 

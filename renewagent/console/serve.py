@@ -20,6 +20,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from renewagent.console import sockets, tls
+from renewagent.console.agents_ca import agents_ca
 from renewagent.console.app import agents_app, operations_app, people_app
 from renewagent.console.opening import open_store
 from renewagent.console.protocol import Protocol
@@ -92,7 +93,8 @@ def serve(settings: Settings, ready: Callable[[Facts], None]) -> None:
 
 def _places(site: Site, bound: sockets.Bound) -> tuple[list[_Place], list[Callable[[], None]]]:
     own = tls.pair(site.settings, site.now())
-    for_agents, for_people = tls.server_context(own, None), tls.server_context(own, None)
+    authority = site.store.writing(lambda connection: agents_ca(connection, site.now()))
+    for_agents, for_people = tls.server_context(own, authority.pem), tls.server_context(own, None)
     places = [
         _Place(bound.agents, agents_app(site), for_agents),
         _Place(bound.people, people_app(site), for_people),

@@ -151,10 +151,12 @@ def _another_certificate(standing: Standing, claim: Claim) -> Standing:
 
 def _with_proof(standing: Standing, claim: Claim) -> Standing:
     """What is proved counts however late it comes."""
-    certificate = standing.certificate
+    sha256 = standing.certificate.sha256
+    if not sha256 or (claim.receipt and not standing.receipt):  # what was only claimed gives way
+        sha256 = claim.certificate.sha256
     return replace(
         standing,
-        certificate=replace(certificate, sha256=certificate.sha256 or claim.certificate.sha256),
+        certificate=replace(standing.certificate, sha256=sha256),
         first=min(standing.first, claim.at),
         signed_in=standing.signed_in or claim.state is CardState.DONE,
         receipt=standing.receipt or claim.receipt,

@@ -167,6 +167,7 @@ STANDING = sa.Table(
     _text("receipt"),
     sa.Index("ix_standing_certificate", "campaign", "issuer", "serial"),
     sa.Index("ix_standing_since", "campaign", "since", "card"),
+    sa.Index("ix_standing_card", "card"),
 )
 """One card in one campaign (its id). `issuer`, `serial`, `sha256`, `not_before`: the affected certificate; `version`:
 the campaign's highest that was named. `since`: in this state; `heard`: the time of the newest check-in that counted;
@@ -190,7 +191,7 @@ RECEIPT = sa.Table(
     _text("campaign", index=True),
     _text("card", index=True),
     _text("old"),
-    _text("new"),
+    _text("new", index=True),
     _when("at", nullable=False),
     _when("received", nullable=False),
     sa.Column("receipt", sa.LargeBinary, nullable=False),
