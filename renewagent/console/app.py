@@ -11,7 +11,8 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
-from renewagent.console import agents, health
+from renewagent.console import agents, health, pages, pages_dashboard, sign_in
+from renewagent.console.doorkeeper import Doorkeeper
 from renewagent.console.guards import Bounded, Measured
 from renewagent.console.mishaps import HANDLERS
 from renewagent.console.site import Site
@@ -29,7 +30,7 @@ def agents_app(site: Site) -> ASGIApp:
 
 def people_app(site: Site) -> ASGIApp:
     """What RA managers see."""
-    return _put_together(site, "people", _people(site), MOST_FROM_PEOPLE)
+    return Doorkeeper(_put_together(site, "people", _people(site), MOST_FROM_PEOPLE), site.settings)
 
 
 def operations_app(site: Site) -> ASGIApp:
@@ -47,6 +48,9 @@ def _agents(site: Site) -> list[BaseRoute]:
 def _people(site: Site) -> list[BaseRoute]:
     return [
         *health.routes(site),
+        *pages.routes(site),
+        *sign_in.routes(site),
+        *pages_dashboard.routes(site),
     ]
 
 

@@ -186,7 +186,13 @@ class _Story:
         ]
         self._insert(PERSON, people)
         self._insert(CAMPAIGN, [self._campaign(document(now, version=version), version) for version in (1, 2)])
-        short = document(now, id=OTHER_CAMPAIGN_ID, version=1, rules=[{"name": "short keys", "key_bits_below": 2048}])
+        short = document(
+            now,
+            id=OTHER_CAMPAIGN_ID,
+            version=1,
+            published=_text(now - 40 * _DAY),
+            rules=[{"name": "short keys", "key_bits_below": 2048}],
+        )
         self._insert(CAMPAIGN, [self._campaign(short, 1)])
         self._insert(AGENT, [self._agent(number) for number in range(workstations)])
         self._insert(FLEET_CODE, [self._fleet_code(code) for code in ORGANISATIONS])

@@ -1,0 +1,136 @@
+"""The frame of every page: templates, the way about, static files, and the stream that says what has changed.
+
+What a page shows is its own module's business (`pages_*`). Everything is drawn by the server and works without scripts;
+`static/live.js` only fetches the same page again when the stream says so, and puts in what differs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib import resources
+from typing import Any
+
+import jinja2
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from renewagent.check_ins import CardState
+from renewagent.console import words
+from renewagent.console.gate import guard
+from renewagent.console.news import event
+from renewagent.console.permissions import Permission, Person
+from renewagent.console.sessions import Visitor, csrf_token
+from renewagent.console.site import Site
+
+NEWS = ("agents", "campaigns", "orders", "people", "standings", "targets")
+"""What a page may follow."""
+_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """An entry of the menu."""
+
+    path: str
+    label: str
+    permission: Permission
+
+
+WAYS = (
+    Way("/", "Dashboard", Permission.SEE_DASHBOARD),
+    Way("/cards", "Smartcards", Permission.SEE_CARDS),
+    Way("/campaigns", "Campaigns", Permission.SEE_CAMPAIGNS),
+    Way("/targets", "Targets", Permission.UPLOAD_TARGETS),
+    Way("/check-now", "Check now", Permission.ASK_FOR_CHECKS),
+    Way("/agents", "Workstations", Permission.SEE_AGENTS),
+    Way("/fleet-codes", "Fleet codes", Permission.MAKE_FLEET_CODES),
+    Way("/people", "People", Permission.MANAGE_PEOPLE),
+    Way("/audit", "Audit log", Permission.SEE_AUDIT),
+)
+
+
+def show(
+    site: Site,
+    request: Request,
+    visitor: Visitor | None,
+    template: str,
+    context: Mapping[str, Any],
+    status: int = 200,
+) -> Response:
+    """The page, for whoever is signed in, or for nobody."""
+    person = visitor.person if visitor else None
+    frame = {
+        "person": person,
+        "csrf": csrf_token(visitor) if visitor else "",
+        "ways": [way for way in WAYS if person and person.may(way.permission)],
+        "path": request.url.path,
+        "here": str(request.url.path) + (f"?{request.url.query}" if request.url.query else ""),
+        "now": site.now(),
+        "may": partial(_may, person),
+        "static": _addresses(),
+        "State": CardState,
+    }
+    text = _environment().get_template(template).render({**frame, **context})
+    return HTMLResponse(text, status)
+
+
+def routes(site: Site) -> list[Route]:
+    """What all pages use."""
+    return [
+        Route("/static/{name}", _static, methods=["GET"]),
+        Route("/news", guard(site, Permission.SEE_DASHBOARD, _news), methods=["GET"]),
+    ]
+
+
+def _may(person: Person | None, name: str) -> bool:
+    return person is not None and person.may(Permission[name])
+
+
+async def _news(site: Site, request: Request, visitor: Visitor) -> Response:
+    """Only what kind of thing has changed: the page asks again, and sees what its visitor may see."""
+    return site.news.stream(NEWS, lambda names: event("changed", " ".join(sorted(names))))
+
+
+async def _static(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name not in _files():
+        raise HTTPException(404)
+    kind = _TYPES[name[name.rindex(".") :]]
+    # The address carries the content's hash, so it may be kept.
+    return Response(_files()[name], media_type=kind, headers={"Cache-Control": "public, max-age=86400"})
+
+
+@cache
+def _files() -> Mapping[str, bytes]:
+    folder = resources.files("renewagent.console") / "static"
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.name.endswith(tuple(_TYPES))}
+
+
+@cache
+def _addresses() -> Mapping[str, str]:
+    return {name: f"/static/{name}?{hashlib.sha256(octets).hexdigest()[:12]}" for name, octets in _files().items()}
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("renewagent.console"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        moment=words.moment,
+        day=words.day,
+        ending=words.ending,
+        why=words.why,
+        number="{:,}".format,
+    )
+    environment.globals.update(STATES=words.STATES, GROUPS=words.GROUPS, ago=words.ago, until=words.until)
+    return environment
