@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from renewagent.check_ins import CardState
 from renewagent.console.people import visible
 from renewagent.console.permissions import Person
-from renewagent.console.reads import FINISHED, Stuck
+from renewagent.console.standings import outstanding
 from renewagent.console.tables import AGENT, CARD, STANDING, TARGET
 
 PAGE = 50
@@ -93,23 +93,25 @@ def page(
     person: Person,
     wanted: Filter,
     now: datetime,
-    stuck: Stuck,
+    shown: sa.ColumnElement[str],
     *,
     after: str = "",
     size: int = PAGE,
 ) -> Page:
     """The rows that follow `after`. Raises ValueError if that is none of ours."""
     key = _key(after) if after else None
-    rows = [*_seen(connection, campaign, person, wanted, now, stuck, key, size + 1)]
+    rows = [*_seen(connection, campaign, person, wanted, now, shown, key, size + 1)]
     rows += _never_seen(connection, campaign, person, wanted, key, size + 1)
     rows.sort(key=lambda row: row.key)
     rest = len(rows) > size
     return Page(rows[:size], _text(rows[size - 1].key) if rest else "")
 
 
-def one(connection: sa.Connection, campaign: str, person: Person, card: str, stuck: Stuck) -> Row | None:
+def one(
+    connection: sa.Connection, campaign: str, person: Person, card: str, shown: sa.ColumnElement[str]
+) -> Row | None:
     """The standing of one card in a campaign."""
-    question = _standing_rows(campaign, person, stuck).where(STANDING.c.card == card)
+    question = _standing_rows(campaign, person, shown).where(STANDING.c.card == card)
     return next((_row(row) for row in connection.execute(question)), None)
 
 
@@ -126,11 +128,11 @@ def _seen(
     person: Person,
     wanted: Filter,
     now: datetime,
-    stuck: Stuck,
+    shown: sa.ColumnElement[str],
     key: tuple[int, str, str] | None,
     most: int,
 ) -> Iterator[Row]:
-    question = _standing_rows(campaign, person, stuck).where(*_of_standing(wanted, now, stuck))
+    question = _standing_rows(campaign, person, shown).where(*_of_standing(wanted, now, shown))
     question = question.where(_about_holder(campaign, wanted))
     if key is not None:
         at, issuer, card = key
@@ -140,7 +142,7 @@ def _seen(
     return (_row(row) for row in connection.execute(question))
 
 
-def _standing_rows(campaign: str, person: Person, stuck: Stuck) -> sa.Select[Any]:
+def _standing_rows(campaign: str, person: Person, shown: sa.ColumnElement[str]) -> sa.Select[Any]:
     target = (
         (TARGET.c.campaign == STANDING.c.campaign)
         & (TARGET.c.issuer == STANDING.c.issuer)
@@ -152,15 +154,15 @@ def _standing_rows(campaign: str, person: Person, stuck: Stuck) -> sa.Select[Any
         .outerjoin(AGENT, AGENT.c.id == STANDING.c.agent)
     )
     columns = (CARD.c.not_after, CARD.c.model, AGENT.c.machine, TARGET.c.holder, TARGET.c.email, TARGET.c.card_number)
-    question = sa.select(STANDING, stuck.state().label("shown"), *columns).select_from(joined)
+    question = sa.select(STANDING, shown.label("shown"), *columns).select_from(joined)
     return question.where(STANDING.c.campaign == campaign, visible(person, STANDING.c.organisation))
 
 
-def _of_standing(wanted: Filter, now: datetime, stuck: Stuck) -> Iterator[sa.ColumnElement[bool]]:
+def _of_standing(wanted: Filter, now: datetime, shown: sa.ColumnElement[str]) -> Iterator[sa.ColumnElement[bool]]:
     if wanted.states:
-        yield stuck.state().in_([state.value for state in wanted.states])
+        yield shown.in_([state.value for state in wanted.states])
     else:
-        yield STANDING.c.state.not_in([state.value for state in FINISHED])
+        yield outstanding()
     if wanted.organisation:
         yield STANDING.c.organisation == wanted.organisation
     yield from _issued(STANDING.c.not_before, wanted)

@@ -20,9 +20,10 @@ from renewagent.console import charts, reads
 from renewagent.console.gate import guard
 from renewagent.console.pages import show
 from renewagent.console.permissions import Permission, Person
-from renewagent.console.reads import Published, Stuck
+from renewagent.console.reads import Published
 from renewagent.console.sessions import Visitor
 from renewagent.console.site import Site
+from renewagent.console.standings import shown_state
 from renewagent.console.words import GROUPS
 from renewagent.rules import Campaign
 
@@ -84,13 +85,13 @@ def choose(published: list[Published], wanted: str, now: datetime) -> Published 
 def _numbers(
     connection: sa.Connection, site: Site, person: Person, campaign: Campaign, now: datetime
 ) -> dict[str, Any]:
-    stuck = Stuck.at(now, site.settings.stuck_after)
-    counts = reads.counts(connection, campaign.id, person, stuck)
+    shown = shown_state(now, site.settings.stuck_after)
+    counts = reads.counts(connection, campaign.id, person, shown)
     names = reads.organisations(connection, person)
     shares = [_share(code, names.get(code, ""), states) for code, states in counts.by_organisation.items()]
     days = reads.burn_down(connection, campaign.id, person, now.date())
     issue_days = reads.issue_days(connection, campaign.id, person)
-    shown = charts.histogram(issue_days, campaign.rules)
+    bars = charts.histogram(issue_days, campaign.rules)
     whole = _share("", "", counts.total)
     return {
         "counts": counts.total,
@@ -100,8 +101,8 @@ def _numbers(
         "lately": days[-1].done - days[-2].done if len(days) > 1 else days[-1].done,
         # Everything in it is escaped or a number: `charts`.
         "burn_down": Markup(charts.burn_down(days, campaign.deadline)) if whole.known else "",  # noqa: S704
-        "histogram": shown,
-        "issued": Markup(charts.issued(shown, campaign.rules)) if issue_days else "",  # noqa: S704
+        "histogram": bars,
+        "issued": Markup(charts.issued(bars, campaign.rules)) if issue_days else "",  # noqa: S704
     }
 
 

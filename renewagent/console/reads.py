@@ -23,32 +23,8 @@ from renewagent.console.permissions import Person
 from renewagent.console.tables import CAMPAIGN, CARD, ORGANISATION, REVISION, STANDING, TARGET
 from renewagent.rules import Campaign
 
-FINISHED = frozenset({CardState.CLEAR, CardState.DONE})
-"""Everything else is outstanding."""
 _DAY = 86_400_000
 _EPOCH = date(1970, 1, 1)
-_FAILURES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Stuck:
-    """When an outstanding card counts as stuck: in one state since before `before`, or after too many failures."""
-
-    before: datetime
-
-    @classmethod
-    def at(cls, now: datetime, after: timedelta) -> Stuck:
-        """As of `now`."""
-        return cls(now - after)
-
-    def condition(self) -> sa.ColumnElement[bool]:
-        """For a question about standings."""
-        late = sa.or_(STANDING.c.failures >= _FAILURES, STANDING.c.since < self.before)
-        return sa.and_(STANDING.c.state.not_in([state.value for state in FINISHED]), late)
-
-    def state(self) -> sa.ColumnElement[str]:
-        """The state to show of a standing."""
-        return sa.case((self.condition(), CardState.STUCK.value), else_=STANDING.c.state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +109,11 @@ def revision(connection: sa.Connection, name: str) -> int:
     return connection.execute(sa.select(REVISION.c.number).where(REVISION.c.name == name)).scalar() or 0
 
 
-def counts(connection: sa.Connection, campaign: str, person: Person, stuck: Stuck) -> Counts:
-    """How many cards are how far. CLEAR holds every card that was seen and that the campaign does not hit."""
+def counts(connection: sa.Connection, campaign: str, person: Person, shown: sa.ColumnElement[str]) -> Counts:
+    """How many cards are how far; `shown` is `standings.shown_state`. CLEAR holds every card that was seen and that the
+    campaign does not hit."""
     found: defaultdict[str, Counter[CardState]] = defaultdict(Counter)
-    for organisation, state, count in connection.execute(_standings(campaign, person, stuck)):
+    for organisation, state, count in connection.execute(_standings(campaign, person, shown)):
         found[organisation][CardState(state)] += count
     for organisation, *_, count in _not_seen(connection, campaign, person):
         found[organisation][CardState.NOT_SEEN] += count
@@ -186,10 +163,9 @@ def _of(campaign: str, person: Person) -> tuple[sa.ColumnElement[bool], ...]:
     return STANDING.c.campaign == campaign, visible(person, STANDING.c.organisation)
 
 
-def _standings(campaign: str, person: Person, stuck: Stuck) -> sa.Select[Any]:
-    state = stuck.state()
-    question = sa.select(STANDING.c.organisation, state, sa.func.count())
-    return question.where(*_of(campaign, person)).group_by(STANDING.c.organisation, state)
+def _standings(campaign: str, person: Person, shown: sa.ColumnElement[str]) -> sa.Select[Any]:
+    question = sa.select(STANDING.c.organisation, shown, sa.func.count())
+    return question.where(*_of(campaign, person)).group_by(STANDING.c.organisation, shown)
 
 
 def _targets_by(campaign: str, person: Person, *by: sa.ColumnElement[Any]) -> sa.Select[Any]:
