@@ -53,6 +53,9 @@ class RaTransport(Protocol):
     def post(self, url: str, body: bytes, content_type: str) -> PlainAnswer:
         """POST to a plain address. As `exchange`."""
 
+    def post_within(self, url: str, body: bytes, content_type: str, seconds: float) -> PlainAnswer:
+        """The same, the whole exchange in so many seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlainAnswer:
@@ -105,18 +108,24 @@ class HttpRaTransport:
         """POST to a plain address. As `get_json`."""
         return _plain(self._ask("POST", url, body, content_type))
 
+    def post_within(self, url: str, body: bytes, content_type: str, seconds: float) -> PlainAnswer:
+        """POST to a plain address, in so many seconds, whatever `timeout` says. As `get_json`."""
+        return _plain(self._ask("POST", url, body, content_type, seconds))
+
     def close(self) -> None:
         """Close kept connections."""
         for connection, _ in self._kept.values():
             connection.close()
         self._kept.clear()
 
-    def _ask(self, method: str, url: str, body: bytes | None, content_type: str) -> _HttpAnswer:
-        parts = _split(url)
-        connection = self._connection(parts)
+    def _ask(
+        self, method: str, url: str, body: bytes | None, content_type: str, seconds: float | None = None
+    ) -> _HttpAnswer:
+        parts, seconds = _split(url), self._timeout if seconds is None else seconds
+        connection = self._connection(parts, seconds)
         late = threading.Event()
         try:
-            with _cut_off(connection, self._timeout, late):
+            with _cut_off(connection, seconds, late):
                 answer = _exchange(connection, method, _target(parts), body, content_type)
             if late.is_set():  # headers that were cut off would pass for an answer without a body
                 raise TimeoutError("cut off")
@@ -129,7 +138,7 @@ class HttpRaTransport:
         self._keep(parts, connection)
         return answer
 
-    def _connection(self, parts: SplitResult) -> _Connection:
+    def _connection(self, parts: SplitResult, seconds: float) -> _Connection:
         kept, since = self._kept.pop((parts.scheme, parts.netloc), (None, 0.0))
         if kept is not None and time.monotonic() - since < _IDLE and kept.is_connected:
             return kept
@@ -138,8 +147,8 @@ class HttpRaTransport:
         host, port = parts.hostname or "", parts.port
         if parts.scheme == "https":
             context = self._context or _context(None)
-            return _TlsConnection(host, port, timeout=self._timeout, ssl_context=context)
-        return _PlainConnection(host, port, timeout=self._timeout)
+            return _TlsConnection(host, port, timeout=seconds, ssl_context=context)
+        return _PlainConnection(host, port, timeout=seconds)
 
     def _keep(self, parts: SplitResult, connection: _Connection) -> None:
         self._kept[(parts.scheme, parts.netloc)] = (connection, time.monotonic())

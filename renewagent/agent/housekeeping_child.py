@@ -1,7 +1,7 @@
 """The agent's child that takes superseded old keys off the card in one reader: `python -m
 renewagent.agent.housekeeping_child --reader NAME ...` prints `{"ok", "tidied", "next"}` or an error document, and ends.
 
-Nobody is asked for anything. A card whose management key lies behind the passcode, or that another program is logged
+Nobody is asked for anything. A card whose management key lies behind the passcode or at the RA, or that another program is logged
 in to (the reset at the end would log it out), is left for another day.
 """
 
@@ -62,7 +62,8 @@ def tidy_reader(configuration: Configuration, readers: Readers, reader: str, now
 
 
 def _unattended(card: RenewableCard, journal: Journal, configuration: Configuration, now: datetime) -> list[Slot]:
-    if card.administration_needs_pin or card.pin_tries() is None:
+    kept_by_ra = configuration.card.management_key.kind == "ra"
+    if kept_by_ra or card.administration_needs_pin or card.pin_tries() is None:
         return []
 
     def administer(work: Work) -> None:

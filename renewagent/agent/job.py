@@ -21,19 +21,20 @@ from renewagent import cms
 from renewagent.agent.campaigns import Accepted
 from renewagent.agent.full_inspection import is_for_authentication
 from renewagent.agent.journal import Journal
+from renewagent.agent.key_relay import KeyRelay
 from renewagent.agent.old_keys import KEEP_DAYS
 from renewagent.agent.passcode import FittingSession, Passcode, PublicKey, RenewableCard
 from renewagent.agent.power import Power, UnknownPower
 from renewagent.agent.prompts import Prompter
 from renewagent.agent.ra_desk import Outgoing, RaDesk
-from renewagent.card.interface import CardConnection, KeyType, Readers, SigningSession
+from renewagent.card.interface import AdminSession, CardConnection, KeyType, Readers, SigningSession
 from renewagent.card.key import card_key
 from renewagent.certificates import read_certificate
 from renewagent.cmp.client import Credential
 from renewagent.cmp.client_template import CertifiedKeys
 from renewagent.errors import CardDataError, PersonStopped, RenewalImpossible
 from renewagent.model import CardIdentity, SigningCertificate, Slot
-from renewagent.renewal import Event, Renewal, Way, can_protect
+from renewagent.renewal import Event, Renewal, State, Way, can_protect
 from renewagent.rules import Campaign, Contact, for_the_pair
 from renewagent.statements import Purpose, Statement
 
@@ -55,6 +56,8 @@ class Workplace:
     shown_by_software: Callable[[str], Collection[str]] | None = None
     """See `renewagent.agent.stale`; None where no vendor's software is configured."""
     power: Power = field(default_factory=UnknownPower)
+    key_relay: KeyRelay | None = None
+    """Where the RA keeps the management keys of cards."""
 
     def now(self) -> datetime:
         """Aware UTC."""
@@ -181,6 +184,17 @@ class Job:
         session takes the PIN's rights away on many cards."""
         self.authentication_certificate()
         return self.passcode.signing(self.card, work)
+
+    def administering(self, work: Callable[[AdminSession], T]) -> T:
+        """`Passcode.administering`, with the RA's leave before it where the RA keeps the management key."""
+        if self.place.key_relay is not None and self.renewal.way is not Way.C:
+            return self.place.key_relay.administering(self, work)
+        return self.passcode.administering(self.card, work)
+
+    def sign_ahead(self, session: SigningSession, *steps: State) -> None:
+        """What `administering` will take in these steps, signed while the passcode is at hand."""
+        if self.place.key_relay is not None and self.renewal.way is not Way.C:
+            self.place.key_relay.sign_ahead(self, session, *steps)
 
     def use(self, reader: str, card: RenewableCard) -> None:
         """Go on with a fresh connection to the same card."""

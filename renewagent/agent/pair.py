@@ -74,7 +74,7 @@ def keep_copy(job: Job) -> None:
     if slot is None:
         raise RenewalImpossible(_NOT_HERE)
     if _read(job, slot) != job.old.der:
-        job.passcode.administering(job.card, lambda session: session.store(slot, job.old.der))
+        job.administering(lambda session: session.store(slot, job.old.der))
     if _read(job, slot) != job.old.der:
         raise RenewalImpossible(_NOT_HERE)
 
@@ -83,7 +83,7 @@ def drop_copy(job: Job) -> None:
     """When the RA has the receipt, or takes none."""
     slot = _copy_slot(job) if job.renewal.way is Way.A else None
     if slot is not None and _read(job, slot) == job.old.der:
-        job.passcode.administering(job.card, lambda session: session.store(slot, None))
+        job.administering(lambda session: session.store(slot, None))
 
 
 def may_go_by_way_a(job: Job) -> bool:
@@ -127,7 +127,7 @@ def prepare(job: Job) -> None:
     elif keys is not None and (where := keys.where(public_key(job.old.der))) is not None:
         job.vouching = (where, job.old)
     elif _unreadable(job, job.slot):
-        job.passcode.administering(job.card, lambda session: session.store(job.slot, job.old.der))
+        job.administering(lambda session: session.store(job.slot, job.old.der))
 
 
 def _vouches_itself(job: Job) -> bool:

@@ -193,6 +193,14 @@ class RaDesk:
         value = self._values(enquiry, knows_us=knows_us).get(private.RECEIPT_ANSWER)
         return None if value is None else _decode(private.ReceiptAnswer, value)
 
+    def key_leave(self, enquiry: Outgoing) -> private.KeyLeave | None:
+        """Send a request to have the card unlocked; None from an RA that keeps no management keys."""
+        value = self._values(enquiry).get(private.KEY_LEAVE_ANSWER)
+        leave = None if value is None else _decode(private.KeyLeave, value)
+        if leave is not None and (len(leave.session) < 16 or len(leave.algorithm) != 1):
+            raise RaMisbehaved(_NONSENSE)
+        return leave
+
     def vet(self, certificate: bytes, wanted: Wanted, pool: Sequence[x509.Certificate]) -> None:
         """Judge a certificate from outside an issuing response like one in it. Raises RaMisbehaved."""
         check_certificate(certificate, wanted, pool, Trust(self.anchors), self.now())

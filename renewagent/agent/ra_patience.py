@@ -50,6 +50,10 @@ class PatientTransport:
         """As `exchange`."""
         return self._asked(lambda: self._inner.post(url, body, content_type))
 
+    def post_within(self, url: str, body: bytes, content_type: str, seconds: float) -> PlainAnswer:
+        """As `exchange`."""
+        return self._asked(lambda: self._inner.post_within(url, body, content_type, seconds))
+
     def _asked(self, ask: Callable[[], T]) -> T:
         now, until = self._now(), self._kept()
         if until is not None and now < until <= now + timedelta(seconds=LONGEST_WAIT):

@@ -38,7 +38,7 @@ def stage(job: Job, record: Record) -> None:
         public_key = session.generate(staging, kind, job.slot)
         record(Event(Kind.GENERATED, {"public_key": public_key.hex()}))
 
-    job.passcode.administering(job.card, work)
+    job.administering(work)
 
 
 def way_beside(job: Job) -> Way | None:
@@ -94,7 +94,7 @@ def swap(job: Job, record: Record) -> Event:
         session.store(job.slot, certificate)
         session.store(staging, None)  # what is read in two places is taken for two credentials
 
-    job.passcode.administering(job.card, work)
+    job.administering(work)
     if job.card.certificate(job.slot) != certificate or _key(job, job.slot) != new_key:
         raise CardDataError("The smartcard did not take the new key and certificate as they were written.")
     return Event(Kind.MOVED if "certconf" in job.outbox else Kind.MOVED_LATE, {"moved": "yes"})
@@ -109,14 +109,14 @@ def drop(job: Job, record: Record) -> Event:
         cast(RemovesKeys, session).remove(job.slot)
 
     if job.slot != job.new_slot and certificate is not None and sha256(certificate) == job.old_sha256:
-        job.passcode.administering(job.card, work)
+        job.administering(work)
     return Event(Kind.DROPPED)
 
 
 def undo(job: Job) -> None:
     """The new key does not serve: the old key and certificate back in their place, the staged ones away."""
     if job.renewal.way is Way.C:
-        job.passcode.administering(job.card, lambda session: cast(RemovesKeys, session).remove(job.staging))
+        job.administering(lambda session: cast(RemovesKeys, session).remove(job.staging))
         return
     keys = look(job)
     if keys is not None and job.renewal.moved:
@@ -128,7 +128,7 @@ def undo(job: Job) -> None:
         cast(MovesKeys, session).delete(staging)
         session.store(staging, None)
 
-    job.passcode.administering(job.card, work)
+    job.administering(work)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +234,7 @@ def mend(job: Job, keys: Keys, old_key: bytes) -> bool:
         cast(KeepsHistory, session).tell_no_more_of((parked,), job.fact("history"))
         session.store(parked, None)
 
-    job.passcode.administering(job.card, work)
+    job.administering(work)
     return True
 
 

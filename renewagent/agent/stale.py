@@ -54,7 +54,7 @@ def write_again(job: Job) -> None:
     if job.renewal.way is Way.C or (tells and cast(TellsKeys, job.card).public_key(slot) != public_key(certificate)):
         return
     log.warning("card.written_again slot=%s", slot)
-    job.passcode.administering(job.card, lambda session: session.store(slot, certificate))
+    job.administering(lambda session: session.store(slot, certificate))
     job.passcode.drop()
 
 

@@ -60,8 +60,8 @@ def ticket(job: Job, record: Record) -> Event:
 def _ask_leave(job: Job) -> Event:
     """By a statement that the old signing key signs: that also proves that it signs."""
     desk = job.place.desk
-    nonce = desk.nonce()
-    if (other_way := room_or_other_way(job)) is not None:
+    nonce, relayed = desk.nonce(), job.place.key_relay is not None
+    if not relayed and (other_way := room_or_other_way(job)) is not None:
         return other_way
     old = job.old.der
     # An RA without tickets gives no nonce, but the keys and the PIN are to be proved all the same.
@@ -77,6 +77,7 @@ def _ask_leave(job: Job) -> Event:
         job.outbox["policy"] = desk.policy_enquiry(credential)
         arm = private.TicketArm(ticket="", public_key=b"")
         job.outbox["arm"] = desk.enquiry(credential, private.TICKET_ARM, arm)
+        job.sign_ahead(session, State.TICKET, State.GENERATE if job.renewal.way is Way.D else State.STAGE)
         return desk.enquiry(credential, private.TICKET_REQUEST, request)
 
     try:
@@ -94,6 +95,8 @@ def _ask_leave(job: Job) -> Event:
         return _without_ticket(job)
     if answer.old != job.old.sha256:
         raise RaMisbehaved("The Registration Authority's permission is for another certificate.")
+    if relayed and (other_way := room_or_other_way(job)) is not None:  # it unlocks no card without its leave
+        return other_way
     # It may be a ticket that stood already, under an earlier version of the campaign: the receipt names that version.
     return Event(Kind.TICKET_GRANTED, {"ticket": answer.ticket, "campaign": answer.campaign})
 
@@ -133,7 +136,7 @@ def generate(job: Job, record: Record) -> None:
         public_key = session.generate(job.slot, kind)
         record(Event(Kind.GENERATED, {"public_key": public_key.hex()}))  # before anything else can go wrong
 
-    job.passcode.administering(job.card, work)
+    job.administering(work)
 
 
 def certify(job: Job, record: Record) -> Event:
@@ -143,8 +146,14 @@ def certify(job: Job, record: Record) -> Event:
     if job.renewal.way is Way.A:
         prove_administration(job)
         keep_copy(job)
+
+    def sign(session: SigningSession) -> Outgoing:
+        outgoing = _request(job, session)
+        job.sign_ahead(session, State.STORE, *((State.MOVE,) if job.renewal.way is Way.B else ()))
+        return outgoing
+
     try:
-        outgoing = job.signing(lambda session: _request(job, session))
+        outgoing = job.signing(sign)
     except (KeyDoesNotFit, KeyRefused) as error:
         if error.slot == job.slot and job.renewal.way is Way.A:
             return _old_key_unusable(job, error)
@@ -246,7 +255,7 @@ def store(job: Job, record: Record) -> Event:
         record(Event(kind, {"what": "store"}))
         session.store(slot, certificate)
 
-    job.passcode.administering(job.card, work)
+    job.administering(work)
     if job.card.certificate(slot) != certificate:
         raise CardDataError("The smartcard did not keep the new certificate as it was written.")
     return Event(Kind.STORED)
@@ -300,7 +309,7 @@ def reject(job: Job, record: Record) -> Event:
     if job.renewal.way in (Way.B, Way.C):
         undo(job)
     elif job.old.sha256 == job.old_sha256:  # else nobody told us which it was
-        job.passcode.administering(job.card, lambda session: session.store(job.slot, job.old.der))
+        job.administering(lambda session: session.store(job.slot, job.old.der))
     _turn_down(job, desk.conversation(json.loads(job.renewal.facts["conversation"])))
     return Event(Kind.REJECTED)
 

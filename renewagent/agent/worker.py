@@ -20,6 +20,7 @@ from renewagent.agent.faults import note_fault
 from renewagent.agent.full_inspection import Inspector, error_document
 from renewagent.agent.job import Workplace
 from renewagent.agent.journal_aside import open_journal
+from renewagent.agent.key_relay import KeyRelay
 from renewagent.agent.options import add_configuration_options, configuration_of, contact_named, no_campaign
 from renewagent.agent.passcode import RenewableCard
 from renewagent.agent.power import LinuxPower
@@ -34,7 +35,7 @@ from renewagent.campaign.pem import read_certificates
 from renewagent.card.interface import CardConnection, Readers
 from renewagent.configuration import Configuration
 from renewagent.errors import ConfigurationError, PersonStopped, RenewAgentError
-from renewagent.ra_transport import HttpRaTransport
+from renewagent.ra_transport import HttpRaTransport, RaTransport
 from renewagent.renewal import State
 
 
@@ -68,7 +69,9 @@ def renew(
     """
     if not configuration.campaign.urls:
         raise no_campaign()
-    desk = open_desk(configuration)
+    way = open_way(configuration)
+    desk = open_desk(configuration, way)
+    relay = KeyRelay(way, f"{desk.origin}/key-relay") if configuration.card.management_key.kind == "ra" else None
     in_force = campaigns_in_force(configuration, utc_now(), apart=apart)
     campaigns = in_force.campaigns
     # What was begun is finished even where no campaign can be had any more; anything else needs one.
@@ -78,7 +81,7 @@ def renew(
     with closing(readers), closing(open_journal(record, prompter.tell, utc_now())) as journal:
         place = Workplace(
             readers=readers,
-            open_card=cast("Callable[[CardConnection], RenewableCard]", card_opener(configuration.card)),
+            open_card=cast("Callable[[CardConnection], RenewableCard]", card_opener(configuration.card, relay)),
             desk=desk,
             journal=journal,
             prompter=prompter,
@@ -87,6 +90,7 @@ def renew(
             keep_old_key_days=configuration.card.keep_old_key_days,
             shown_by_software=shown_by_software(module) if (module := configuration.card.pkcs11_module) else None,
             power=LinuxPower(),
+            key_relay=relay,
         )
         inspector = Inspector(
             place.open_card,
@@ -141,12 +145,16 @@ def _renew_one(
     return {**outcome, "error": error_document(error)}
 
 
-def open_desk(configuration: Configuration) -> RaDesk:
-    """The configured RA. Raises ConfigurationError."""
+def open_way(configuration: Configuration) -> RaTransport:
+    """The way to the configured RA. Raises ConfigurationError."""
     url, root = configuration.ra_url(), configuration.ra_root()
-    anchors = tuple(read_certificates(root))
-    transport = patient(HttpRaTransport(url, root, configuration.ra.timeout), configuration.agent.state_dir)
-    return RaDesk(transport, anchors, configuration.sign_in_url(), utc_now)
+    return patient(HttpRaTransport(url, root, configuration.ra.timeout), configuration.agent.state_dir)
+
+
+def open_desk(configuration: Configuration, way: RaTransport | None = None) -> RaDesk:
+    """The configured RA, by a way of its own unless it is given one. Raises ConfigurationError."""
+    anchors = tuple(read_certificates(configuration.ra_root()))
+    return RaDesk(way or open_way(configuration), anchors, configuration.sign_in_url(), utc_now)
 
 
 def refusal(error: RenewAgentError) -> dict[str, Any]:

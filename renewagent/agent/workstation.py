@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from renewagent.card.interface import CardConnection, CardDriver, Readers
+from renewagent.card.interface import CardConnection, CardDriver, KeepsManagementKey, Readers
 from renewagent.errors import NoCard, NoReader
-from renewagent_drivers import FactoryKey, KeyFile, ManagementKey, PinProtectedKey, drivers, open_card
+from renewagent_drivers import FactoryKey, KeptElsewhere, KeyFile, ManagementKey, PinProtectedKey, drivers, open_card
 
 if TYPE_CHECKING:
     from renewagent.configuration import CardSettings  # the resident agent does without the rest of that module
@@ -40,16 +40,21 @@ def filled_readers(readers: Readers, wanted: str | None) -> list[str]:
     return filled
 
 
-def card_opener(settings: CardSettings) -> Callable[[CardConnection], CardDriver]:
+def card_opener(
+    settings: CardSettings, keeper: KeepsManagementKey | None = None
+) -> Callable[[CardConnection], CardDriver]:
     """Opens the driver for a connection, with the management key source and the PKCS#11 module of the configuration.
-    For short-lived processes: a PKCS#11 module is no guest for one that stays."""
-    key, known = management_key(settings), drivers(settings.pkcs11_module)
+    `keeper`: who keeps the keys where they are not here. For short-lived processes: a PKCS#11 module is no guest for
+    one that stays."""
+    key, known = management_key(settings, keeper), drivers(settings.pkcs11_module)
     return lambda connection: open_card(connection, management_key=key, among=known)
 
 
-def management_key(settings: CardSettings) -> ManagementKey:
+def management_key(settings: CardSettings, keeper: KeepsManagementKey | None = None) -> ManagementKey:
     """The source that `card.management_key` names; nothing is read before it is needed."""
     source = settings.management_key
+    if source.kind == "ra":
+        return KeptElsewhere(keeper)
     if source.kind == "file" and source.path is not None:
         return KeyFile(source.path)
     return PinProtectedKey() if source.kind == "pin-protected" else FactoryKey()

@@ -80,6 +80,10 @@ class Line:
         self.asked.append("POST")
         return self.inner.post(url, body, content_type)
 
+    def post_within(self, url: str, body: bytes, content_type: str, seconds: float) -> PlainAnswer:
+        self.asked.append("POST")
+        return self.inner.post_within(url, body, content_type, seconds)
+
     def close(self) -> None:
         self.inner.close()
 

@@ -28,6 +28,7 @@ from renewagent.agent.campaigns import Accepted
 from renewagent.agent.full_inspection import Inspector
 from renewagent.agent.job import Workplace
 from renewagent.agent.journal import Journal
+from renewagent.agent.key_relay import KeyRelay
 from renewagent.agent.old_keys import KEEP_DAYS
 from renewagent.agent.power import Power, UnknownPower
 from renewagent.agent.prompts import Prompter
@@ -41,7 +42,7 @@ from renewagent.card.interface import CardConnection
 from renewagent.model import CardIdentity
 from renewagent.ra_transport import HttpRaTransport
 from renewagent.rules import Contact
-from renewagent_drivers.management_key import FactoryKey, ManagementKey
+from renewagent_drivers.management_key import FactoryKey, KeptElsewhere, ManagementKey
 from renewagent_drivers.piv import PivDriver
 from renewagent_fixtures.mock_ra import Knobs, MockRa
 from renewagent_fixtures.mock_ra.rows import CertificateRow, TicketRow, TransactionRow
@@ -111,16 +112,24 @@ class Workshop:
         profile: str = "plain",
         misfit: bool = False,
         days: int = DAYS,
+        holder: str = "",
+        kept_by_ra: int | None = None,
         **options: Any,
     ) -> VirtualCard:
-        """A card as the RA handed it out, `days` ago. `protects`: digitalSignature beside contentCommitment."""
+        """A card as the RA handed it out, `days` ago. `protects`: digitalSignature beside contentCommitment;
+        `kept_by_ra`: the kind of its management key, which the RA keeps."""
         card = VirtualCard.create(None, profile=profile, **options)
-        name = x509.Name.from_rfc4514_string(f"CN=Dr {hashlib.sha256(card.guid).hexdigest()[:12]},O=Mock Hospital,C=GB")
+        own = f"CN=Dr {hashlib.sha256(card.guid).hexdigest()[:12]},O=Mock Hospital,C=GB"
+        name = x509.Name.from_rfc4514_string(holder or own)
         access = RaAccess(self.ra.url, self.ra.root, self.ra.reference, self.ra.secret.encode(), name)
         usage = key_usage(digital_signature=protects, content_commitment=True)
         issued = utc_now() - timedelta(days=days)
         personalise_with_ra(card, access, key=key, issued=issued, now=utc_now, signing_usage=usage)
         change_pin(card, PIN)
+        if kept_by_ra is not None:
+            with self.ra.office.lock:
+                kept = self.ra.office.card_keys.enrol(identity(card), kept_by_ra, utc_now())
+            card.change_management_key(kept_by_ra, kept)
         if misfit:
             card.misfit_key(SIGNING)
         return card
@@ -207,6 +216,8 @@ class Workstation:
     """How far this computer's clock is ahead; to be moved once nothing is to be signed any more."""
     tape: Tape = field(default_factory=Tape)
     transport: Any = None
+    key_relay: KeyRelay | None = None
+    """By `relayed`."""
     kinds: list[str] = field(default_factory=list)
     """The kinds of the events that this workstation journalled, in order."""
 
@@ -215,6 +226,12 @@ class Workstation:
         self.readers = VirtualReaders([READER, OTHER_READER], on_exchange=self.tape, patience=self.patience)
         self.transport = self.transport or HttpRaTransport(self.workshop.ra.url, timeout=5)
         self.desk = RaDesk(self.transport, self.workshop.anchors, f"{self.workshop.ra.origin}/sign-in", self.now)
+
+    def relayed(self) -> Workstation:
+        """From now on as with `card.management_key = "ra"`."""
+        self.key_relay = KeyRelay(self.transport, f"{self.workshop.ra.origin}/key-relay")
+        self.management_key = KeptElsewhere(self.key_relay)
+        return self
 
     def now(self) -> datetime:
         """Aware UTC."""
@@ -275,6 +292,7 @@ class Workstation:
                 keep_old_key_days=self.keep_old_key_days,
                 shown_by_software=self.shown_by_software,
                 power=self.power,
+                key_relay=self.key_relay,
             )
             inspector = Inspector(self.open_card, [a.campaign for a in self.campaigns.values()], (), self.desk.standing)
             try:

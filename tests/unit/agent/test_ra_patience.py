@@ -38,11 +38,15 @@ class Line:
     def post(self, url: str, body: bytes, content_type: str) -> PlainAnswer:
         return self.get_json(url)
 
+    def post_within(self, url: str, body: bytes, content_type: str, seconds: float) -> PlainAnswer:
+        return self.get_json(url)
+
 
 ASKING: list[Callable[[PatientTransport], object]] = [
     lambda transport: transport.exchange(b"x"),
     lambda transport: transport.get_json(URL),
     lambda transport: transport.post(URL, b"", ""),
+    lambda transport: transport.post_within(URL, b"", "", 1.0),
 ]
 
 
