@@ -73,6 +73,7 @@ FLOORS = (
             "renewagent_drivers",
             "renewagent_drivers.*",
             "renewagent.atomic",
+            "renewagent.proxies",
             "renewagent.card.*",
             "renewagent.ra_transport",
             "renewagent.configuration*",

@@ -1,26 +1,24 @@
-"""The campaigns in force at this workstation, fetched and verified: for commands, for the renewing child, and as the
-agent's child, `python -m renewagent.agent.campaigns ...`, which prints what went wrong as one JSON document.
+"""The campaigns in force at this workstation, fetched and verified: for commands, for the renewing child, and for the
+agent's polls (`renewagent.agent.console_child`).
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
-from renewagent.agent.children import hand_over
-from renewagent.agent.options import add_configuration_options, configuration_of
-from renewagent.campaign.fetch import fetch_campaigns
+from renewagent.agent.poll_patience import PollPatience
+from renewagent.campaign.download import ComeLater, http_client, is_address
+from renewagent.campaign.fetch import Fetched, fetch_campaigns
 from renewagent.campaign.pem import read_certificates
 from renewagent.campaign.store import CampaignStore
 from renewagent.campaign.verify import Trust
 from renewagent.configuration import Configuration
-from renewagent.errors import RenewAgentError
+from renewagent.errors import RaUnreachable, RenewAgentError
 from renewagent.rules import Campaign
 
 
@@ -45,17 +43,25 @@ class InForce:
         return [accepted.campaign for accepted in self.campaigns.values()]
 
 
-def campaigns_in_force(configuration: Configuration, now: datetime, *, apart: bool = False) -> InForce:
+def campaigns_in_force(
+    configuration: Configuration, now: datetime, *, apart: bool = False, patience: PollPatience | None = None
+) -> InForce:
     """Fetch from every source of the configuration; the last good one serves where a source fails.
 
     `apart`: the sources or the anchor came from the command line, and what they bring is not for the agent to keep.
+    `patience`: which of them are not asked now, and where it is noted how it went; a person who waits has none.
     Raises ConfigurationError for an anchor that is missing, JournalError for a folder that cannot be written.
     """
     if not configuration.campaign.urls:
         return InForce({})
     trust = Trust(read_certificates(configuration.campaign_anchor()))
+    urls = configuration.campaign.urls
+    resting = frozenset(url for url in urls if patience is not None and patience.of(url).rests(now))
     with _store(configuration.agent.state_dir, apart) as store:
-        fetched = fetch_campaigns(configuration.campaign.urls, store, trust, now)
+        with http_client(configuration.console.root) as http:
+            fetched = fetch_campaigns(urls, store, trust, now, http, resting)
+    if patience is not None:
+        _note(patience, [one for one in fetched if one.source not in resting], now)
     accepted: dict[str, Accepted] = {}
     for one in fetched:
         if one.campaign is None:
@@ -66,6 +72,18 @@ def campaigns_in_force(configuration: Configuration, now: datetime, *, apart: bo
     return InForce(accepted, tuple(one.problem for one in fetched if one.problem is not None))
 
 
+def _note(patience: PollPatience, fetched: Iterable[Fetched], now: datetime) -> None:
+    for one in fetched:
+        problem = one.problem
+        if problem is None:
+            patience.well(one.source)
+        elif is_address(one.source) and isinstance(problem, RaUnreachable):
+            later = problem.seconds if isinstance(problem, ComeLater) else None
+            patience.failed(one.source, problem.message, now, later)
+        else:
+            patience.complained(one.source, problem.message)
+
+
 @contextmanager
 def _store(state_dir: Path, apart: bool) -> Iterator[CampaignStore]:
     if not apart:
@@ -73,20 +91,3 @@ def _store(state_dir: Path, apart: bool) -> Iterator[CampaignStore]:
         return
     with tempfile.TemporaryDirectory(prefix="renewagent-") as folder:
         yield CampaignStore(Path(folder))
-
-
-def main(words: list[str]) -> int:
-    """See the module. What is accepted lies in the state folder afterwards."""
-    parser = argparse.ArgumentParser()
-    add_configuration_options(parser)
-    try:
-        found = campaigns_in_force(configuration_of(parser.parse_args(words)), datetime.now(UTC))
-        problem = " ".join(problem.message for problem in found.problems) or None
-    except RenewAgentError as error:
-        problem = error.message
-    hand_over({"ok": True, "problem": problem})
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

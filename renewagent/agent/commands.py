@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 def agent(arguments: argparse.Namespace) -> NoReturn:
     """Become the resident agent. Raises AgentError if one runs already."""
+    from renewagent.agent.agent_number import agent_number
     from renewagent.agent.process import only_one, settings_argument
     from renewagent.agent.resident import ResidentSettings
     from renewagent.names import format_name
@@ -44,6 +45,8 @@ def agent(arguments: argparse.Namespace) -> NoReturn:
         ask_ra=configuration.ra.url is not None,
         vendor_cards=configuration.card.pkcs11_module is not None,
         fetch_campaigns=bool(configuration.campaign.urls),
+        console=configuration.console.url is not None,
+        phase=int(agent_number(state)[:8], 16) / 2**32,
         child_options=words_of(arguments),
         interval=configuration.agent.poll_interval,
     )

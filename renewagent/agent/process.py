@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 
 from renewagent.agent import words
 from renewagent.agent.control import ControlServer
+from renewagent.agent.poll_schedule import PollSchedule
 from renewagent.agent.resident import Resident, ResidentSettings
 from renewagent.agent.watcher import Watcher
 from renewagent.agent.words import Message
@@ -40,7 +42,11 @@ _ROOM_OR_LEAVE = "Ask your IT support to see that there is room, and that renewa
 def run(settings: ResidentSettings, runtime_folder: Path, readers: str, *, at_terminal: bool) -> None:
     """Be the agent until SIGTERM or SIGINT. Raises AgentError if another one runs for this user."""
     with only_one(settings.state_folder):
-        rest = min(settings.interval, watchdog_interval() or settings.interval)
+        schedule, watchdog = (
+            PollSchedule(settings.interval, settings.phase, _jitter, time.monotonic),
+            watchdog_interval(),
+        )
+        rest = schedule.left if watchdog is None else lambda: min(schedule.left(), watchdog)
         watcher = Watcher(lambda: open_readers(readers), rest, _jitter)
         resident = Resident(
             settings,
@@ -49,6 +55,7 @@ def run(settings: ResidentSettings, runtime_folder: Path, readers: str, *, at_te
             tell=_tell_at_terminal if at_terminal else _tell_nobody,
             ping=lambda: notify("WATCHDOG=1"),
             now=lambda: datetime.now(UTC),
+            schedule=schedule,
         )
         try:
             control = ControlServer(runtime_folder, resident.answer, lambda _number: watcher.stop())
@@ -129,14 +136,16 @@ def _jitter() -> float:
     return int.from_bytes(os.urandom(2), "big") / 65535
 
 
-def _tell_at_terminal(message: Message) -> None:
+def _tell_at_terminal(message: Message) -> bool:
     from renewagent.agent.terminal import TerminalPrompter
 
     TerminalPrompter().tell(message)
+    return True
 
 
-def _tell_nobody(message: Message) -> None:
+def _tell_nobody(message: Message) -> bool:
     log.info("person.told kind=%s", message.kind)
+    return False
 
 
 def settings_argument(settings: ResidentSettings, issuers: tuple[str, ...], runtime_folder: Path, readers: str) -> str:
@@ -150,6 +159,8 @@ def settings_argument(settings: ResidentSettings, issuers: tuple[str, ...], runt
             "ask_ra": settings.ask_ra,
             "vendor_cards": settings.vendor_cards,
             "fetch_campaigns": settings.fetch_campaigns,
+            "console": settings.console,
+            "phase": settings.phase,
             "child_options": settings.child_options,
             "interval": settings.interval,
             "runtime_folder": str(runtime_folder),
@@ -166,6 +177,8 @@ def _settings(given: dict[str, Any]) -> ResidentSettings:
         ask_ra=given["ask_ra"],
         vendor_cards=given["vendor_cards"],
         fetch_campaigns=given["fetch_campaigns"],
+        console=given["console"],
+        phase=given["phase"],
         child_options=tuple(given["child_options"]),
         interval=given["interval"],
     )

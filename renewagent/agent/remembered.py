@@ -18,6 +18,7 @@ from renewagent.rules import Campaign
 log = logging.getLogger(__name__)
 
 CAMPAIGNS = "campaigns"
+POLLS = "polls.json"
 _LOOKED_UP = "looked-up.json"
 _MOST = 4096
 
@@ -34,6 +35,11 @@ def accepted_campaigns(state_folder: Path) -> list[Campaign]:
         if campaign.id not in newest or newest[campaign.id].version < campaign.version:
             newest[campaign.id] = campaign
     return list(newest.values())
+
+
+def polled_before(state_folder: Path) -> bool:
+    """Whether any agent has ever asked for campaigns, or visited a console, from here."""
+    return (state_folder / POLLS).exists()
 
 
 class LookedUp:

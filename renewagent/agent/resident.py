@@ -1,7 +1,7 @@
 """The resident agent: watches, reads heads, tells the person, and starts children for everything else.
 
-It holds no PIN, no key and no connection to anybody. The main thread is the watcher's and wakes up once per poll
-interval; a second thread waits at the control socket; a reader's thread lives while its card is being checked.
+It holds no PIN, no key and no connection to anybody. The main thread is the watcher's and wakes up once per poll;
+a second thread waits at the control socket; a reader's thread lives while its card is being checked.
 """
 
 from __future__ import annotations
@@ -9,19 +9,24 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from renewagent.agent import words
+from renewagent.agent.check_in_queue import CheckInQueue
 from renewagent.agent.children import ask_child, start_child
+from renewagent.agent.head_check import HeadCheck, head_card_document
 from renewagent.agent.inspector import CountingConnection, HeadResult, inspect_head, unreadable
+from renewagent.agent.poll_schedule import PollSchedule
+from renewagent.agent.polling import Polling
 from renewagent.agent.reader_worker import ReaderWorker
-from renewagent.agent.remembered import LookedUp, accepted_campaigns
-from renewagent.agent.status import Status, head_document
+from renewagent.agent.remembered import LookedUp, accepted_campaigns, polled_before
+from renewagent.agent.reports import Found, Reports
+from renewagent.agent.status import Status
 from renewagent.agent.watcher import (
     CardInserted,
     CardRemoved,
@@ -42,7 +47,7 @@ from renewagent.rules import Contact
 log = logging.getLogger(__name__)
 
 FULL_INSPECTION = "renewagent.agent.inspection_child"
-CAMPAIGNS = "renewagent.agent.campaigns"
+POLL = "renewagent.agent.console_child"
 HOUSEKEEPING = "renewagent.agent.housekeeping_child"
 WORKER = "renewagent.agent.worker"
 _QUIET = frozenset({"not-affected", "not-judged", "no-certificate", "waiting", "paused"})
@@ -51,7 +56,8 @@ _QUIET = frozenset({"not-affected", "not-judged", "no-certificate", "waiting", "
 @dataclass(frozen=True, slots=True)
 class ResidentSettings:
     """What the resident needs of the configuration. `child_options` go to every child; times in seconds, `interval`
-    that between two campaign polls. `vendor_cards`: a PKCS#11 module may know a card that we do not."""
+    that between two polls. `vendor_cards`: a PKCS#11 module may know a card that we do not. `console`: there is one to
+    report to. `phase`: see `PollSchedule`."""
 
     state_folder: Path
     signing_issuers: tuple[Name, ...] = ()
@@ -59,24 +65,18 @@ class ResidentSettings:
     ask_ra: bool = False
     vendor_cards: bool = False
     fetch_campaigns: bool = False
+    console: bool = False
+    phase: float = 0.0
     child_options: tuple[str, ...] = ()
     interval: float = 300.0
     card_limit: float = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class HeadCheck:
-    """The heads' result and what it cost."""
-
-    result: HeadResult
-    apdus: int
-    octets: int
-
-
 class Resident:
     """The agent without its process: events in by `handle`, requests in by `answer`.
 
-    `tell` shows a message to the person; `ping` feeds a watchdog; `now` gives aware UTC; `open_card` a driver.
+    `tell` shows a message to the person, and is true where somebody can see it; `ping` feeds a watchdog; `now` gives
+    aware UTC; `open_card` a driver; `schedule` says when to poll.
     """
 
     def __init__(
@@ -85,9 +85,10 @@ class Resident:
         watcher: Watcher,
         open_card: Callable[[CardConnection], CardDriver],
         *,
-        tell: Callable[[Message], None],
+        tell: Callable[[Message], object],
         ping: Callable[[], None],
         now: Callable[[], datetime],
+        schedule: PollSchedule,
     ) -> None:
         self._settings = settings
         self._watcher = watcher
@@ -103,15 +104,17 @@ class Resident:
         self._renewing: set[str | None] = set()
         self._renewed: set[str] = set()
         self._lock = threading.Lock()
-        self._fetching = threading.Lock()
-        self._fetched: float | None = None
+        self._schedule = schedule
+        self._polling = Polling(schedule, lambda: ask_child(POLL, settings.child_options), self._polled)
+        self._reports = Reports(CheckInQueue(settings.state_folder), now) if settings.console else None
         self._tidy_from: datetime | None = now()
         """When an old key is due to be taken off some card; None for never. At first nobody knows."""
 
     def start(self) -> None:
         """Take in the campaigns that were accepted earlier, and ask for news."""
         self.status.campaigns_are(accepted_campaigns(self._settings.state_folder), None, None)
-        self._fetch_campaigns()
+        self._schedule.begin(at_once=not polled_before(self._settings.state_folder))
+        self._poll_if_due()
 
     # --- events from the watcher --------------------------------------------------------------------------------------
 
@@ -126,6 +129,7 @@ class Resident:
             case CardRemoved(reader):
                 log.info("card.removed reader=%s", reader)
                 self._worker(reader).drop()
+                self._report(lambda reports: reports.removed(reader))
                 self.status.change(reader, present=False, checking=False, card=None, message=None, checked=None)
             case ReadersChanged(readers):
                 self.status.readers_are(readers)
@@ -148,7 +152,9 @@ class Resident:
                 del self._ask_after[reader]
         for reader in again & set(self.status.present()):
             self._begin(reader)
-        self._fetch_campaigns()
+        if self._reports is not None:
+            self._reports.still_there()
+        self._poll_if_due()
 
     def _worker(self, reader: str) -> ReaderWorker[HeadCheck]:
         with self._lock:
@@ -174,9 +180,17 @@ class Resident:
         try:
             driver = self._open_card(connection)
             result = inspect_head(driver, self.status.campaigns, self._settings.signing_issuers, self._now())
-            return HeadCheck(result, connection.apdus, connection.octets)
+            apdus, octets = connection.apdus, connection.octets
+            return HeadCheck(result, apdus, octets, self._which(driver, result))
         finally:
             connection.close()
+
+    def _which(self, driver: CardDriver, result: HeadResult) -> str | None:
+        """Asked for where heads settle it and somebody is to hear of it; the whole inspection finds out by itself."""
+        if self._reports is not None and result.finding is not None and result.head is not None:
+            with suppress(RenewAgentError):
+                return str(driver.identity())
+        return None
 
     def _checked(self, reader: str, outcome: HeadCheck | RenewAgentError, current: Callable[[], bool]) -> None:
         if isinstance(outcome, CardGone):
@@ -255,8 +269,14 @@ class Resident:
         self.status.change(reader, checking=False, card=card, message=message, checked=now)
         # Other people's cards (a bank's, a door's) are nobody's business: they stand in `status` only.
         foreign = isinstance(check.result.error, UnsupportedCard) and finding.verdict is Verdict.UNREADABLE
-        if (message.kind not in _QUIET or self._just_renewed(reader, message)) and not foreign:
-            self._tell(message)
+        seen = (message.kind not in _QUIET or self._just_renewed(reader, message)) and not foreign
+        found = Found(card, self.status.campaigns, told=seen and bool(self._tell(message)), foreign=foreign)
+        self._report(lambda reports: reports.found(reader, found))
+
+    def _report(self, news: Callable[[Reports], bool]) -> None:
+        """For the console, if there is one; whoever has ordered a check waits for the answer."""
+        if self._reports is not None and news(self._reports):
+            self._polling.begin()
 
     def _just_renewed(self, reader: str, message: Message) -> bool:
         """Whoever has renewed a card hears once that it is good now."""
@@ -265,31 +285,30 @@ class Resident:
             self._renewed.discard(reader)
         return renewed and message.kind == "not-affected"
 
-    # --- campaigns ----------------------------------------------------------------------------------------------------
+    # --- polls --------------------------------------------------------------------------------------------------------
 
-    def _fetch_campaigns(self) -> None:
-        """If a poll interval has passed: ticks come more often for a watchdog, and while PC/SC is down."""
-        due = self._fetched is None or time.monotonic() - self._fetched > 0.9 * self._settings.interval
-        if self._settings.fetch_campaigns and due and self._fetching.acquire(blocking=False):
-            self._fetched = time.monotonic()
-            threading.Thread(target=self._fetch, name="campaigns", daemon=True).start()
+    def _poll_if_due(self) -> None:
+        """Ticks come more often for a watchdog, and while PC/SC is down."""
+        if self._settings.fetch_campaigns or self._settings.console:
+            self._polling.tick()
+        else:
+            self._schedule.due()  # there is nobody to ask
 
-    def _fetch(self) -> None:
-        problem: str | None = None
-        try:
-            problem = ask_child(CAMPAIGNS, self._settings.child_options).get("problem")
-        except AgentError as error:
-            problem = error.message
-        finally:
-            self._fetching.release()
+    def _polled(self, document: dict[str, Any]) -> None:
+        problem = document.get("problem")
         if problem is not None:
             log.warning("campaigns.problem reason=%s", problem)
         before = self.status.campaigns
         after = tuple(accepted_campaigns(self._settings.state_folder))
-        self.status.campaigns_are(after, None if problem else self._now(), problem)
-        if after != before:
-            for reader in self.status.present():
+        fresh = self._settings.fetch_campaigns and problem is None
+        self.status.campaigns_are(after, self._now() if fresh else None, problem)
+        present = self.status.present()
+        ordered = self._reports is not None and self._reports.ordered(document.get("orders", ()), present)
+        if after != before or ordered:
+            for reader in present:
                 self._begin(reader)
+        if ordered and not present:
+            self._polling.begin()
 
     # --- requests at the control socket -------------------------------------------------------------------------------
 
@@ -331,6 +350,9 @@ class Resident:
             self._tidy_from = self._now()
             if status == 0:
                 self._renewed |= {name for name in present if reader in (None, name)}
+        if self._reports is not None:
+            self._reports.forget()
+            self._polling.begin()
         for name in self.status.renewing():  # the card may be out at the end: whoever was to put it back may have left
             if reader in (None, name):
                 self.status.change(name, renewing=False)
@@ -341,21 +363,3 @@ class Resident:
     def _mark_renewing(self, readers: list[str]) -> None:
         for name in readers:
             self.status.change(name, renewing=True)
-
-
-def head_card_document(reader: str, check: HeadCheck) -> dict[str, Any]:
-    """The card document of `inspect --json` as far as heads tell it; `verdict` is None where they do not settle it."""
-    finding, error = check.result.finding, check.result.error
-    return {
-        "reader": reader,
-        "card": None,
-        "verdict": finding.verdict.value if finding else None,
-        "reason": finding.reason if finding else "",
-        "campaign": finding.campaign if finding else None,
-        "rule": finding.rule if finding else None,
-        "paused": finding.paused if finding else None,
-        "certificate": head_document(check.result.head),
-        "check": {"apdus": check.apdus, "bytes": check.octets},
-        "pin_tries": None,
-        "error": {"code": error.code, "message": error.message, "advice": error.advice} if error else None,
-    }

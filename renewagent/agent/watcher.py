@@ -2,7 +2,7 @@
 
 `Watcher.run` is the loop; it hands events to a function that must return at once (a queue's `put`, or the agent's
 dispatch to its per-reader workers). The wait's timeout is the only timer of the process: when nothing happened it comes
-out as `Tick`, once per poll interval, and carries the reader re-list, the campaign poll and the watchdog ping.
+out as `Tick`, once per poll, and carries the reader re-list, the campaign poll and the watchdog ping.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class PcscUp:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Nothing has changed: one poll interval has passed (less while the service is down)."""
+    """Nothing has changed, and it is time for something (earlier while the service is down)."""
 
 
 WatchEvent = CardInserted | CardRemoved | ReadersChanged | PcscDown | PcscUp | Tick
@@ -83,12 +83,15 @@ def changes(known: Mapping[str, ReaderState], now: Mapping[str, ReaderState]) ->
 class Watcher:
     """Owns one `Readers`. `run` blocks its thread; `stop` is called from another one.
 
-    `jitter` gives a number from 0 to 1, so that a thousand agents do not come back in step after a restart.
+    `rest` gives the seconds until something is to be done though nothing happens. `jitter` gives a number from 0 to 1,
+    so that a thousand agents do not come back in step after a restart.
     """
 
-    def __init__(self, open_readers: Callable[[], Readers], interval: float, jitter: Callable[[], float]) -> None:
+    def __init__(
+        self, open_readers: Callable[[], Readers], rest: Callable[[], float], jitter: Callable[[], float]
+    ) -> None:
         self._open = open_readers
-        self._interval = interval
+        self._rest = rest
         self._jitter = jitter
         self._readers: Readers | None = None
         self._known: Mapping[str, ReaderState] = {}
@@ -150,7 +153,7 @@ class Watcher:
         self._healthy(put)
         self._emit(states, put)
         while not self._stopping.is_set():
-            states = readers.wait(self._known, self._interval)
+            states = readers.wait(self._known, self._rest())
             if not self._stopping.is_set() and not self._emit(states, put):
                 put(Tick())
 

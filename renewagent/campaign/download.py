@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from renewagent.errors import RaUnreachable
@@ -31,15 +36,22 @@ def is_address(source: str) -> bool:
     return source.startswith(_SCHEMES)
 
 
-def http_client() -> urllib3.PoolManager:
-    """Checks servers against the system's own trust; what is fetched carries its own signature besides."""
-    import ssl
+class ComeLater(RaUnreachable):
+    """The server is busy, and said for how many seconds it wants to be left alone."""
 
-    import truststore
+    def __init__(self, message: str, seconds: int) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+def http_client(root: Path | None = None) -> urllib3.PoolManager:
+    """Checks servers against the system's own trust, and `root` (PEM) besides; what is fetched carries its own
+    signature. Goes by the system's proxies. Raises ConfigurationError."""
     import urllib3
 
-    context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return urllib3.PoolManager(ssl_context=context, timeout=urllib3.Timeout(connect=PATIENCE, read=PATIENCE))
+    from renewagent.proxies import HttpClient, tls_context
+
+    return HttpClient(tls_context(root), urllib3.Timeout(connect=PATIENCE, read=PATIENCE))
 
 
 def download(url: str, http: urllib3.PoolManager, limit: int, etag: str = "") -> Answer:
@@ -63,6 +75,8 @@ def download(url: str, http: urllib3.PoolManager, limit: int, etag: str = "") ->
 def _answer(url: str, response: urllib3.BaseHTTPResponse, limit: int, *, asked_for_news: bool) -> Answer:
     if response.status == 304 and asked_for_news:
         return Answer(None)
+    if response.status in (429, 503) and (seconds := retry_after(response.headers)) is not None:
+        raise ComeLater(f"{url} could not be fetched: the server is busy.", seconds)
     if response.status != 200:
         raise _not_fetched(url, f": the server answered {response.status}")
     end = time.monotonic() + LONGEST
@@ -72,6 +86,19 @@ def _answer(url: str, response: urllib3.BaseHTTPResponse, limit: int, *, asked_f
         if time.monotonic() > end:
             raise _not_fetched(url, ": the server is too slow")
     return Answer(bytes(octets), response.headers.get("ETag", ""))
+
+
+def retry_after(headers: Mapping[str, str]) -> int | None:
+    """Seconds, from a number or a date (RFC 9110 10.2.3); None where there is nothing that makes sense."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdecimal():
+        return max(1, int(text[:10]))
+    try:
+        until = parsedate_to_datetime(text)
+    except (ValueError, TypeError):
+        return None
+    until = until if until.tzinfo is not None else until.replace(tzinfo=UTC)
+    return max(1, math.ceil((until - datetime.now(UTC)).total_seconds()))
 
 
 def _not_fetched(url: str, why: str = "") -> RaUnreachable:

@@ -6,7 +6,7 @@ tampered with; the problem is told beside it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -58,16 +58,24 @@ def fetch_campaigns(
     trust: Trust,
     now: datetime,
     http: urllib3.PoolManager | None = None,
+    resting: Collection[str] = (),
 ) -> list[Fetched]:
-    """One answer for each source (a path, or an http or https URL), in their order.
+    """One answer for each source (a path, or an http or https URL), in their order; for those `resting`, which are not
+    to be asked now, the last good one.
 
     The store holds afterwards what may be relied on, and nothing else. Raises JournalError if it cannot be written.
     """
     if http is None:
         with http_client() as client:
-            return fetch_campaigns(sources, store, trust, now, client)
+            return fetch_campaigns(sources, store, trust, now, client, resting)
     store.forget_all_but(sources)
-    return [fetch_campaign(source, store, trust, now, http) for source in dict.fromkeys(sources)]
+    desk = _Desk(store, trust, now, http)
+    return [
+        _last_good(source, store.last_good(source), desk)
+        if source in resting
+        else fetch_campaign(source, store, trust, now, http)
+        for source in dict.fromkeys(sources)
+    ]
 
 
 def fetch_campaign(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -15,6 +16,7 @@ import pytest
 
 from renewagent.agent import resident as module
 from renewagent.agent import words
+from renewagent.agent.poll_schedule import PollSchedule
 from renewagent.agent.prompts import serve_channel
 from renewagent.agent.remembered import CAMPAIGNS, LookedUp, accepted_campaigns
 from renewagent.agent.resident import Resident, ResidentSettings
@@ -44,9 +46,16 @@ class Bench:
         self.answers: queue.Queue[dict[str, Any] | AgentError] = queue.Queue()
         issuers = (parse_name(ISSUER),)
         self.settings = ResidentSettings(folder, signing_issuers=issuers, **settings)
-        self.watcher = Watcher(lambda: readers, 60, lambda: 1.0)
+        self.watcher = Watcher(lambda: readers, lambda: 60, lambda: 1.0)
+        schedule = PollSchedule(self.settings.interval, 0.0, lambda: 0.5, time.monotonic)
         self.resident = Resident(
-            self.settings, self.watcher, open_card, tell=self.told.append, ping=self.ping, now=lambda: NOW
+            self.settings,
+            self.watcher,
+            open_card,
+            tell=self.told.append,
+            ping=self.ping,
+            now=lambda: NOW,
+            schedule=schedule,
         )
         self.thread = threading.Thread(target=self.watcher.run, args=(self.resident.handle,))
 
@@ -258,7 +267,7 @@ def test_campaigns_are_polled_once_per_interval_however_often_it_ticks(bench: Ma
     for _ in range(5):
         it.resident.handle(Tick())
     until(lambda: it.resident.status.document(1)["campaigns"]["checked"])
-    assert [name for name, _ in it.asked] == [module.CAMPAIGNS]
+    assert [name for name, _ in it.asked] == [module.POLL]
 
 
 def test_a_campaign_problem_is_kept_for_status_and_the_last_good_one_serves(bench: MakeBench) -> None:

@@ -79,7 +79,7 @@ class Watch:
     def __init__(self, interval: float) -> None:
         self.readers = FakeReaders()
         self.events: queue.Queue[WatchEvent] = queue.Queue()
-        self.watcher = Watcher(self.readers.open, interval, lambda: 1.0)
+        self.watcher = Watcher(self.readers.open, lambda: interval, lambda: 1.0)
         self.thread = threading.Thread(target=self.watcher.run, args=(self.events.put,))
 
     def next(self) -> WatchEvent:
@@ -167,7 +167,7 @@ def test_back_off_doubles_up_to_a_minute(monkeypatch: pytest.MonkeyPatch) -> Non
     pauses: list[float] = []
     readers = FakeReaders()
     readers.gone = True
-    watcher = Watcher(readers.open, 60, lambda: 1.0)
+    watcher = Watcher(readers.open, lambda: 60, lambda: 1.0)
 
     def pause(seconds: float) -> bool:
         pauses.append(seconds)

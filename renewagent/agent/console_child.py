@@ -1,0 +1,72 @@
+"""One poll: campaigns are fetched and verified, and the console is visited. The agent's short-lived child,
+`python -m renewagent.agent.console_child [configuration options]`, prints what came of it as one JSON document; started
+by a command where no agent runs, nobody reads that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from renewagent.agent.campaigns import campaigns_in_force
+from renewagent.agent.children import hand_over
+from renewagent.agent.console_visit import CONSOLE, visit
+from renewagent.agent.options import add_configuration_options, configuration_of
+from renewagent.agent.poll_patience import PollPatience
+from renewagent.configuration import Configuration
+from renewagent.errors import RenewAgentError
+
+
+def main(words: list[str]) -> int:
+    """See the module. What is accepted lies in the state folder afterwards."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s poll %(message)s", stream=sys.stderr)
+    parser = argparse.ArgumentParser()
+    add_configuration_options(parser)
+    parser.add_argument("--deliver", action="store_true", help="visit the console and fetch no campaigns")
+    arguments = parser.parse_args(words)
+    try:
+        document = poll(configuration_of(arguments), datetime.now(UTC), deliver=arguments.deliver)
+    except RenewAgentError as error:
+        document = {"ok": True, "problem": error.message, "orders": [], "poll": None, "rest": None}
+    hand_over(document)
+    return 0
+
+
+def poll(configuration: Configuration, now: datetime, *, deliver: bool = False) -> dict[str, Any]:
+    """Ask everybody who is not to be left alone. `problem`: with the campaigns; `orders`: ids of "check now"; `poll`:
+    the seconds between two polls that the console wants; `rest`: seconds in which there is nobody to ask."""
+    state = configuration.agent.state_dir
+    patience = PollPatience(state, configuration.agent.poll_interval, _chance)
+    urls = configuration.campaign.urls
+    names = [*urls, *([CONSOLE] if configuration.console.url is not None else [])]
+    patience.only(names)
+    problem = None
+    try:
+        if not deliver:
+            problem = _campaigns(configuration, now, patience)
+        visited = visit(configuration.console, state, patience, now)
+    finally:
+        patience.save()
+    rest = patience.rest(names, now)
+    return {"ok": True, "problem": problem, "orders": visited.orders, "poll": visited.poll, "rest": rest}
+
+
+def _campaigns(configuration: Configuration, now: datetime, patience: PollPatience) -> str | None:
+    try:
+        campaigns_in_force(configuration, now, patience=patience)
+    except RenewAgentError as error:
+        return error.message
+    problems = (patience.of(url).problem for url in configuration.campaign.urls)
+    return " ".join(problem for problem in problems if problem) or None
+
+
+def _chance() -> float:
+    return int.from_bytes(os.urandom(2), "big") / 65535
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
