@@ -26,7 +26,7 @@ from renewagent.console.agents_ca import RENEWED_AFTER, AgentsCa, CertificateReq
 from renewagent.console.deliveries import read_delivery, read_object, with_proofs
 from renewagent.console.enrolment import Newcomer, enrol, note_certificate, organisation_of, wait
 from renewagent.console.guards import allow
-from renewagent.console.intake import Intake
+from renewagent.console.intake import MOST_WAITING, Intake
 from renewagent.console.news import event
 from renewagent.console.orders import orders_for
 from renewagent.console.rate_limits import allow as allow_rate
@@ -57,7 +57,7 @@ class Desk:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._intake = Intake(site)
+        self._intake = Intake(site, MOST_WAITING)
         self._ca: AgentsCa | None = None
         self._anchors: Sequence[x509.Certificate] | None = None
 

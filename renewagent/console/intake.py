@@ -58,7 +58,7 @@ class _Pace:
 class Intake:
     """One per server process and event loop."""
 
-    def __init__(self, site: Site, most_waiting: int = MOST_WAITING) -> None:
+    def __init__(self, site: Site, most_waiting: int) -> None:
         self._site = site
         self._most = most_waiting
         self._queue: deque[_Waiting] = deque()
