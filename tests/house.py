@@ -45,7 +45,10 @@ FLOORS = (
             "renewagent.card.key",
             "renewagent.campaign",
             "renewagent.campaign.document",
+            "renewagent.campaign.drafting",
             "renewagent.campaign.fields",
+            "renewagent.campaign.questions",
+            "renewagent.campaign.typed",
             "renewagent.campaign.versions",
             "renewagent.console.charts",
             "renewagent.console.permissions",
@@ -92,7 +95,7 @@ FLOORS = (
 ORDER = tuple(name for name, _ in FLOORS)
 
 # The doors that load fixtures, and only when their command is called.
-FIXTURE_DOORS = ("renewagent.cli.demo", "renewagent.cli.mock_ra", "renewagent.cli.virtual_card")
+FIXTURE_DOORS = ("renewagent.cli.audit", "renewagent.cli.demo", "renewagent.cli.mock_ra", "renewagent.cli.virtual_card")
 
 # What judgement may not touch: the clock, the disk, the network, other processes and threads. Chance comes in as an
 # argument, whose default may be `secrets`.

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from renewagent.bulk import engines
@@ -16,7 +17,7 @@ from renewagent.bulk.results import Results, Row, own_name
 from renewagent.bulk.rows import Piece
 from renewagent.bulk.sources.opening import Source, Wanted, find, pieces_of
 from renewagent.bulk.summary import Summary
-from renewagent.bulk.verdicts import DAMAGED, NO_RULE, UNREADABLE, VERDICTS
+from renewagent.bulk.verdicts import AFFECTED, DAMAGED, NO_RULE, UNREADABLE, VERDICTS
 from renewagent.errors import ConfigurationError, PersonStopped, SourceError
 
 _TOLD_OF_A_SOURCE = 5
@@ -24,7 +25,8 @@ _TOLD_OF_A_SOURCE = 5
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is to be checked and how. `jobs` is a number of processes, `scheduler` the address of Dask's."""
+    """What is to be checked and how. `jobs` is a number of processes, `scheduler` the address of Dask's; `examples` how
+    many affected rows the summary is to keep."""
 
     sources: list[str]
     plan: Plan
@@ -34,6 +36,7 @@ class Job:
     engine: str = "local"
     jobs: int = 1
     scheduler: str | None = None
+    examples: int = 0
 
 
 @dataclass(slots=True)
@@ -99,8 +102,8 @@ class _Run:
 
     def _plan(self) -> Plan:
         """Rows that nobody would see are not made: without a file of results, only what is wrong is told."""
-        tell = self.job.plan.tell if self.results is not None else (DAMAGED, UNREADABLE)
-        return replace(self.job.plan, tell=tell)
+        shown = (AFFECTED, DAMAGED, UNREADABLE) if self.job.examples else (DAMAGED, UNREADABLE)
+        return replace(self.job.plan, tell=self.job.plan.tell if self.results is not None else shown)
 
     def stopped(self) -> PersonStopped:
         """What to say when somebody has had enough."""
@@ -111,7 +114,8 @@ class _Run:
 
     def _pieces(self, found: list[Source | SourceError], shares: int) -> Iterator[Piece]:
         inline = self.job.engine == "local" and shares == 1
-        wanted = replace(self.job.wanted, carry=self.results is not None or bool(self.job.plan.count_by))
+        carry = self.results is not None or bool(self.job.plan.count_by or self.job.examples)
+        wanted = replace(self.job.wanted, carry=carry)
         for one in found:
             if isinstance(one, SourceError):
                 self._problem(one.message)
@@ -130,6 +134,8 @@ class _Run:
         rows = [self._row(told, outcome.source, place) for told in outcome.told]
         if self.results is not None:
             self.results.write(rows)
+        affected = (row for row in rows if row["verdict"] == VERDICTS[AFFECTED])
+        self.summary.examples += islice(affected, self.job.examples - len(self.summary.examples))
         self._tell(outcome, rows, place)
         place.rows += outcome.count
         place.lines += outcome.lines

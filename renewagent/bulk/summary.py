@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,8 @@ _TOLD = 12
 
 @dataclass(slots=True)
 class Summary:
-    """What was found. `problems` are sentences about sources that could not be read to their end."""
+    """What was found. `problems` are sentences about sources that could not be read to their end; `examples` the first
+    affected rows, as many as were wanted."""
 
     rules: tuple[AffectedRule, ...]
     tally: Tally = field(default_factory=Tally)
@@ -25,6 +27,7 @@ class Summary:
     sources: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     out: str | None = None
+    examples: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def checked(self) -> int:

@@ -67,6 +67,12 @@ def time_text(at: datetime) -> str:
     return at.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
+def serials_text(serials: SerialRange) -> str:
+    """As a rule has them: "1a2b", or "2000-2fff"."""
+    first, last = format(serials.first, "x"), format(serials.last, "x")
+    return first if first == last else f"{first}-{last}"
+
+
 def _campaign(fields: Fields) -> Campaign:
     campaign = Campaign(
         id=fields.text("id", 100, pattern=_ID),
@@ -208,7 +214,7 @@ def _rule_document(rule: AffectedRule) -> dict[str, object]:
         "issued_from": None if rule.issued_from is None else time_text(rule.issued_from),
         "issued_to": None if rule.issued_to is None else time_text(rule.issued_to),
         "issuer": None if rule.issuer is None else format_name(rule.issuer),
-        "serials": [_serial_text(serials) for serials in rule.serials],
+        "serials": [serials_text(serials) for serials in rule.serials],
         "key_usage": rule.key_usage,
         "signature_algorithms": list(rule.signature_algorithms),
         "key_algorithms": list(rule.key_algorithms),
@@ -216,8 +222,3 @@ def _rule_document(rule: AffectedRule) -> dict[str, object]:
         "card_models": list(rule.card_models),
     }
     return {name: value for name, value in given.items() if value not in (None, [])}
-
-
-def _serial_text(serials: SerialRange) -> str:
-    first, last = format(serials.first, "x"), format(serials.last, "x")
-    return first if first == last else f"{first}-{last}"

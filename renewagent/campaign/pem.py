@@ -1,4 +1,5 @@
-"""PEM files: a signer's key and certificates, anchors, revocation lists. For children: it loads cryptography.
+"""PEM and PKCS#12 files: a signer's key and certificates, anchors, revocation lists. For children: it loads
+cryptography.
 
 A file that is missing or holds something else is a `ConfigurationError` that names it.
 """
@@ -7,14 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCertificates, load_pkcs12
 
 from renewagent.errors import ConfigurationError
 
@@ -23,6 +26,7 @@ T = TypeVar("T")
 _LARGEST = 1024 * 1024
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)  # RFC 7468 2
 _CHECK = "Check the name of the file, and that it is a PEM file."
+_CHECK_PASSWORD = "Check the password, and the name of the file."  # noqa: S105 - not a password
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +38,19 @@ class Signer:
     chain: tuple[x509.Certificate, ...] = ()
 
 
-def read_signer(path: Path) -> Signer:
-    """The private key in `path`, the certificate there that it belongs to, and the other certificates."""
-    blocks = _blocks(path)
+def read_signer(path: Path, password: Callable[[], bytes] | None = None) -> Signer:
+    """The private key in `path` (PEM or PKCS#12), the certificate there that it belongs to, and the other certificates.
+
+    `password` is asked for only where the file is protected by one.
+    """
+    octets = _octets(path)
+    if octets.startswith(b"0"):  # DER: PKCS#12
+        return _signer_in(_opened(octets, path, password), path)
+    blocks = _split(octets)
     keys = [block for label, block in blocks if label.endswith(b"PRIVATE KEY")]
     if len(keys) != 1:
         raise ConfigurationError(f"{path} must hold one private key; it holds {len(keys)}.", advice=_CHECK)
-    key = _private_key(keys[0], path)
+    key = _private_key(keys[0], path, password)
     certificates = _loaded(blocks, b"CERTIFICATE", x509.load_pem_x509_certificate, path)
     own = [certificate for certificate in certificates if _public(certificate) == _public(key)]
     if not own:
@@ -67,16 +77,57 @@ def read_revocation_lists(path: Path) -> tuple[x509.CertificateRevocationList, .
     return found
 
 
-def _private_key(pem: bytes, path: Path) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:
+def _opened(octets: bytes, path: Path, password: Callable[[], bytes] | None) -> PKCS12KeyAndCertificates:
+    for guess in (None, b""):  # RFC 7292 appendix B.1: programs differ in how they write that there is none
+        with suppress(ValueError, TypeError, UnsupportedAlgorithm):
+            return load_pkcs12(octets, guess)
     try:
-        key = load_pem_private_key(pem, None)
-    except TypeError as problem:
+        return load_pkcs12(octets, _asked(path, password))
+    except (ValueError, TypeError, UnsupportedAlgorithm) as problem:
+        raise ConfigurationError(
+            f"{path} cannot be opened: the password is wrong, or it is no PKCS#12 file.", advice=_CHECK_PASSWORD
+        ) from problem
+
+
+def _signer_in(opened: PKCS12KeyAndCertificates, path: Path) -> Signer:
+    if opened.key is None or opened.cert is None:
+        raise ConfigurationError(f"{path} holds no private key with its certificate.", advice=_CHECK_PASSWORD)
+    others = tuple(other.certificate for other in opened.additional_certs)
+    return Signer(_of_our_kinds(opened.key, path), opened.cert.certificate, others)
+
+
+def _asked(path: Path, password: Callable[[], bytes] | None) -> bytes:
+    if password is None:
         raise ConfigurationError(
             f"The private key in {path} is protected by a passphrase.",
             advice="Give a file whose key has none, and keep that file safe.",
-        ) from problem
+        )
+    return password()
+
+
+def _private_key(
+    pem: bytes, path: Path, password: Callable[[], bytes] | None
+) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:
+    try:
+        key = load_pem_private_key(pem, None)
+    except TypeError:  # it is encrypted
+        key = _encrypted_key(pem, path, _asked(path, password))
     except (ValueError, UnsupportedAlgorithm) as problem:
         raise ConfigurationError(f"The private key in {path} cannot be read.", advice=_CHECK) from problem
+    return _of_our_kinds(key, path)
+
+
+def _encrypted_key(pem: bytes, path: Path, password: bytes) -> Any:
+    try:
+        return load_pem_private_key(pem, password)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as problem:
+        raise ConfigurationError(
+            f"The private key in {path} cannot be read: the password is wrong, or the file is damaged.",
+            advice=_CHECK_PASSWORD,
+        ) from problem
+
+
+def _of_our_kinds(key: object, path: Path) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         raise ConfigurationError(f"The private key in {path} is neither RSA nor elliptic-curve.", advice=_CHECK)
     return key

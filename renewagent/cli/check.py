@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from renewagent.cli.answer import emit, say
+from renewagent.cli.kinds import count, distinguished_name, moment, serials
 from renewagent.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def register(subparsers: Any) -> None:
     parser = subparsers.add_parser("check", help="find the affected certificates in an inventory", epilog=_ANSWER)
     parser.add_argument("sources", metavar="SOURCE", nargs="+", help="where the certificates are")
     _add_rules(parser)
-    _add_reading(parser)
+    add_reading(parser)
     out = parser.add_argument_group("what comes of it")
     out.add_argument(
         "--out",
@@ -39,7 +40,7 @@ def register(subparsers: Any) -> None:
     )
     out.add_argument("--chart", metavar="FILE.svg", type=Path, help="a picture of the dates of issue")
     work = parser.add_argument_group("who does it")
-    work.add_argument("--jobs", metavar="N", type=_number, default=1, help="processes (default: 1)")
+    work.add_argument("--jobs", metavar="N", type=count, default=1, help="processes (default: 1)")
     work.add_argument("--engine", choices=("local", "dask"), default="local", help="this machine, or a Dask cluster")
     work.add_argument(
         "--scheduler", metavar="ADDRESS", help="Dask's; without it a cluster of --jobs workers is made here"
@@ -55,23 +56,24 @@ def _add_rules(parser: argparse.ArgumentParser) -> None:
     )
     short = parser.add_argument_group("or by what is true of all of them; what is not given does not restrict")
     midnight = "a date alone is its midnight, UTC"
-    short.add_argument("--issued-from", metavar="T", type=_time, help=f"issued at T or later; {midnight}")
+    short.add_argument("--issued-from", metavar="T", type=moment, help=f"issued at T or later; {midnight}")
     short.add_argument(
-        "--issued-to", metavar="T", type=_time, help=f"issued before T; {midnight}, so that day does not count"
+        "--issued-to", metavar="T", type=moment, help=f"issued before T; {midnight}, so that day does not count"
     )
     for option, kind, words in (
-        ("--issuer", _name, 'DN such as "CN=Signing CA,O=nhs,C=GB"'),
-        ("--serial", _serials, "HEX such as 1a2b, or a range such as 2000-2fff"),
+        ("--issuer", distinguished_name, 'DN such as "CN=Signing CA,O=nhs,C=GB"'),
+        ("--serial", serials, "HEX such as 1a2b, or a range such as 2000-2fff"),
         ("--signature-algorithm", str, "NAME such as sha1WithRSAEncryption"),
         ("--key-algorithm", str, "NAME such as rsa, ec or ed25519"),
     ):
         name, _, rest = words.partition(" ")
         short.add_argument(option, metavar=name, type=kind, action="append", default=[], help=f"{rest} (repeatable)")
     short.add_argument("--key-usage", metavar="NAME", help="such as contentCommitment; without it any will do, or none")
-    short.add_argument("--key-bits-below", metavar="N", type=_number, help="a key of fewer bits")
+    short.add_argument("--key-bits-below", metavar="N", type=count, help="a key of fewer bits")
 
 
-def _add_reading(parser: argparse.ArgumentParser) -> None:
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Add --format, --column, --table and --query."""
     reading = parser.add_argument_group("how the sources are read")
     reading.add_argument("--format", choices=_KINDS, help="what the sources are (default: as each looks)")
     reading.add_argument("--column", metavar="NAME", help="the column, member or attribute that holds the certificates")
@@ -81,7 +83,7 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
 
 def _check(arguments: argparse.Namespace) -> int:
     rules = _rules(arguments, datetime.now(UTC))
-    check = _bulk()
+    check = bulk_check()
     plan = check.Plan(rules, count_by=tuple(arguments.count_by))
     job = check.Job(
         sources=arguments.sources,
@@ -103,7 +105,7 @@ def _check(arguments: argparse.Namespace) -> int:
     return 1 if summary.problems else 0
 
 
-def _bulk() -> Any:
+def bulk_check() -> Any:
     """The part that needs numpy and pyarrow, which not everybody has installed."""
     import importlib
 
@@ -142,51 +144,3 @@ def _rules(arguments: argparse.Namespace, now: datetime) -> tuple[AffectedRule, 
     for sentence in said:
         say(sentence)
     return found
-
-
-def _time(text: str) -> datetime:
-    """RFC 3339, or a date."""
-    try:
-        if len(text) == len("2020-09-28"):
-            return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 2020-09-28 or 2020-09-28T08:00:00Z") from None
-    if at.tzinfo is None:
-        raise argparse.ArgumentTypeError(f"{text!r} has no time zone; write Z at its end for UTC")
-    return at.astimezone(UTC)
-
-
-def _name(text: str) -> Any:
-    from renewagent.names import parse_name
-
-    try:
-        name = parse_name(text)
-    except ValueError as problem:
-        raise argparse.ArgumentTypeError(str(problem)) from None
-    if not name:
-        raise argparse.ArgumentTypeError("an issuer needs a name")
-    return name
-
-
-def _serials(text: str) -> Any:
-    from renewagent.rules import SerialRange
-
-    first, _, last = (
-        text.replace(":", "").replace(" ", "").lower().partition("-") if text[:1] != "-" else (text, "", "")
-    )
-    try:
-        found = SerialRange(int(first, 16), int(last or first, 16))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no serial number in hexadecimal digits, nor a range of two"
-        ) from None
-    if found.first > found.last:
-        raise argparse.ArgumentTypeError(f"{text!r} runs from the higher serial number to the lower one")
-    return found
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) < 65_537:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 65536")
-    return int(text)
