@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
-from renewagent.console import agents, health, pages, pages_dashboard, sign_in
+from renewagent.console import agents, health, pages, pages_cards, pages_dashboard, sign_in
 from renewagent.console.doorkeeper import Doorkeeper
 from renewagent.console.guards import Bounded, Measured
 from renewagent.console.mishaps import HANDLERS
@@ -51,6 +51,7 @@ def _people(site: Site) -> list[BaseRoute]:
         *pages.routes(site),
         *sign_in.routes(site),
         *pages_dashboard.routes(site),
+        *pages_cards.routes(site),
     ]
 
 

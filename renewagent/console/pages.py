@@ -132,5 +132,14 @@ def _environment() -> jinja2.Environment:
         why=words.why,
         number="{:,}".format,
     )
-    environment.globals.update(STATES=words.STATES, GROUPS=words.GROUPS, ago=words.ago, until=words.until)
+    labels = {state.value: one.label for state, one in words.STATES.items()}
+    labels |= {group.key: group.label for group in words.GROUPS}
+    environment.globals.update(
+        STATES=words.STATES,
+        GROUPS=words.GROUPS,
+        STATE_LABELS=labels,
+        ago=words.ago,
+        until=words.until,
+        what_next=words.what_next,
+    )
     return environment

@@ -192,6 +192,21 @@ _REASONS: Mapping[str, str] = MappingProxyType(
 )
 
 
+_STUCK: Mapping[CardState, str] = MappingProxyType(
+    {
+        CardState.AFFECTED: "The workstation has not told the holder. Check that its agent runs, or call the holder.",
+        CardState.TOLD: "Call the holder. It takes about 3 minutes.",
+        CardState.PUT_OFF: "Call the holder. It takes about 3 minutes.",
+        CardState.RUNNING: "The workstation has gone quiet. Ask the holder to put the smartcard back in.",
+    }
+)
+
+
+def what_next(state: CardState, underlying: CardState) -> str:
+    """What is done about a card: `state` as it is shown, `underlying` as it is kept."""
+    return _STUCK.get(underlying, STATES[underlying].next) if state is CardState.STUCK else STATES[state].next
+
+
 def why(code_or_words: str) -> str:
     """What stood in the way, in a sentence; words of an agent that we have none for come through as they are."""
     return _REASONS.get(code_or_words, code_or_words)
