@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
-from renewagent.console import agents, health, pages, pages_cards, pages_dashboard, sign_in
+from renewagent.console import agents, campaign_files, health, pages, pages_cards, pages_dashboard, sign_in
 from renewagent.console.doorkeeper import Doorkeeper
 from renewagent.console.guards import Bounded, Measured
 from renewagent.console.mishaps import HANDLERS
@@ -42,6 +42,7 @@ def _agents(site: Site) -> list[BaseRoute]:
     return [
         *health.routes(site),
         *agents.routes(site),
+        *campaign_files.routes(site),
     ]
 
 
