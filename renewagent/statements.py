@@ -33,9 +33,10 @@ class Statement:
     """One statement.
 
     `origin` is the peer's (scheme, host, port); `card` is `str(CardIdentity)`; `certificate` the SHA-256 (hex) of the
-    certificate that it is about: the new one in a receipt, the signing certificate on the card in a sign-in, the one
-    to be replaced in a ticket; `old` the replaced one's in a receipt, else "-"; `campaign` is "id/version" or "-";
-    `at` aware UTC, whole seconds; `nonce` the peer's, lowercase hex of 8 to 64 bytes.
+    certificate that it is about: the new one in a receipt, the signing certificate on the card in a sign-in at the RA
+    and the authentication certificate itself in one at the console, the one to be replaced in a ticket; `old` the
+    replaced one's in a receipt, else "-"; `campaign` is "id/version" or "-"; `at` aware UTC, whole seconds; `nonce` the
+    peer's, lowercase hex of 8 to 64 bytes.
     """
 
     purpose: Purpose

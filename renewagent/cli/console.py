@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from renewagent.cli import console_people
 from renewagent.cli.answer import emit, say
 from renewagent.errors import ConfigurationError
 
@@ -28,6 +29,7 @@ def register(subparsers: Any) -> None:
     )
     _with_config(serve)
     serve.set_defaults(run=_serve)
+    console_people.register(commands, part)
 
 
 def _with_config(parser: argparse.ArgumentParser) -> None:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from renewagent.console import audit
 from renewagent.console.permissions import EVERY, Person, Role
+from renewagent.console.store import raise_revision
 from renewagent.console.tables import CHALLENGE, PERSON, SESSION
 from renewagent.errors import RenewAgentError, Retry
 from renewagent.names import canonical, format_name, parse_name
@@ -73,6 +74,7 @@ def add(
     row = {"id": person.id, "name": name, "role": person.role.value, "organisations": " ".join(sorted(codes))}
     connection.execute(sa.insert(PERSON).values(**row, subject=subject, account=account, added=now))
     audit.record(connection, now, actor, "person.added", {**row, "subject": subject, "account": account})
+    raise_revision(connection, "people")
     return person
 
 
@@ -146,6 +148,7 @@ def _update(connection: sa.Connection, person: Person, values: dict[str, Any]) -
         raise PeopleError(f"{person.name} may not sign in any more.")
     for table in (SESSION, CHALLENGE):
         connection.execute(sa.delete(table).where(table.c.person == person.id))
+    raise_revision(connection, "people")
 
 
 def _found(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> Person | None:

@@ -110,7 +110,7 @@ def finish(place: Place, link: str, **browser: Any) -> Answer:
     """As a person does: look at the page, then send its form."""
     here, token = Browser(place.app, **browser), link.partition("link=")[2]
     page = here.get(link.removeprefix(URL))
-    assert page.status == 200 and "Go on as Nadia Osei?" in page.text and token in page.text
+    assert page.status == 200 and "Sign in as Nadia Osei" in page.text and token in page.text
     return here.post("/sign-in/finish", {"link": token})
 
 
