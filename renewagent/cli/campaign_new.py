@@ -117,10 +117,7 @@ class _Terminal:
         """See `Asker`."""
         sys.stderr.write(prompt)
         sys.stderr.flush()
-        try:
-            line = sys.stdin.readline()
-        except KeyboardInterrupt:
-            line = ""
+        line = sys.stdin.readline()
         if not line:
             say("")
             raise PersonStopped("You stopped: nothing was written.")
