@@ -35,12 +35,14 @@ RenewAgentError
 │   ├── RaUnreachable             no connection, a time-out, or not CMP at all
 │   ├── RaRefused                 an error or rejection (`.fail_info`, `.status_text`)
 │   ├── RaWaiting                 "come back later" (`.check_after` seconds)
+│   ├── NotYet                    this card's turn comes later (`.until`)
 │   └── RaMisbehaved              an answer that must not be believed; nothing was installed
 └── RenewalImpossible             no safe way to renew this card here: see your RA
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import Enum
 
 
@@ -312,6 +314,17 @@ class RaWaiting(RaError):
     def __init__(self, message: str, check_after: int, *, advice: str | None = None) -> None:
         super().__init__(message, advice=advice)
         self.check_after = check_after
+
+
+class NotYet(RaError):
+    """The RA spreads its renewals: the turn of this card comes at `until`, aware UTC."""
+
+    code = "RA-NOT-YET"
+    advice = "Nothing is lost: your turn is kept for you."
+
+    def __init__(self, message: str, until: datetime, *, advice: str | None = None) -> None:
+        super().__init__(message, advice=advice)
+        self.until = until
 
 
 class RaMisbehaved(RaError):

@@ -116,7 +116,7 @@ class Kind(Enum):
     SUPERSEDED = "superseded"
     """The card was renewed elsewhere meanwhile, or something new is wrong with it: it is judged anew."""
     STOPPED = "stopped"
-    """code, message: ended, and nothing on the card is half done"""
+    """code, message: ended, and nothing on the card is half done; come_back, turn_of: its turn comes later"""
     INTERRUPTED = "interrupted"
     """code, message: to be resumed"""
     RESUMED = "resumed"

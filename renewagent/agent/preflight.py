@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import cast
 
-from renewagent.agent import words
+from renewagent.agent import desk_words, words
 from renewagent.agent.job import KEYS, Job
 from renewagent.agent.pair import copy_to_come, may_go_by_way_a
 from renewagent.agent.passcode import refuse_few_tries
 from renewagent.agent.power import LEAST
 from renewagent.agent.room import prove_room
 from renewagent.agent.staging import staging_pair, way_beside
+from renewagent.agent.turns import kept_for, not_yet
 from renewagent.card.interface import HoldsSecondKeys
 from renewagent.errors import BatteryLow, CampaignError, NoRoom, RenewalImpossible
 from renewagent.renewal import Event, Kind, Way, can_protect, choose_way
@@ -26,10 +28,31 @@ from renewagent.rules import hits
 
 def preflight(job: Job, record: Callable[[Event], None]) -> Event:
     """Everything that can fail without a PIN does so here: journal, RA, clock, tries, expiry, a way that serves."""
+    refuse_before_turn(job, kept_for(job.place.journal, job.old.head, job.place.now()))
     tickets = may_begin(job, job.campaign.id)
+    ask_for_turn(job)
     way = way_for(job, tickets=tickets or job.place.way_d_without_tickets)
     known = {**copy_to_come(job, way), **({"tickets": "yes"} if tickets else {})}
     return Event(Kind.READY, {"way": way.value, "old_certificate": job.old.der.hex(), **known, **job.begun_under})
+
+
+def refuse_before_turn(job: Job, until: datetime | None) -> None:
+    """Raises NotYet. The authentication certificate goes along with its signing certificate, and has no turn."""
+    now = job.place.now()
+    if job.beside is None and until is not None and until > now:
+        raise not_yet(until, now)
+
+
+def ask_for_turn(job: Job) -> None:
+    """Without a PIN: an RA that spreads its renewals keeps a turn for this card, which may be now. Raises NotYet, and
+    RenewalImpossible where the next renewal is for the RA itself."""
+    head = job.old.head
+    standing = job.place.desk.standing(head.issuer, head.serial, begin=True) if job.beside is None else None
+    if standing is None:
+        return
+    if standing.in_person:
+        raise RenewalImpossible(desk_words.TOO_OFTEN, advice=desk_words.in_person(job.place.contact))
+    refuse_before_turn(job, standing.come_back)
 
 
 def may_begin(job: Job, campaign: str) -> bool:

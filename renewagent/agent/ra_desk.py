@@ -32,6 +32,9 @@ T = TypeVar("T")
 _UNEXPECTED = "The Registration Authority did not answer as expected."
 _NOT_SIGNED_IN = "Your smartcard is renewed. Contact your Registration Authority about signing in."
 MAX_CLOCK_DIFFERENCE = timedelta(minutes=5)
+LONGEST_TURN = timedelta(days=366)
+"""An RA cannot put a card off for ever: then it is asked again."""
+_MOST_CARDS = 99
 REFUSED_FOR_CAUSE = frozenset(
     {
         "notAuthorized",
@@ -63,7 +66,9 @@ class Outgoing:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What the RA says of a certificate without a PIN. `state` is None where nothing is open; `pair` is the state of
-    a renewal of the authentication certificate beside this signing certificate."""
+    a renewal of the authentication certificate beside this signing certificate. `come_back`: not to be renewed before,
+    by this computer's clock; `in_person`: only by the RA; `more_affected`: how many more cards of the holder's are due.
+    """
 
     known: bool
     state: str | None
@@ -72,6 +77,9 @@ class Standing:
     ready: bool
     check_after: int
     pair: str | None = None
+    come_back: datetime | None = None
+    in_person: bool = False
+    more_affected: int = 0
 
     @property
     def looked_at_for(self) -> int | None:
@@ -130,10 +138,11 @@ class RaDesk:
             raise RaMisbehaved("The Registration Authority sent something else than a fresh number to be signed.")
         return nonce
 
-    def standing(self, issuer: Name, serial: int) -> Standing | None:
-        """What the RA knows of this certificate; None from an RA that has no such address. Raises RaUnreachable, also
-        where whatever answered is no RA: that nothing is open, nobody but the RA can say."""
-        query = f"issuer={quote(format_name(issuer))}&serial={format(serial, 'x')}"
+    def standing(self, issuer: Name, serial: int, *, begin: bool = False) -> Standing | None:
+        """What the RA knows of this certificate; None from an RA that has no such address. `begin`: somebody wants to
+        renew it, and may have to wait for their turn. Raises RaUnreachable, also where whatever answered is no RA:
+        that nothing is open, nobody but the RA can say."""
+        query = f"issuer={quote(format_name(issuer))}&serial={format(serial, 'x')}{'&begin=yes' if begin else ''}"
         answer = self._transport.get_json(f"{self.origin}/status?{query}")
         if answer.status == 404:
             return None
@@ -141,6 +150,7 @@ class RaDesk:
             raise RaUnreachable(_UNEXPECTED)
         state, waiting = answer.document.get("state"), answer.document.get("waiting")
         waiting, pair = waiting if isinstance(waiting, dict) else {}, answer.document.get("pair")
+        more = answer.document.get("more_affected")
         return Standing(
             known=bool(answer.document.get("known")),
             state=state if isinstance(state, str) else None,
@@ -149,7 +159,19 @@ class RaDesk:
             ready=bool(waiting.get("ready")),
             check_after=_seconds(waiting.get("check_after")),
             pair=pair if isinstance(pair, str) else None,
+            come_back=self._by_our_clock(answer.document.get("come_back"), answer.date),
+            in_person=answer.document.get("in_person") is True,
+            more_affected=more if isinstance(more, int) and 0 < more <= _MOST_CARDS else 0,
         )
+
+    def _by_our_clock(self, when: object, theirs: datetime | None) -> datetime | None:
+        """A time that the RA named, or the longest that is waited for; None for one that makes no sense."""
+        try:
+            named = datetime.strptime(str(when), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        except ValueError:
+            return None
+        now = self.now()
+        return min(now + (named - theirs if theirs is not None else named - now), now + LONGEST_TURN)
 
     def conversation(self, state: dict[str, Any] | None = None) -> CmpClient:
         """A new CMP transaction, or one that goes on from `state`."""

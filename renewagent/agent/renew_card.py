@@ -19,10 +19,12 @@ from renewagent.agent.full_inspection import OPEN_STATES, Inspector, Judgement, 
 from renewagent.agent.housekeeping import tidy_if_possible
 from renewagent.agent.inspector import slots_beside
 from renewagent.agent.job import Job, Workplace, sha256
+from renewagent.agent.more_cards import more_cards
 from renewagent.agent.old_keys import old_keys
 from renewagent.agent.passcode import Passcode, RenewableCard
 from renewagent.agent.renewing import PULLED, Renewing
 from renewagent.agent.sign_in import wait_for_card
+from renewagent.agent.turns import asked_in_turn
 from renewagent.agent.unfinished import PERSON_LEFT, open_renewal, renewal_of, waits_until
 from renewagent.campaign.document import parse_campaign
 from renewagent.certificates import read_certificate
@@ -75,14 +77,20 @@ def renew_card(
                     )
         finally:
             job.passcode.drop()
-    return _document(job, judged, started)
+    return {**_document(job, judged, started), **more_cards(job)}
 
 
 def _asking(inspector: Inspector, place: Workplace, identity: CardIdentity) -> Inspector:
-    """The RA is asked nothing about a card whose request it is looking at, before the time that it named."""
+    """The RA is asked nothing about a card whose request it is looking at, or whose turn comes later, before the time
+    that it named."""
     renewal = open_renewal(place.journal, identity)
     until = waits_until(renewal) if renewal is not None else None
-    return replace(inspector, ask_ra=None) if until is not None and place.now() < until else inspector
+    if until is not None and place.now() < until:
+        return replace(inspector, ask_ra=None)
+    if inspector.ask_ra is None:
+        return inspector
+    ask_ra = asked_in_turn(inspector.ask_ra, place.journal, place.now())
+    return inspector if ask_ra is inspector.ask_ra else replace(inspector, ask_ra=ask_ra)
 
 
 def _undone(job: Job) -> bool:

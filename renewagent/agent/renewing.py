@@ -12,6 +12,7 @@ from renewagent.agent.passcode import KeyDoesNotFit
 from renewagent.agent.recovery import resume
 from renewagent.agent.sign_in import come_back, remove, sign_in, wait_for_card, wait_for_other_program
 from renewagent.agent.steps import STEPS
+from renewagent.agent.turns import noted
 from renewagent.agent.unfinished import PERSON_LEFT
 from renewagent.agent.waiting import wait_for_busy_ra
 from renewagent.errors import (
@@ -160,7 +161,8 @@ class Renewing:
                 return
         except PersonStopped as left:
             error = left
-        self.record(Event(Kind.STOPPED, {"code": error.code, "message": error.message}))
+        turn = noted(error, self._job.old.head)
+        self.record(Event(Kind.STOPPED, {"code": error.code, "message": error.message, **turn}))
         raise _nothing_changed(error, self._job.passcode.tries_left)
 
     def _wait_it_out(self, error: RenewAgentError) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from renewagent.agent import words
 from renewagent.agent.check_in_queue import CheckInQueue
 from renewagent.agent.children import ask_child, start_child
+from renewagent.agent.desk_words import later
 from renewagent.agent.head_check import HeadCheck, head_card_document
 from renewagent.agent.inspector import CountingConnection, HeadResult, inspect_head, unreadable
 from renewagent.agent.poll_schedule import PollSchedule
@@ -27,6 +28,7 @@ from renewagent.agent.reader_worker import ReaderWorker
 from renewagent.agent.remembered import LookedUp, accepted_campaigns, polled_before
 from renewagent.agent.reports import Found, Reports
 from renewagent.agent.status import Status
+from renewagent.agent.turns import come_back, kept_here
 from renewagent.agent.watcher import (
     CardInserted,
     CardRemoved,
@@ -265,6 +267,11 @@ class Resident:
             message = words.revoked(self._settings.contact)
         if reader in self._ask_after:
             message = words.waiting(self._ask_after[reader].astimezone(), now, self._settings.contact)
+        turn = kept_here(self._settings.state_folder, card.get("certificate"), now)
+        if turn is not None and card["verdict"] == Verdict.AFFECTED.value:
+            message, card = later(turn.astimezone(), now, self._settings.contact), {**card, **come_back(turn)}
+            with self._lock:
+                self._ask_after[reader] = turn
         log.info("card.judged reader=%s verdict=%s campaign=%s", reader, card["verdict"], card["campaign"])
         self.status.change(reader, checking=False, card=card, message=message, checked=now)
         # Other people's cards (a bank's, a door's) are nobody's business: they stand in `status` only.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from renewagent.agent import words
+from renewagent.agent import desk_words, words
 from renewagent.agent.job import Job, Record
 from renewagent.agent.times_in_words import moment_in_words
 from renewagent.agent.unfinished import waits_until
@@ -69,7 +69,7 @@ def wait_for_busy_ra(job: Job, busy: RaWaiting) -> None:
     job.outbox.clear()
     while True:
         until = job.place.now() + timedelta(seconds=max(1, busy.check_after))
-        job.place.prompter.tell(words.busy_ra(until.astimezone(), job.place.now(), job.place.contact))
+        job.place.prompter.tell(desk_words.busy_ra(until.astimezone(), job.place.now(), job.place.contact))
         _pause(job, until)
         try:
             job.place.desk.nonce()

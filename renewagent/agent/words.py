@@ -332,12 +332,6 @@ def waiting(until: datetime, now: datetime, contact: Contact) -> Message:
     return Message("waiting", "Waiting for the Registration Authority", _join(body, after), contact_in_words(contact))
 
 
-def busy_ra(until: datetime, now: datetime, contact: Contact) -> Message:
-    """The RA wants to hear nothing before `until`, in the person's own zone."""
-    body = f"It is busy, and we ask it again {moment_in_words(until, now)}. You do not need to do anything."
-    return Message("busy-ra", "Waiting for the Registration Authority", body, contact_in_words(contact))
-
-
 _TITLES: Mapping[type[RenewAgentError], str] = MappingProxyType(
     {
         errors.PinBlocked: "Your smartcard is locked",
@@ -350,6 +344,7 @@ _TITLES: Mapping[type[RenewAgentError], str] = MappingProxyType(
         errors.ClockError: "This computer's clock is wrong",
         errors.BatteryLow: "This computer's battery is low",
         errors.RaUnreachable: "The renewal cannot go on now",
+        errors.NotYet: "Renew your smartcard later",
         errors.RenewalImpossible: "This smartcard cannot be renewed here",
     }
 )

@@ -21,6 +21,7 @@ from renewagent.agent.full_inspection import Inspector, error_document
 from renewagent.agent.job import Workplace
 from renewagent.agent.journal_aside import open_journal
 from renewagent.agent.key_relay import KeyRelay
+from renewagent.agent.more_cards import identity_of
 from renewagent.agent.options import add_configuration_options, configuration_of, contact_named, no_campaign
 from renewagent.agent.passcode import RenewableCard
 from renewagent.agent.power import LinuxPower
@@ -29,6 +30,7 @@ from renewagent.agent.ra_desk import RaDesk, utc_now
 from renewagent.agent.ra_patience import patient
 from renewagent.agent.renew_card import renew_card
 from renewagent.agent.stale import shown_by_software
+from renewagent.agent.turns import put_off
 from renewagent.agent.undumpable import undumpable
 from renewagent.agent.workstation import card_opener, filled_readers, open_readers
 from renewagent.campaign.pem import read_certificates
@@ -121,7 +123,16 @@ def _renew_all(
         if number < len(readers):
             renewed = sum(1 for outcome in outcomes if outcome["renewed"])
             place.prompter.tell(words.more_cards(renewed, len(readers), None))
+    _tell_of_more(place, [outcome for outcome in outcomes if outcome["renewed"]])
     return {"ok": not any("error" in outcome for outcome in outcomes), "cards": outcomes}
+
+
+def _tell_of_more(place: Workplace, renewed: list[dict[str, Any]]) -> None:
+    """The holder may have more cards that are affected, in no reader here."""
+    more = renewed[-1].get("more_affected") if renewed else None
+    if more:
+        following = identity_of(renewed[-1]["next_card"])
+        place.prompter.tell(words.more_cards(len(renewed), len(renewed) + more, following))
 
 
 def _renew_one(
@@ -140,7 +151,7 @@ def _renew_one(
     except PersonStopped:
         raise
     except RenewAgentError as problem:
-        outcome, error = {"reader": reader, "renewed": False}, problem
+        outcome, error = {"reader": reader, "renewed": False, **put_off(problem)}, problem
     place.prompter.tell(words.for_error(error, place.contact))
     return {**outcome, "error": error_document(error)}
 

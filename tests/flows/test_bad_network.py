@@ -35,26 +35,17 @@ from tests.flows.workshop import (
     signs,
 )
 
+_END = ("certConf", "receipt", "challenge", "sign-in", "more cards")
 ASKED: Mapping[str, tuple[str, ...]] = {
-    "A": ("status", "nonce", "request", "certConf", "receipt", "challenge", "sign-in"),
-    "B": ("status", "nonce", "nonce again", "keys", "ticket", "request", "certConf", "receipt", "challenge", "sign-in"),
-    "D": (
-        "status",
-        "nonce",
-        "nonce again",
-        "keys",
-        "ticket",
-        "arm",
-        "request",
-        "certConf",
-        "receipt",
-        "challenge",
-        "sign-in",
-    ),
+    "A": ("status", "nonce", "turn", "request", *_END),
+    "B": ("status", "nonce", "turn", "nonce again", "keys", "ticket", "request", *_END),
+    "D": ("status", "nonce", "turn", "nonce again", "keys", "ticket", "arm", "request", *_END),
 }
 """What each way asks the RA, in order."""
 TARGETS = {
     "status": "GET /status",
+    "turn": "GET /status",
+    "more cards": "GET /status",
     "nonce": "GET /nonce",
     "nonce again": "GET /nonce",
     "challenge": "GET /sign-in/challenge",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 
@@ -15,6 +16,7 @@ EXTRA: dict[str, tuple[object, ...]] = {
     "NoRoom": (0x6A84,),
     "WrongPin": (2,),
     "RaWaiting": (30,),
+    "NotYet": (datetime(2026, 11, 24, 9, tzinfo=UTC),),
 }
 
 

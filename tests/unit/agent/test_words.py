@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from renewagent import errors
-from renewagent.agent import times_in_words, words
+from renewagent.agent import desk_words, times_in_words, words
 from renewagent.model import CardIdentity, CertificateHead, Finding, Verdict
 from renewagent.rules import AffectedRule, Campaign, Contact
 
@@ -72,7 +72,7 @@ def test_durations(seconds: float, text: str) -> None:
 )
 def test_when_the_ra_is_asked_again(ahead: timedelta, text: str) -> None:
     assert times_in_words.moment_in_words(NOW + ahead, NOW) == text
-    for message in (words.waiting(NOW + ahead, NOW, RA), words.busy_ra(NOW + ahead, NOW, RA)):
+    for message in (words.waiting(NOW + ahead, NOW, RA), desk_words.busy_ra(NOW + ahead, NOW, RA)):
         assert text in message.body
 
 
