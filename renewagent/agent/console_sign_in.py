@@ -53,7 +53,7 @@ _HOST = re.compile(r"[a-z0-9.-]+|[0-9a-f:]+")
 class ConsoleRefused(RenewAgentError):
     """The console cannot be reached, or does not let this person in."""
 
-    code = "RA-CONSOLE"
+    code = "RA-SIGN-IN"
     retry = Retry.NOW
     advice = "Check the address, then try again."
 
@@ -61,7 +61,7 @@ class ConsoleRefused(RenewAgentError):
 class ConsoleMisbehaved(ConsoleRefused):
     """The console asks for what must not be given: nothing was signed."""
 
-    code = "RA-CONSOLE-MISBEHAVED"
+    code = "RA-SIGN-IN-UNSAFE"
     retry = Retry.NEVER
     advice = "Nothing was signed. Ask the console's administrator."
 

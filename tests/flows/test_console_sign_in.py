@@ -291,7 +291,7 @@ def test_what_is_no_fresh_number_is_not_signed(place: Place, evil: tuple[str, ty
     url, handler = evil
     handler.answers["/sign-in/challenge"] = challenge(nonce, url)
     done = place.sign_in("--json", url=url)
-    assert done.status == 1 and done.document["error"]["code"] == "RA-CONSOLE-MISBEHAVED"
+    assert done.status == 1 and done.document["error"]["code"] == "RA-SIGN-IN-UNSAFE"
     assert handler.shown == [b""] and "Passcode" not in done.err
 
 
@@ -358,18 +358,18 @@ def by_card(place: Place, statement: Statement) -> bytes:
 @pytest.mark.parametrize(
     "answer, code",
     [
-        ((200, b"{}"), "RA-CONSOLE-MISBEHAVED"),
-        ((200, b"[]"), "RA-CONSOLE"),
-        ((200, b"x" * 70_000), "RA-CONSOLE"),
-        ((500, b"{}"), "RA-CONSOLE"),
-        ((302, b"https://evil.test/"), "RA-CONSOLE"),
-        ((429, b"{}"), "RA-CONSOLE"),
+        ((200, b"{}"), "RA-SIGN-IN-UNSAFE"),
+        ((200, b"[]"), "RA-SIGN-IN"),
+        ((200, b"x" * 70_000), "RA-SIGN-IN"),
+        ((500, b"{}"), "RA-SIGN-IN"),
+        ((302, b"https://evil.test/"), "RA-SIGN-IN"),
+        ((429, b"{}"), "RA-SIGN-IN"),
         (
             (200, b'{"link": "https://evil.test/sign-in/finish?link=x", "name": "A", "role": "B", "seconds": 60}'),
-            "RA-CONSOLE-MISBEHAVED",
+            "RA-SIGN-IN-UNSAFE",
         ),
-        ((200, b'{"link": "javascript:alert(1)", "name": "A", "role": "B", "seconds": 60}'), "RA-CONSOLE-MISBEHAVED"),
-        ((403, b'{"error": "No.\\u001b[2J", "advice": "Go away."}'), "RA-CONSOLE"),
+        ((200, b'{"link": "javascript:alert(1)", "name": "A", "role": "B", "seconds": 60}'), "RA-SIGN-IN-UNSAFE"),
+        ((403, b'{"error": "No.\\u001b[2J", "advice": "Go away."}'), "RA-SIGN-IN"),
     ],
 )
 def test_an_answer_that_makes_no_sense_opens_no_browser(
