@@ -11,7 +11,19 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
-from renewagent.console import agents, campaign_files, health, pages, pages_cards, pages_dashboard, sign_in
+from renewagent.console import (
+    agents,
+    campaign_files,
+    health,
+    pages,
+    pages_agents,
+    pages_audit,
+    pages_cards,
+    pages_dashboard,
+    pages_orders,
+    pages_people,
+    sign_in,
+)
 from renewagent.console.doorkeeper import Doorkeeper
 from renewagent.console.guards import Bounded, Measured
 from renewagent.console.mishaps import HANDLERS
@@ -53,6 +65,10 @@ def _people(site: Site) -> list[BaseRoute]:
         *sign_in.routes(site),
         *pages_dashboard.routes(site),
         *pages_cards.routes(site),
+        *pages_orders.routes(site),
+        *pages_agents.routes(site),
+        *pages_people.routes(site),
+        *pages_audit.routes(site),
     ]
 
 

@@ -87,6 +87,12 @@ def routes(site: Site) -> list[Route]:
     ]
 
 
+async def text_of(request: Request, name: str) -> str:
+    """A field of the form, "" if it is not there."""
+    value = (await request.form()).get(name)
+    return value if isinstance(value, str) else ""
+
+
 def _may(person: Person | None, name: str) -> bool:
     return person is not None and person.may(Permission[name])
 
