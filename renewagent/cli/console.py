@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import secrets
 import sys
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +16,8 @@ from renewagent.cli.answer import emit, say
 from renewagent.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from renewagent.console.serve import Facts
     from renewagent.console.settings import Settings
 
@@ -29,6 +34,17 @@ def register(subparsers: Any) -> None:
     )
     _with_config(serve)
     serve.set_defaults(run=_serve)
+    enrol = commands.add_parser(
+        "enrol",
+        help="make a new fleet code for an organisation's workstations",
+        description="Makes a code with which agents enrol by themselves (console.enrolment in their configuration). "
+        "Earlier codes go on until they end.",
+    )
+    _with_config(enrol)
+    enrol.add_argument("--organisation", required=True, metavar="CODE", help="the organisation's code, such as RX1")
+    enrol.add_argument("--name", default="", help="its name, as the console shows it")
+    enrol.add_argument("--days", type=int, default=30, metavar="N", help="how long it lasts (default: %(default)s)")
+    enrol.set_defaults(run=_enrol)
     console_people.register(commands, part)
 
 
@@ -53,6 +69,27 @@ def _serve(arguments: argparse.Namespace) -> int:
             say(f"No TLS certificate is configured: it uses {facts.certificate}, which nobody trusts as yet.")
 
     serving.serve(settings, ready)
+    return 0
+
+
+def _enrol(arguments: argparse.Namespace) -> int:
+    enrolment = part("enrolment")
+    now = datetime.now(UTC)
+
+    def work(connection: sa.Connection) -> str:
+        code: str = enrolment.make_code(
+            connection, now, secrets.token_bytes, arguments.organisation, name=arguments.name, days=arguments.days
+        )
+        return code
+
+    with closing(part("opening").open_store(_settings(arguments))) as store:
+        code = store.writing(work)
+    ends = now + timedelta(days=arguments.days)
+    if arguments.json:
+        emit({"ok": True, "code": code, "organisation": arguments.organisation, "ends": f"{ends:%Y-%m-%dT%H:%M:%SZ}"})
+    else:
+        say(f"The code of {arguments.organisation}, good until {ends:%d %B %Y}. It is not kept here: note it now.")
+        sys.stdout.write(f"{code}\n")
     return 0
 
 

@@ -1,5 +1,5 @@
-"""What the console forgets, and when: single check-ins, orders and codes long ended, and the beginning of the audit
-log, which is put into files that verify by themselves before it leaves the database.
+"""What the console forgets, and when: single check-ins, orders and codes long ended, sessions that are over, and the
+beginning of the audit log, which is put into files that verify by themselves before it leaves the database.
 
 Done once an hour by each server process; several at once do no harm. Work is done in small transactions, so that
 nobody waits for it.
@@ -16,6 +16,8 @@ import sqlalchemy as sa
 
 from renewagent.atomic import write_atomically
 from renewagent.console import audit
+from renewagent.console.rate_limits import forget_old_attempts
+from renewagent.console.sessions import forget_old_sessions
 from renewagent.console.settings import Settings
 from renewagent.console.store import Store
 from renewagent.console.tables import CHECK_ANSWER, CHECK_IN, CHECK_ORDER, FLEET_CODE
@@ -32,6 +34,8 @@ def forget(store: Store, settings: Settings, now: datetime) -> None:
     """Do all of it."""
     check_ins = sum(_delete_check_ins(store, now - settings.keep_check_ins))
     store.writing(lambda connection: _delete_ended(connection, now - _ENDED))
+    store.writing(lambda connection: forget_old_sessions(connection, settings, now))
+    store.writing(lambda connection: forget_old_attempts(connection, now))
     entries = sum(_put_audit_away(store, settings, now))
     if check_ins or entries:
         _LOG.info("what is old was put away", extra={"fields": {"check_ins": check_ins, "audit_entries": entries}})

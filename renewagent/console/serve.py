@@ -24,12 +24,14 @@ from renewagent.console.agents_ca import agents_ca
 from renewagent.console.app import agents_app, operations_app, people_app
 from renewagent.console.opening import open_store
 from renewagent.console.protocol import Protocol
+from renewagent.console.retention import forget
 from renewagent.console.settings import Settings
 from renewagent.console.site import Site
 
 _BACKLOG = 2048
 _FINISH_WITHIN = 10
 _LOOK_EVERY = 30.0
+_FORGET_EVERY = 3600.0
 _LOG = logging.getLogger(__name__)
 
 
@@ -48,6 +50,12 @@ class _Place:
     socket: sockets.Socket
     app: ASGIApp
     context: ssl.SSLContext | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Chore:
+    every: float
+    do: Callable[[], None]
 
 
 class _Server(uvicorn.Server):
@@ -91,7 +99,7 @@ def serve(settings: Settings, ready: Callable[[Facts], None]) -> None:
         runner.run(_run(site, servers, [place.socket for place in places], chores, lambda: ready(_facts(site, bound))))
 
 
-def _places(site: Site, bound: sockets.Bound) -> tuple[list[_Place], list[Callable[[], None]]]:
+def _places(site: Site, bound: sockets.Bound) -> tuple[list[_Place], list[_Chore]]:
     own = tls.pair(site.settings, site.now())
     authority = site.store.writing(lambda connection: agents_ca(connection, site.now()))
     for_agents, for_people = tls.server_context(own, authority.pem), tls.server_context(own, None)
@@ -101,7 +109,10 @@ def _places(site: Site, bound: sockets.Bound) -> tuple[list[_Place], list[Callab
     ]
     if bound.operations is not None:
         places.append(_Place(bound.operations, operations_app(site), None))
-    return places, [tls.Reloader(own, (for_agents, for_people)).look]
+    return places, [
+        _Chore(_LOOK_EVERY, tls.Reloader(own, (for_agents, for_people)).look),
+        _Chore(_FORGET_EVERY, lambda: forget(site.store, site.settings, site.now())),
+    ]
 
 
 def _config(place: _Place, most: int) -> uvicorn.Config:
@@ -135,11 +146,11 @@ async def _run(
     site: Site,
     servers: Sequence[_Server],
     places: Sequence[sockets.Socket],
-    chores: Sequence[Callable[[], None]],
+    chores: Sequence[_Chore],
     ready: Callable[[], None],
 ) -> None:
     told = _until_told(servers)
-    async with _beside(site.news.watch(site.store), _look_after(chores)):
+    async with _beside(site.news.watch(site.store), *map(_repeat, chores)):
         serving = [asyncio.create_task(server.serve([place])) for server, place in zip(servers, places, strict=True)]
         while not all(server.started for server in servers) and not any(task.done() for task in serving):
             await asyncio.sleep(0.005)
@@ -181,14 +192,13 @@ async def _beside(*work: Coroutine[Any, Any, None]) -> Any:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _look_after(chores: Sequence[Callable[[], None]]) -> None:
+async def _repeat(chore: _Chore) -> None:
     while True:
-        await asyncio.sleep(_LOOK_EVERY)
-        for chore in chores:
-            try:
-                await asyncio.to_thread(chore)
-            except Exception:  # the next one is done all the same, and this one again
-                _LOG.exception("a chore was not done")
+        try:
+            await asyncio.to_thread(chore.do)
+        except Exception:  # it is done again all the same
+            _LOG.exception("a chore was not done")
+        await asyncio.sleep(chore.every)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,7 +11,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,6 +18,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from renewagent.console import tls
 from renewagent.console.settings import Listener, Settings
@@ -65,9 +69,12 @@ def test_the_log_is_json_lines_and_holds_no_path_that_a_client_made_up(served: C
 
 
 def test_a_body_that_is_too_large_is_refused_whether_it_says_so_or_not(served: Console) -> None:
-    announced = served.get(f"{served.agents}/healthz", method="GET", body=b"x" * 10)
-    assert announced.status == 200  # nobody reads it
-    assert not served.process.poll()
+    place = f"{served.agents}/agents/v1/enrol"
+    said = served.get(place, method="POST", body=b"x" * 100_000)
+    unsaid = served.get(place, method="POST", body=iter([b"x" * 100_000]))
+    assert (said.status, unsaid.status) == (413, 413)
+    assert said.json() == {"error": "That is too large."}
+    assert said.headers["Connection"] == "close"
 
 
 def test_a_head_that_never_ends_is_refused(served: Console) -> None:
@@ -107,18 +114,48 @@ def test_it_ends_with_0_when_told_to(tmp_path: Path, number: int) -> None:
         assert [line["level"] for line in one.lines()] == ["info", "info"]
 
 
-def test_a_request_that_is_under_way_is_finished(tmp_path: Path) -> None:
-    """Its head has come and its body has not: the answer is still given."""
+def test_a_request_that_is_under_way_is_finished_and_no_other_begun(tmp_path: Path) -> None:
+    """Its head has come and half its body, and the server is told to end."""
     with console(tmp_path) as one, talk(one) as line:
-        line.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n")
-        answer = line.recv(4096)  # who does not read the body answers at once; the connection stays
-        assert answer.startswith(b"HTTP/1.1 200")
-        ending = threading.Timer(0.2, line.sendall, [b"body"])
-        ending.start()
-        begun = time.monotonic()
-        assert one.end() == 0
-        assert time.monotonic() - begun < 9
-        ending.join()
+        line.sendall(b"POST /agents/v1/enrol HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nnot ")
+        time.sleep(0.3)
+        one.process.send_signal(signal.SIGTERM)
+        refused = False
+        while not refused:  # since it no longer listens
+            time.sleep(0.05)
+            with contextlib.closing(socket.socket()) as other:
+                parts = urlsplit(one.agents)
+                refused = bool(other.connect_ex((parts.hostname, parts.port)))
+        assert one.process.poll() is None
+        line.sendall(b"JSON")
+        assert line.recv(4096).startswith(b"HTTP/1.1 400")
+        assert one.process.wait(timeout=10) == 0
+
+
+def test_a_fleet_code_lets_an_agent_in_whose_stream_ends_with_the_server(tmp_path: Path) -> None:
+    with console(tmp_path) as one:
+        with started(*words_of_enrol(one.config, "RX1"), "--name", "A hospital", "--json") as process:
+            out, _ = process.communicate(timeout=60)
+        said = json.loads(out)
+        assert (process.returncode, said["ok"], said["organisation"]) == (0, True, "RX1")
+        trust = enrolled(one, said["code"], tmp_path)
+        assert said["code"] not in one.log.read_text()
+        parts = urlsplit(one.agents)
+        plain = socket.create_connection((parts.hostname, parts.port), 20)
+        with trust.wrap_socket(plain, server_hostname="localhost") as line:
+            line.sendall(b"GET /agents/v1/stream HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b"text/event-stream" in line.recv(4096)
+            begun = time.monotonic()
+            assert one.end() == 0  # held streams are ended, and nobody waits for them
+            assert time.monotonic() - begun < 5
+            assert b"".join(iter(lambda: line.recv(4096), b"")).endswith(b"0\r\n\r\n")
+
+
+def test_a_wrong_organisation_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(settings_text(tmp_path))
+    with started(*words_of_enrol(tmp_path / "c.toml", "rx1!")) as process:
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, "capital letters" in err, "Traceback" in err) == (2, True, False)
 
 
 def test_its_own_certificate_serves_again_and_is_kept_from_others(tmp_path: Path) -> None:
@@ -203,6 +240,25 @@ def test_without_its_packages_it_says_what_to_install(tmp_path: Path) -> None:
     assert ended.returncode == 2
     assert "pip install 'renewagent[console]'" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def enrolled(one: Console, code: str, folder: Path) -> ssl.SSLContext:
+    """A client's context with the certificate of an agent that has just enrolled."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    words = {"code": code, "machine": "m", "account": "1", "version": "1"}
+    words["csr"] = csr.public_bytes(Encoding.PEM).decode()
+    answer = one.get(f"{one.agents}/agents/v1/enrol", method="POST", json=words)
+    assert answer.status == 200, answer.data
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    (folder / "agent.pem").write_text(secret + answer.json()["certificate"])
+    trust = one.trust()
+    trust.load_cert_chain(folder / "agent.pem")
+    return trust
+
+
+def words_of_enrol(config: Path, organisation: str) -> tuple[str, ...]:
+    return ("console", "enrol", "--config", str(config), "--organisation", organisation)
 
 
 def talk(one: Console) -> ssl.SSLSocket:
