@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from renewagent.errors import AgentError
@@ -61,6 +62,17 @@ def start_child(module: str, options: Sequence[str], descriptor: int) -> subproc
         )
     except OSError as error:
         raise AgentError(f"The renewal could not be started: {error.strerror}.") from error
+
+
+def leave_behind(module: str, options: Sequence[str]) -> None:
+    """Start `module` and wait for nothing: it goes on by itself, and nobody hears of it, nor of one that cannot be
+    started."""
+    nobody = subprocess.DEVNULL
+    with suppress(OSError):
+        child = subprocess.Popen(  # noqa: S603
+            _command(module, options), stdin=nobody, stdout=nobody, stderr=nobody, start_new_session=True
+        )
+        child.returncode = 0  # it is not ours to wait for
 
 
 def _command(module: str, options: Sequence[str]) -> list[str]:

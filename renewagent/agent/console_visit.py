@@ -116,8 +116,12 @@ class _Visitor:
             "csr": self._identity.request(),
             "version": _version(),
         }
-        with ConsoleClient(self._url, self._settings.root, None) as client:
-            answer = client.enrol(asked)
+        try:
+            with ConsoleClient(self._url, self._settings.root, None) as client:
+                answer = client.enrol(asked)
+        except NotKnown:
+            self._identity.forget()  # the code is not good, or the agent with this key was revoked
+            raise
         log.info("console.enrolled agent=%s", str(answer.get("agent"))[:40])
         return self._kept(answer)
 

@@ -30,6 +30,7 @@ from renewagent.agent.ra_desk import Outgoing, RaDesk
 from renewagent.card.interface import AdminSession, CardConnection, KeyType, Readers, SigningSession
 from renewagent.card.key import card_key
 from renewagent.certificates import read_certificate
+from renewagent.check_ins import CheckIn
 from renewagent.cmp.client import Credential
 from renewagent.cmp.client_template import CertifiedKeys
 from renewagent.errors import CardDataError, PersonStopped, RenewalImpossible
@@ -58,6 +59,9 @@ class Workplace:
     power: Power = field(default_factory=UnknownPower)
     key_relay: KeyRelay | None = None
     """Where the RA keeps the management keys of cards."""
+
+    report: Callable[[CheckIn], object] = lambda _: None
+    """Queues what the console is to hear; without a console nobody does."""
 
     def now(self) -> datetime:
         """Aware UTC."""

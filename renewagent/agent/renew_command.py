@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from renewagent.agent import words
-from renewagent.agent.children import start_child
+from renewagent.agent.children import leave_behind, start_child
 from renewagent.agent.control import ask_agent, runtime_folder
 from renewagent.agent.options import configuration_of, contact_named, words_of
 from renewagent.agent.prompts import serve_channel
@@ -23,6 +23,7 @@ from renewagent.cli.answer import emit
 from renewagent.errors import AgentError, ConfigurationError, RenewAgentError
 
 WORKER = "renewagent.agent.worker"
+POLL = "renewagent.agent.console_child"
 
 
 class ChildsError(RenewAgentError):
@@ -40,11 +41,14 @@ def renew(arguments: argparse.Namespace) -> int:
     undumpable()  # the passcode is typed here
     configuration = configuration_of(arguments)
     with contact_named(configuration):
-        result = _result(arguments, runtime_folder(configuration.agent.state_dir))
+        result, by_agent = _result(arguments, runtime_folder(configuration.agent.state_dir))
+    if configuration.console.url is not None and not by_agent:
+        leave_behind(POLL, ["--deliver", *words_of(arguments)])
     return _answer(result, as_json=arguments.json)
 
 
-def _result(arguments: argparse.Namespace, folder: Path) -> dict[str, Any] | None:
+def _result(arguments: argparse.Namespace, folder: Path) -> tuple[dict[str, Any] | None, bool]:
+    """What the child said, and whether the agent started it."""
     ours, theirs = socket.socketpair()
     with closing(ours):
         with closing(theirs):
@@ -53,7 +57,7 @@ def _result(arguments: argparse.Namespace, folder: Path) -> dict[str, Any] | Non
             result = _serve(ours, TerminalPrompter())
     if child is not None:
         child.wait()
-    return result
+    return result, child is None
 
 
 def _serve(sock: socket.socket, prompter: TerminalPrompter) -> dict[str, Any] | None:

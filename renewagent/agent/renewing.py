@@ -10,6 +10,7 @@ from renewagent.agent import words
 from renewagent.agent.job import Job, Step
 from renewagent.agent.passcode import KeyDoesNotFit
 from renewagent.agent.recovery import resume
+from renewagent.agent.renewal_reports import RenewalReports
 from renewagent.agent.sign_in import come_back, remove, sign_in, wait_for_card, wait_for_other_program
 from renewagent.agent.steps import STEPS
 from renewagent.agent.turns import noted
@@ -84,6 +85,7 @@ class Renewing:
 
     def __init__(self, job: Job) -> None:
         self._job = job
+        self._reports = RenewalReports(job)
         self._ra_tries: dict[State, int] = {}
         self.last: Kind | None = None
         """The kind of the latest event."""
@@ -103,6 +105,7 @@ class Renewing:
         after = step(job.renewal, event)
         job.place.journal.append(after.id, after.card, event.kind.value, dict(event.fields), job.place.now())
         job.renewal, self.last = after, event.kind
+        self._reports.event(event)
 
     def _go_on(self) -> None:
         try:
@@ -132,6 +135,8 @@ class Renewing:
 
     def _after(self, error: RenewAgentError) -> None:
         """Note what `error` means; returns when the renewal can go on, raises it otherwise."""
+        if isinstance(error, RaWaiting):
+            self._reports.waits(error)
         try:
             self._note(error)
         except JournalError as unwritten:

@@ -72,8 +72,9 @@ _SAID = frozenset({Verdict.AFFECTED.value, Verdict.PART_WAY.value, Verdict.UNAFF
 def _state(found: Found, now: datetime) -> tuple[CardState, str, datetime | None]:
     """The state, why, and until when."""
     card = found.card
-    if card.get("ask_after"):
-        return CardState.PUT_OFF, "RA-WAITING", datetime.fromisoformat(card["ask_after"])
+    for name, why in (("ask_after", "RA-WAITING"), ("come_back", "RA-NOT-YET")):
+        if card.get(name):
+            return CardState.PUT_OFF, why, datetime.fromisoformat(card[name])
     if card["verdict"] == Verdict.PART_WAY.value:
         signed_in = card["reason"] != words.NOT_SIGNED_IN
         return (CardState.PART_WAY, "", None) if signed_in else (CardState.RENEWED, "not-signed-in", None)

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from renewagent.agent import words
 from renewagent.agent.campaigns import Accepted, campaigns_in_force
+from renewagent.agent.check_in_queue import CheckInQueue
 from renewagent.agent.faults import note_fault
 from renewagent.agent.full_inspection import Inspector, error_document
 from renewagent.agent.job import Workplace
@@ -35,6 +36,7 @@ from renewagent.agent.undumpable import undumpable
 from renewagent.agent.workstation import card_opener, filled_readers, open_readers
 from renewagent.campaign.pem import read_certificates
 from renewagent.card.interface import CardConnection, Readers
+from renewagent.check_ins import CheckIn
 from renewagent.configuration import Configuration
 from renewagent.errors import ConfigurationError, PersonStopped, RenewAgentError
 from renewagent.ra_transport import HttpRaTransport, RaTransport
@@ -93,6 +95,7 @@ def renew(
             shown_by_software=shown_by_software(module) if (module := configuration.card.pkcs11_module) else None,
             power=LinuxPower(),
             key_relay=relay,
+            report=_console_hears(configuration),
         )
         inspector = Inspector(
             place.open_card,
@@ -101,6 +104,12 @@ def renew(
             place.desk.standing,
         )
         return _renew_all(place, inspector, campaigns, _cards(readers, reader, missing), missing)
+
+
+def _console_hears(configuration: Configuration) -> Callable[[CheckIn], object]:
+    if configuration.console.url is None:
+        return lambda _: None
+    return CheckInQueue(configuration.agent.state_dir).add
 
 
 def _cards(readers: Readers, reader: str | None, missing: RenewAgentError | None) -> list[str]:
