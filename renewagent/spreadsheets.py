@@ -9,3 +9,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", 
 def harmless(cell: object) -> object:
     """The cell, with an apostrophe in front if it would be a formula."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+
+
+def as_it_was(cell: object) -> object:
+    """The reverse of `harmless`."""
+    return cell[1:] if isinstance(cell, str) and cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell

@@ -40,7 +40,8 @@ class SingleSignOn:
 class Settings:
     """`data`: the folder of the embedded store and of what is made at the first start. `ra_root`: what cards'
     certificates lead to; `campaign_anchor`: what campaign signers' do. `stuck_after`: a card that stays outstanding in
-    one state for so long is stuck."""
+    one state for so long is stuck. `inventories`: a folder whose results of bulk checks may be taken for target
+    lists by name."""
 
     data: Path
     database: str = field(repr=False)
@@ -52,6 +53,7 @@ class Settings:
     tls_key: Path | None = None
     crls: tuple[Path, ...] = ()
     sso: SingleSignOn | None = None
+    inventories: Path | None = None
     operations: Operations | None = None
     log_requests: bool = True
     poll_interval: int = 300

@@ -156,6 +156,7 @@ def _some_time(value: object, place: Place) -> timedelta:
 
 _PLAIN = MappingProxyType(
     {
+        "console.inventories": "inventories",
         "console.poll_interval": "poll_interval",
         "console.log_requests": "log_requests",
         "console.stuck_after_days": "stuck_after",
@@ -174,6 +175,7 @@ KEYS: Keys = MappingProxyType(
         "console.ra_root": read_path,
         "console.campaign_anchor": read_path,
         "console.crls": _paths,
+        "console.inventories": read_path,
         "console.poll_interval": read_seconds,
         "console.stuck_after_days": _some_days,
         "console.log_requests": read_switch,

@@ -20,6 +20,7 @@ database = "postgresql://renewagent@/console"
 ra_root = "root.pem"
 campaign_anchor = "/etc/anchor.pem"
 crls = ["a.crl", "/b.crl"]
+inventories = "inventories"
 poll_interval = 60
 stuck_after_days = 5
 log_requests = false
@@ -77,6 +78,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert settings.sso == SingleSignOn(("192.0.2.1", "2001:db8::1"), "x-remote-user", "x-secret", SECRET)
     assert (settings.data, settings.ra_root) == (tmp_path / "data", tmp_path / "root.pem")
     assert settings.crls == (tmp_path / "a.crl", Path("/b.crl"))
+    assert settings.inventories == tmp_path / "inventories"
     assert (settings.tls_certificate, settings.tls_key) == (tmp_path / "tls.pem", tmp_path / "tls.key")
     assert (settings.keep_check_ins, settings.keep_audit) == (timedelta(days=30), timedelta(days=400))
     assert (settings.session, settings.idle) == (timedelta(hours=1), timedelta(minutes=10))
