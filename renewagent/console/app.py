@@ -15,13 +15,16 @@ from renewagent.console import (
     agents,
     campaign_files,
     health,
+    metrics,
     pages,
     pages_agents,
     pages_audit,
+    pages_campaigns,
     pages_cards,
     pages_dashboard,
     pages_orders,
     pages_people,
+    pages_targets,
     sign_in,
 )
 from renewagent.console.doorkeeper import Doorkeeper
@@ -65,6 +68,8 @@ def _people(site: Site) -> list[BaseRoute]:
         *sign_in.routes(site),
         *pages_dashboard.routes(site),
         *pages_cards.routes(site),
+        *pages_campaigns.routes(site),
+        *pages_targets.routes(site),
         *pages_orders.routes(site),
         *pages_agents.routes(site),
         *pages_people.routes(site),
@@ -75,6 +80,7 @@ def _people(site: Site) -> list[BaseRoute]:
 def _operations(site: Site) -> list[BaseRoute]:
     return [
         *health.routes(site),
+        *metrics.routes(site),
     ]
 
 

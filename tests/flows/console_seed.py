@@ -23,6 +23,7 @@ from renewagent import cms
 from renewagent.campaign.document import parse_campaign
 from renewagent.check_ins import CardState
 from renewagent.console import audit
+from renewagent.console.standings import canonical_issuer
 from renewagent.console.store import Store, raise_revision
 from renewagent.console.tables import (
     AGENT,
@@ -57,6 +58,7 @@ PEOPLE = {
 }
 """By id: name, role, organisations."""
 _DAY = timedelta(days=1)
+_ISSUER_AS_KEPT = canonical_issuer(ISSUER)
 _SHARES = {
     CardState.DONE: 42,
     CardState.RENEWED: 6,
@@ -245,7 +247,7 @@ class _Story:
         holder = f"Dr {surname} {number // 10 if number % 10 < 2 else number:05}"
         return {
             "campaign": CAMPAIGN_ID,
-            "issuer": ISSUER,
+            "issuer": _ISSUER_AS_KEPT,
             "serial": format(0x2000_0000 + number, "x"),
             "verdict": "affected",
             "rule": "autumn batch",
@@ -292,7 +294,7 @@ class _Story:
         days = 1096 if renewed else self._random.choice((1096, 1096, 1096, 85, 68, 63))
         return {
             "identity": standing["card"],
-            "issuer": ISSUER,
+            "issuer": _ISSUER_AS_KEPT,
             "serial": self._hex(8) if renewed else standing["serial"],
             "sha256": self._hex(64),
             "not_before": start,
@@ -309,7 +311,7 @@ class _Story:
         start = self._now - self._random.randrange(70, 900) * _DAY
         return {
             "identity": f"chuid:{self._hex(32)}",
-            "issuer": ISSUER,
+            "issuer": _ISSUER_AS_KEPT,
             "serial": self._hex(8),
             "sha256": self._hex(64),
             "not_before": start,
