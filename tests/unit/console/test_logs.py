@@ -13,7 +13,7 @@ from renewagent.console.logs import JsonLines, redacted
 
 def line(message: str, *words: object, fields: Any = None, problem: BaseException | None = None) -> dict[str, Any]:
     seen = (type(problem), problem, None) if problem else None
-    record = logging.LogRecord("renewagent.x", logging.WARNING, "f", 1, message, words, seen)  # type: ignore[arg-type]
+    record = logging.LogRecord("renewagent.x", logging.WARNING, "f", 1, message, words, seen)
     if fields is not None:
         record.fields = fields
     text = JsonLines().format(record)
