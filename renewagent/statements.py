@@ -26,6 +26,7 @@ class Purpose(Enum):
     SIGN_IN = "renewagent sign-in v1"
     RECEIPT = "renewagent receipt v1"
     TICKET = "renewagent ticket v1"
+    ORDER = "renewagent order v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,10 @@ class Statement:
 
     `origin` is the peer's (scheme, host, port); `card` is `str(CardIdentity)`; `certificate` the SHA-256 (hex) of the
     certificate that it is about: the new one in a receipt, the signing certificate on the card in a sign-in at the RA
-    and the authentication certificate itself in one at the console, the one to be replaced in a ticket; `old` the
-    replaced one's in a receipt, else "-"; `campaign` is "id/version" or "-"; `at` aware UTC, whole seconds; `nonce` the
-    peer's, lowercase hex of 8 to 64 bytes.
+    and the authentication certificate itself in one at the console, the one to be replaced in a ticket, the person's
+    authentication certificate in an officer's order; `old` the replaced one's in a receipt, the one to be replaced in
+    an order, else "-"; `campaign` is "id/version" or "-"; `at` aware UTC, whole seconds; `nonce` the peer's, lowercase
+    hex of 8 to 64 bytes.
     """
 
     purpose: Purpose

@@ -26,6 +26,7 @@ def register(subparsers: argparse._SubParsersAction[Any]) -> None:
     serve.add_argument("--tls", action="store_true", help="serve HTTPS with a certificate under its own root")
     serve.add_argument("--database", metavar="URL", help="an SQLAlchemy URL in place of SQLite in DIR")
     serve.add_argument("--plan", type=Path, metavar="FILE", help="TOML: so many renewals a day and organisation")
+    serve.add_argument("--roles", type=Path, metavar="FILE", help="TOML: the role of each of the RA's own people")
     serve.add_argument("--campaign", type=Path, action="append", metavar="FILE", help="a signed campaign to know of")
     _add_knobs(serve)
     serve.set_defaults(run=_serve)
@@ -44,6 +45,8 @@ def _add_knobs(parser: argparse.ArgumentParser) -> None:
     knobs.add_argument(
         "--max-self-renewals", type=int, metavar="N", help="after so many in a row the next one is in person"
     )
+    knobs.add_argument("--key-relay", action="store_true", help="keep the management keys of cards, and unlock them")
+    knobs.add_argument("--relay-delay", type=_seconds, metavar="S", help="hold each answer of the key relay back")
     knobs.add_argument("--clock-offset", type=float, metavar="S", help="run the clock S seconds ahead")
     knobs.add_argument("--confirm-within", type=_seconds, metavar="S", help="time for a certConf (default: 600)")
     knobs.add_argument(
@@ -82,6 +85,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     knobs_type = import_module("renewagent_fixtures.mock_ra.knobs").Knobs
     given = {f.name: getattr(arguments, f.name, None) for f in fields(knobs_type)}
     given["plan"] = command.plan_in(arguments.plan) if arguments.plan is not None else None
+    given["roles"] = command.roles_in(arguments.roles) if arguments.roles is not None else None
     status: int = command.serve(
         arguments.data,
         host=arguments.host,

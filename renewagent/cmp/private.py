@@ -29,6 +29,10 @@ CAMPAIGN_SIGNER = ObjectIdentifier(f"{ARC}.8")
 """Extended key usage of a campaign signer's certificate."""
 TICKET_FOR = ObjectIdentifier(f"{ARC}.9")
 """CRMF control in a `kur` or `cr` that keeps the old public key: `TicketFor`."""
+ORDER = ObjectIdentifier(f"{ARC}.10")
+"""genm, protected by an officer's 9A: `OrderDelivery`. Answered by ORDER_ANSWER."""
+ORDER_ANSWER = ObjectIdentifier(f"{ARC}.11")
+"""genp: `OrderAnswer`."""
 KEY_LEAVE = ObjectIdentifier(f"{ARC}.20")
 """genm: `KeyLeaveRequest`. Answered by KEY_LEAVE_ANSWER."""
 KEY_LEAVE_ANSWER = ObjectIdentifier(f"{ARC}.21")
@@ -92,6 +96,22 @@ class TicketAnswer:
     transaction: bytes
     nonce: bytes
     old_certificate: bytes
+
+
+@asn1.sequence
+class OrderDelivery:
+    """`order`: CMS SignedData over a "renewagent order v1" statement, by the officer's authentication key."""
+
+    order: bytes
+
+
+@asn1.sequence
+class OrderAnswer:
+    """`order`: SHA-256 of the order as delivered. The renewal must have begun by `until`. `role`: the officer's."""
+
+    order: bytes
+    until: asn1.GeneralizedTime
+    role: str
 
 
 @asn1.sequence

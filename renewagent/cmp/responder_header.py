@@ -130,7 +130,8 @@ def _by_signature(message: Message, authority: Authority, now: datetime) -> Call
         raise Refusal("the protection does not verify under the first certificate of extraCerts", "badMessageCheck")
     if known is None:
         _refuse_stranger(message)
-    if not signer.begins <= now <= signer.ends:
+    excused = known is not None and known.excused
+    if now < signer.begins or (now > signer.ends and not excused):
         raise Refusal("the certificate that protects the message is not in date", "signerNotTrusted")
     return Caller(certificate, first, known, subject=signer.subject, issuer=signer.issuer, mark=signer.mark)
 

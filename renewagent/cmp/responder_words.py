@@ -30,11 +30,12 @@ class Refusal(Exception):
 @dataclass(frozen=True, slots=True)
 class Known:
     """A certificate that this authority issued. `updating`: an update of it is under way and not yet confirmed.
-    `chain`: the certificates above it."""
+    `chain`: the certificates above it. `excused`: it may protect messages although it has expired."""
 
     state: CertificateState
     updating: bool = False
     chain: tuple[bytes, ...] = ()
+    excused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
