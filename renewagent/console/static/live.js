@@ -22,7 +22,7 @@
       const other = fresh.querySelector("#" + CSS.escape(details.id));
       if (other) other.open = true;
     }
-    old.replaceChildren(...Array.from(fresh.childNodes, (node) => document.adoptNode(node)));
+    old.replaceChildren(...fresh.childNodes); // it adopts them; a list that is walked while it shrinks loses every other
     if (!mark) return;
     const again = mark.startsWith("#") ? old.querySelector(mark)
       : Array.from(old.querySelectorAll("a")).find((link) => link.getAttribute("href") === mark);
