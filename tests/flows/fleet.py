@@ -66,12 +66,14 @@ class Simulated:
     where: Where
     organisation: str
     card: VirtualCard
+    affected: bool = True
     shown: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.folder.mkdir()
         self.readers = VirtualReaders((READER,))
         self._watcher = Watcher(lambda: self.readers, lambda: 3600.0, lambda: 0.5)
+        self._watching: threading.Thread | None = None
         self._time = 0.0
         self.network(up=True)
 
@@ -182,8 +184,9 @@ class Simulated:
 
     def close(self) -> None:
         """Log off."""
-        self._watcher.stop()
-        self._watching.join()
+        if self._watching is not None:
+            self._watcher.stop()
+            self._watching.join()
         self.card.close()
 
 
@@ -235,11 +238,11 @@ def each(workstations: Sequence[T], do: Callable[[T], object]) -> None:
             pass
 
 
-def issue(ra: MockRa, number: int, organisation: str, *, days: int) -> VirtualCard:
+def issue(ra: MockRa, number: int, organisation: str, *, days: int, name: str = "") -> VirtualCard:
     """A prescriber's card as the RA handed it out so many days ago."""
     card = VirtualCard.create(None)
-    name = x509.Name.from_rfc4514_string(f"CN=Dr Number {number:03},OU={organisation},O=Mock Hospital,C=GB")
-    access = RaAccess(ra.url, ra.root, ra.reference, ra.secret.encode(), name)
+    named = x509.Name.from_rfc4514_string(name or f"CN=Dr Number {number:03},OU={organisation},O=Mock Hospital,C=GB")
+    access = RaAccess(ra.url, ra.root, ra.reference, ra.secret.encode(), named)
     usage = key_usage(digital_signature=False, content_commitment=True)
     personalise_with_ra(card, access, key="p256", issued=_now() - timedelta(days=days), now=_now, signing_usage=usage)
     change_pin(card, PIN)
