@@ -1,8 +1,8 @@
 """The agent's child that takes superseded old keys off the card in one reader: `python -m
 renewagent.agent.housekeeping_child --reader NAME ...` prints `{"ok", "tidied", "next"}` or an error document, and ends.
 
-Nobody is asked for anything. A card whose management key lies behind the passcode or at the RA, or that another program is logged
-in to (the reset at the end would log it out), is left for another day.
+Nobody is asked for anything. A card whose management key lies behind the passcode or at the RA, or that another program
+is logged in to (the reset at the end would log it out), is left for another day.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Any
 
 PROFILES = ("plain", "extended")
 KEYS = ("rsa2048", "rsa3072", "p256", "p384")
+MANAGEMENT_KEYS = ("default", "ra", "ra:3des", "ra:aes128", "ra:aes192", "ra:aes256")
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,8 +26,8 @@ def _register_create(commands: argparse._SubParsersAction[argparse.ArgumentParse
     parser = commands.add_parser(
         "create",
         help="make a virtual card",
-        description="Makes a PIV card in FILE: PIN 123456, PUK 12345678, factory management key. With --ra, keys and "
-        "certificates for 9A and 9C come from that RA; without, both are empty.",
+        description="Makes a PIV card in FILE: PIN 123456, PUK 12345678. With --ra, keys and certificates for "
+        "9A and 9C come from that RA; without, both are empty.",
     )
     parser.add_argument("file", metavar="FILE", type=Path, help="where to keep the card; must not exist")
     parser.add_argument("--profile", choices=PROFILES, default="plain", help="standard PIV, or Yubico's extensions too")
@@ -37,6 +38,9 @@ def _register_create(commands: argparse._SubParsersAction[argparse.ArgumentParse
     parser.add_argument("--ra-reference", metavar="R", help="names the shared secret")
     parser.add_argument("--ra-secret-file", metavar="F", type=Path, help="holds the shared secret")
     parser.add_argument("--subject", metavar="DN", help='whose card it is, such as "CN=Dr Ada Lamb,O=Example,C=GB"')
+    parser.add_argument(
+        "--management-key", choices=MANAGEMENT_KEYS, default="default", help="the factory's, or one that the RA keeps"
+    )
     parser.set_defaults(run=_create)
 
 
@@ -90,6 +94,7 @@ def _create(arguments: argparse.Namespace) -> int:
             key=arguments.key,
             issued=arguments.issued,
             access=access,
+            management_key=arguments.management_key,
             as_json=arguments.json,
             now=datetime.now(UTC),
         )
