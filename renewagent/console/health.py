@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 
-import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from renewagent.console.migrations import head, revision
 from renewagent.console.site import Site
 
 _LOG = logging.getLogger(__name__)
@@ -20,11 +20,11 @@ def routes(site: Site) -> list[BaseRoute]:
 
     async def healthz(_: Request) -> Response:
         try:
-            await site.store.read(lambda connection: connection.execute(sa.text("SELECT 1")))
+            found = await site.store.read(revision)
         except SQLAlchemyError as problem:
             _LOG.error("the database does not answer", exc_info=problem)
             return _answer("The database does not answer.")
-        return _answer(None)
+        return _answer(None if found == head() else "The database is that of another version of renewagent.")
 
     return [Route("/healthz", healthz)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from renewagent.console.migrations import NewerDatabase
 from renewagent.console.settings import Settings
 from renewagent.console.store import Store
 from renewagent.errors import ConfigurationError
@@ -21,6 +22,12 @@ def open_store(settings: Settings) -> Store:
     store = Store(settings.database)
     try:
         store.migrate()
+    except NewerDatabase as problem:
+        store.close()
+        raise ConfigurationError(
+            "The console's database was made by a newer version of renewagent.",
+            advice="Install that version again, or restore a backup from before the upgrade.",
+        ) from problem
     except SQLAlchemyError as problem:
         store.close()
         why = str(getattr(problem, "orig", None) or problem).partition("\n")[0].rstrip(".")

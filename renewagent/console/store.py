@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from starlette.concurrency import run_in_threadpool
 
-from renewagent.console.tables import METADATA, REVISION
+from renewagent.console.tables import REVISION
 
 T = TypeVar("T")
 Work = Callable[[sa.Connection], T]
@@ -25,14 +25,17 @@ class Store:
     def __init__(self, url: str) -> None:
         if url.startswith("postgresql://"):
             url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-        self.engine = sa.create_engine(url, pool_pre_ping=True)
+        # No parameters in messages: they may be secret. As many connections as there are threads that want one.
+        self.engine = sa.create_engine(url, pool_pre_ping=True, hide_parameters=True, pool_size=10, max_overflow=30)
         if self.engine.dialect.name == "sqlite":
             sa.event.listen(self.engine, "connect", _sqlite_manners)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
 
     def migrate(self) -> None:
-        """Bring the database up to date."""
-        METADATA.create_all(self.engine)
+        """Bring the database up to date: several processes may do so at once. Raises NewerDatabase."""
+        from renewagent.console import migrations
+
+        self.writing(migrations.migrate)
 
     async def read(self, work: Work[T]) -> T:
         """Run `work` where it changes nothing."""
