@@ -1,8 +1,14 @@
-"""Getting one document over HTTP, whole or not at all, with limits on its size and on time. For children only."""
+"""Getting one document over HTTP, whole or not at all, with limits on its size and on time. For children only.
+
+What a server says is not believed: it may send us on to another address of its own, but nowhere else, and what it
+packed is not unpacked.
+"""
 
 from __future__ import annotations
 
 import math
+import queue
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +16,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
 
 from renewagent.errors import RaUnreachable
 
@@ -19,7 +26,8 @@ if TYPE_CHECKING:
 PATIENCE = 10.0
 """Seconds for a connection, and for each answer to come on."""
 LONGEST = 30.0
-"""Seconds for a whole answer."""
+"""Seconds for a whole answer, from the connection on."""
+MOST_REDIRECTIONS = 3
 _SCHEMES = ("http://", "https://")
 
 
@@ -39,6 +47,8 @@ def is_address(source: str) -> bool:
 class ComeLater(RaUnreachable):
     """The server is busy, and said for how many seconds it wants to be left alone."""
 
+    code = "RA-BUSY"
+
     def __init__(self, message: str, seconds: int) -> None:
         super().__init__(message)
         self.seconds = seconds
@@ -56,20 +66,63 @@ def http_client(root: Path | None = None) -> urllib3.PoolManager:
 
 def download(url: str, http: urllib3.PoolManager, limit: int, etag: str = "") -> Answer:
     """The document at `url`, cut off after `limit` + 1 octets. Raises RaUnreachable."""
+    answers: queue.SimpleQueue[Answer | BaseException] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            answers.put(_download(url, http, limit, etag))
+        except BaseException as problem:
+            answers.put(problem)
+
+    # In a thread, since time-outs of a socket begin anew with each octet: a server could take for ever over a header.
+    threading.Thread(target=work, name="download", daemon=True).start()
+    try:
+        answer = answers.get(timeout=LONGEST)
+    except queue.Empty as problem:
+        raise _too_slow(url) from problem
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
+def _download(url: str, http: urllib3.PoolManager, limit: int, etag: str) -> Answer:
     import urllib3
 
     headers = {"Accept-Encoding": "identity", **({"If-None-Match": etag} if etag else {})}
-    retries = urllib3.Retry(total=3, connect=0, read=0, redirect=3, status=0, other=0)
+    where = url
     try:
-        response = http.request(
-            "GET", url, headers=headers, preload_content=False, decode_content=False, retries=retries
-        )
-        try:
-            return _answer(url, response, limit, asked_for_news=bool(etag))
-        finally:
-            response.close()
+        for _ in range(MOST_REDIRECTIONS + 1):
+            response = http.request(
+                "GET",
+                where,
+                headers=headers,
+                preload_content=False,
+                decode_content=False,
+                redirect=False,
+                retries=False,
+            )
+            try:
+                if not (location := response.get_redirect_location()):
+                    return _answer(url, response, limit, asked_for_news=bool(etag))
+            finally:
+                response.close()
+            where = _followed(url, where, location)
     except (urllib3.exceptions.HTTPError, OSError) as problem:
         raise _not_fetched(url) from problem
+    raise _not_fetched(url, ": the server sends us round and round")
+
+
+def _followed(url: str, where: str, location: str) -> str:
+    """The next address: on the same host, and never from https back to http. Raises RaUnreachable."""
+    try:
+        there, here = urlsplit(urljoin(where, location)), urlsplit(where)
+        same = (there.hostname, there.port) == (here.hostname, here.port) and there.scheme == here.scheme
+        secured = (there.hostname, there.port, there.scheme) == (here.hostname, here.port, "https") and not here.port
+    except ValueError:
+        same = secured = False
+    if not same and not secured:
+        raise _not_fetched(url, ": the server sends us somewhere else")
+    return urljoin(where, location)
 
 
 def _answer(url: str, response: urllib3.BaseHTTPResponse, limit: int, *, asked_for_news: bool) -> Answer:
@@ -79,12 +132,14 @@ def _answer(url: str, response: urllib3.BaseHTTPResponse, limit: int, *, asked_f
         raise ComeLater(f"{url} could not be fetched: the server is busy.", seconds)
     if response.status != 200:
         raise _not_fetched(url, f": the server answered {response.status}")
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise _not_fetched(url, ": the server sends it compressed, which nobody asked for")
     end = time.monotonic() + LONGEST
     octets = bytearray()
     while len(octets) <= limit and (part := response.read1(65536)):
         octets += part
         if time.monotonic() > end:
-            raise _not_fetched(url, ": the server is too slow")
+            raise _too_slow(url)
     return Answer(bytes(octets), response.headers.get("ETag", ""))
 
 
@@ -99,6 +154,10 @@ def retry_after(headers: Mapping[str, str]) -> int | None:
         return None
     until = until if until.tzinfo is not None else until.replace(tzinfo=UTC)
     return max(1, math.ceil((until - datetime.now(UTC)).total_seconds()))
+
+
+def _too_slow(url: str) -> RaUnreachable:
+    return _not_fetched(url, ": the server is too slow")
 
 
 def _not_fetched(url: str, why: str = "") -> RaUnreachable:

@@ -6,7 +6,8 @@ tampered with; the problem is told beside it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +23,9 @@ from renewagent.rules import Campaign
 
 if TYPE_CHECKING:
     import urllib3
+
+_AT_ONCE = 8
+"""Sources that are asked at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +74,21 @@ def fetch_campaigns(
             return fetch_campaigns(sources, store, trust, now, client, resting)
     store.forget_all_but(sources)
     desk = _Desk(store, trust, now, http)
-    return [
-        _last_good(source, store.last_good(source), desk)
-        if source in resting
-        else fetch_campaign(source, store, trust, now, http)
-        for source in dict.fromkeys(sources)
-    ]
+    kept = {source: store.last_good(source) for source in sources}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # one that takes its time holds no other up
+        asked = {source: pool.submit(_ask, source, kept[source], http) for source in kept if source not in resting}
+        return [
+            _fetched(source, kept[source], asked[source].result, desk)
+            if source in asked
+            else _last_good(source, kept[source], desk)
+            for source in kept
+        ]
 
 
-def fetch_campaign(
-    source: str, store: CampaignStore, trust: Trust, now: datetime, http: urllib3.PoolManager
-) -> Fetched:
+def _fetched(source: str, kept: Kept | None, answered: Callable[[], Answer], desk: _Desk) -> Fetched:
     """The newest campaign from one source, else the last good one and the problem; other sources' stay as they are."""
-    desk = _Desk(store, trust, now, http)
-    kept = desk.store.last_good(source)
     try:
-        answer = _ask(source, kept, desk.http)
+        answer = answered()
         if answer.octets is None:
             return _last_good(source, kept, desk)
         campaign = desk.verified(answer.octets)
