@@ -23,8 +23,8 @@ def programs() -> Path:
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """The address of a running server, which ends with the block."""
+def server(*, durable: bool = False) -> Iterator[str]:
+    """The address of a running server, which ends with the block. `durable`: as in earnest, for what is measured."""
     place = programs()
     folder = Path(tempfile.mkdtemp(prefix="renewagent-postgresql-"))
     user = None if os.geteuid() else "postgres"  # it refuses to run as root
@@ -37,7 +37,7 @@ def server() -> Iterator[str]:
 
     try:
         run("initdb", "-D", "data", "-U", "renewagent", "--auth=trust", "-E", "UTF8", "--no-sync", "--locale=C")
-        settings = f"-c listen_addresses='' -c fsync=off -k {folder}"
+        settings = f"-c listen_addresses='' -c fsync={'on' if durable else 'off'} -k {folder}"
         run("pg_ctl", "-D", "data", "-o", settings, "-l", "log", "-w", "start")
         try:
             yield f"postgresql://renewagent@/postgres?host={folder}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -19,12 +20,18 @@ def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgr
 
 def put(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
     """Insert whole rows; one whose key is there takes that one's place."""
-    if not rows:
-        return
-    statement = insert(connection, table)
+    if rows:
+        connection.execute(_upsert(connection.dialect.name, table), list(rows))
+
+
+@lru_cache(maxsize=100)
+def _upsert(dialect: str, table: sa.Table) -> sa.Insert:
+    """Made once for each table: that costs more than to execute it."""
+    statement = (postgresql if dialect == "postgresql" else sqlite).insert(table)
     keys = [column.name for column in table.primary_key.columns]
-    others = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), list(rows))
+    others = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
+    upsert: sa.Insert = statement.on_conflict_do_update(index_elements=keys, set_=others)
+    return upsert
 
 
 def pieces(items: Sequence[T], size: int = _PIECE) -> Iterator[Sequence[T]]:
