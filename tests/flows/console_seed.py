@@ -142,6 +142,11 @@ def anchor_pem() -> bytes:
     return certificate.public_bytes(Encoding.PEM)
 
 
+def seed_people(store: Store, now: datetime = NOW) -> None:
+    """`PEOPLE`, and nothing else: a console on its first day."""
+    store.writing(lambda connection: _insert(connection, PERSON, _people(now)))
+
+
 def seed(
     store: Store, now: datetime = NOW, *, targets: int = 480, others: int = 60, share_seen: float = 0.82
 ) -> Seeded:
@@ -176,17 +181,12 @@ class _Story:
         return Seeded(CAMPAIGN_ID, len(rows), len(standings) + others, {s: n for s, n in counts.items() if n}, agents)
 
     def _insert(self, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
-        for start in range(0, len(rows), 5000):
-            self._connection.execute(sa.insert(table), rows[start : start + 5000])
+        _insert(self._connection, table, rows)
 
     def _frame(self, workstations: int) -> None:
         now = self._now
         self._insert(ORGANISATION, [{"code": code, "name": name} for code, name in ORGANISATIONS.items()])
-        people = [
-            {"id": i, "name": n, "role": r, "organisations": o, "account": i, "subject": "", "added": now - 30 * _DAY}
-            for i, (n, r, o) in PEOPLE.items()
-        ]
-        self._insert(PERSON, people)
+        self._insert(PERSON, _people(now))
         self._insert(CAMPAIGN, [self._campaign(document(now, version=version), version) for version in (1, 2)])
         short = document(
             now,
@@ -379,6 +379,18 @@ class _Story:
 
     def _hex(self, digits: int) -> str:
         return format(self._random.getrandbits(4 * digits), f"0{digits}x")
+
+
+def _people(now: datetime) -> list[dict[str, Any]]:
+    return [
+        {"id": i, "name": n, "role": r, "organisations": o, "account": i, "subject": "", "added": now - 30 * _DAY}
+        for i, (n, r, o) in PEOPLE.items()
+    ]
+
+
+def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
+    for start in range(0, len(rows), 5000):
+        connection.execute(sa.insert(table), rows[start : start + 5000])
 
 
 def _window(now: datetime) -> tuple[datetime, datetime]:
