@@ -44,6 +44,16 @@ def build_chain(
     return chain
 
 
+def issuers_among(leaf: x509.Certificate, pool: Iterable[x509.Certificate]) -> list[x509.Certificate]:
+    """What leads up from `leaf`, by names alone, anchors left out: to be sent along, for others to verify."""
+    by_name = {one.subject: one for one in pool if one.subject != one.issuer}
+    found: list[x509.Certificate] = []
+    while len(found) < MOST_INTERMEDIATES and (above := by_name.pop(leaf.issuer, None)) is not None:
+        found.append(above)
+        leaf = above
+    return found
+
+
 def _authority_policy() -> ExtensionPolicy:
     policy = ExtensionPolicy.permit_all()
     policy = policy.require_present(x509.BasicConstraints, Criticality.AGNOSTIC, _must_be_authority)

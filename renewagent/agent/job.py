@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from renewagent import cms
+from renewagent.agent import desk_words, words
 from renewagent.agent.campaigns import Accepted
 from renewagent.agent.full_inspection import is_for_authentication
 from renewagent.agent.journal import Journal
@@ -62,10 +63,16 @@ class Workplace:
 
     report: Callable[[CheckIn], object] = lambda _: None
     """Queues what the console is to hear; without a console nobody does."""
+    ordered: CardIdentity | None = None
+    """The card that an officer of the RA has renewed here, with the RA's leave."""
 
     def now(self) -> datetime:
         """Aware UTC."""
         return self.desk.now()
+
+    def passcode(self) -> Passcode:
+        """For the card that is renewed."""
+        return Passcode(self.prompter, words.pin_wanted if self.ordered is None else desk_words.holders_pin)
 
 
 @dataclass(slots=True)
@@ -138,6 +145,11 @@ class Job:
     def fact(self, name: str) -> bytes:
         """A fact of the renewal that is bytes; empty where there is none."""
         return bytes.fromhex(self.renewal.facts.get(name, ""))
+
+    @property
+    def ordered(self) -> bool:
+        """By an officer of the RA, who answers for what a holder may not do alone."""
+        return self.place.ordered == self.identity
 
     @property
     def begun_under(self) -> dict[str, str]:
@@ -218,10 +230,14 @@ class Job:
         """A private key object that asks the card; raises KeyDoesNotFit where a signature does not verify."""
         return card_key(FittingSession(session, public_key), slot, public_key)
 
-    def sign_statement(self, session: SigningSession, slot: Slot, der: bytes, statement: Statement) -> bytes:
-        """CMS SignedData over a statement of ours, by the key of the certificate `der` in `slot`."""
+    def sign_statement(
+        self, session: SigningSession, slot: Slot, der: bytes, statement: Statement, known: Sequence[bytes] = ()
+    ) -> bytes:
+        """CMS SignedData over a statement of ours, by the key of the certificate `der` in `slot`; inside is what leads
+        up from that, as far as it is `known` (DER)."""
         certificate = x509.load_der_x509_certificate(der)
-        return cms.sign(statement.encode(), certificate, self.key(session, slot, certificate.public_key()))
+        key = self.key(session, slot, certificate.public_key())
+        return cms.sign(statement.encode(), certificate, key, self.place.desk.issuers(certificate, known))
 
     def authentication_certificate(self) -> tuple[Slot, x509.Certificate]:
         """What vouches for a renewal: the first other slot whose certificate may protect messages but not sign

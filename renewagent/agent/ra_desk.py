@@ -17,7 +17,9 @@ from urllib.parse import quote, urlsplit
 
 from cryptography import x509
 from cryptography.hazmat import asn1
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from renewagent.chains import issuers_among
 from renewagent.cmp import der, private
 from renewagent.cmp.client import CmpClient, Credential, GeneralAnswer, Result
 from renewagent.cmp.client_answers import LONGEST_WAIT
@@ -111,6 +113,7 @@ class RaDesk:
         self._transport = transport
         self.anchors = anchors
         self._sign_in_url = sign_in_url
+        self._sent_along: dict[bytes, None] = {}
         self.now = now
 
     @property
@@ -187,7 +190,13 @@ class RaDesk:
     def send(self, outgoing: Outgoing) -> Result:
         """Deliver, and what the checked answer says. Raises RaUnreachable, RaRefused, RaMisbehaved, ClockError."""
         octets = self._transport.exchange(outgoing.octets)
-        return outgoing.client.receive(self.now(), octets)
+        result = outgoing.client.receive(self.now(), octets)
+        self._sent_along.update(dict.fromkeys(outgoing.client.state.ra_certs))
+        return result
+
+    def issuers(self, certificate: x509.Certificate, known: Sequence[bytes] = ()) -> list[x509.Certificate]:
+        """What leads up from a certificate, among what the RA has sent along and `known` (DER)."""
+        return issuers_among(certificate, certificates([*known, *self._sent_along]))
 
     def ticket(self, enquiry: Outgoing, *, knows_us: bool = False) -> private.TicketAnswer | None:
         """Send one of the ticket enquiries; None where the RA knows no tickets, or none for this card.
@@ -199,7 +208,9 @@ class RaDesk:
     def ticket_and_policy(self, enquiry: Outgoing) -> tuple[private.TicketAnswer | None, Policy]:
         """The same, with what the RA says of itself where the enquiry asks for it (`POLICY`)."""
         values = self._values(enquiry)
-        return self._ticket(values), _policy(values)
+        policy = _policy(values)
+        self._sent_along.update(dict.fromkeys(one.public_bytes(Encoding.DER) for one in policy.authorities))
+        return self._ticket(values), policy
 
     def policy_enquiry(self, credential: Credential) -> Outgoing:
         """Which keys the RA certifies, asked in a message of its own, as RFC 9483 4.3.3 has it."""
@@ -222,6 +233,11 @@ class RaDesk:
         if leave is not None and (len(leave.session) < 16 or len(leave.algorithm) != 1):
             raise RaMisbehaved(_NONSENSE)
         return leave
+
+    def order(self, enquiry: Outgoing) -> private.OrderAnswer | None:
+        """Send an officer's order; None from an RA that takes none."""
+        value = self._values(enquiry, knows_us=True).get(private.ORDER_ANSWER)
+        return None if value is None else _decode(private.OrderAnswer, value)
 
     def vet(self, certificate: bytes, wanted: Wanted, pool: Sequence[x509.Certificate]) -> None:
         """Judge a certificate from outside an issuing response like one in it. Raises RaMisbehaved."""

@@ -268,7 +268,7 @@ def try_new_key(job: Job, record: Record) -> Event:
     client = desk.conversation(json.loads(job.renewal.facts["conversation"]))
 
     def sign(session: SigningSession) -> bytes:
-        receipt = job.sign_statement(session, job.new_slot, certificate, statement)
+        receipt = job.sign_statement(session, job.new_slot, certificate, statement, client.state.ra_certs)
         job.outbox["certconf"] = Outgoing(client, client.confirm(desk.now(), _requester(job, session)))
         delivery = private.ReceiptDelivery(receipt=receipt)
         by = job.authentication(session)

@@ -39,6 +39,7 @@ from renewagent.campaign.document import parse_campaign
 from renewagent.campaign.pem import read_certificates, read_signer
 from renewagent.campaign.sign import sign_campaign
 from renewagent.card.interface import CardConnection
+from renewagent.check_ins import CheckIn
 from renewagent.model import CardIdentity
 from renewagent.ra_transport import HttpRaTransport
 from renewagent.rules import Contact
@@ -220,6 +221,8 @@ class Workstation:
     """By `relayed`."""
     kinds: list[str] = field(default_factory=list)
     """The kinds of the events that this workstation journalled, in order."""
+    reported: list[CheckIn] = field(default_factory=list)
+    """What it has told the console, in order."""
 
     def __post_init__(self) -> None:
         self._leaving: threading.Thread | None = None
@@ -293,6 +296,7 @@ class Workstation:
                 shown_by_software=self.shown_by_software,
                 power=self.power,
                 key_relay=self.key_relay,
+                report=self.reported.append,
             )
             inspector = Inspector(self.open_card, [a.campaign for a in self.campaigns.values()], (), self.desk.standing)
             try:
