@@ -147,13 +147,22 @@ class Browser:
 
     async def _ask(self, method: str, path: str, headers: Iterable[tuple[str, str]], pieces: Iterator[bytes]) -> Answer:
         sent: list[Any] = []
+        answered = asyncio.Event()
+        whole = False
 
         async def receive() -> Any:
+            nonlocal whole
+            if whole:
+                await answered.wait()
+                return {"type": "http.disconnect"}
             piece = next(pieces, None)
-            return {"type": "http.request", "body": piece or b"", "more_body": piece is not None}
+            whole = piece is None
+            return {"type": "http.request", "body": piece or b"", "more_body": not whole}
 
         async def send(message: Any) -> None:
             sent.append(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                answered.set()
 
         await self.app(self._scope(method, path, headers), receive, send)
         said: dict[str, list[str]] = {}

@@ -115,11 +115,19 @@ def one(
     return next((_row(row) for row in connection.execute(question)), None)
 
 
-def models(connection: sa.Connection) -> list[str]:
-    """The kinds of card that were ever seen."""
-    return [
-        model for (model,) in connection.execute(sa.select(CARD.c.model).distinct().order_by(CARD.c.model)) if model
-    ]
+def machine_for(person: Person) -> sa.ColumnElement[str]:
+    """The name of an AGENT's computer, as far as it is this person's to know: a card goes where its holder goes."""
+    return sa.case(
+        (AGENT.c.id.is_(None), ""),
+        (visible(person, AGENT.c.organisation), AGENT.c.machine),
+        else_="another organisation's",
+    )
+
+
+def models(connection: sa.Connection, person: Person) -> list[str]:
+    """The kinds of card that were ever seen in this person's organisations."""
+    question = sa.select(CARD.c.model).where(visible(person, CARD.c.organisation), CARD.c.model != "")
+    return list(connection.execute(question.distinct().order_by(CARD.c.model)).scalars())
 
 
 def _seen(
@@ -153,7 +161,8 @@ def _standing_rows(campaign: str, person: Person, shown: sa.ColumnElement[str]) 
         .outerjoin(TARGET, target)
         .outerjoin(AGENT, AGENT.c.id == STANDING.c.agent)
     )
-    columns = (CARD.c.not_after, CARD.c.model, AGENT.c.machine, TARGET.c.holder, TARGET.c.email, TARGET.c.card_number)
+    machine = machine_for(person).label("machine")
+    columns = (CARD.c.not_after, CARD.c.model, machine, TARGET.c.holder, TARGET.c.email, TARGET.c.card_number)
     question = sa.select(STANDING, shown.label("shown"), *columns).select_from(joined)
     return question.where(STANDING.c.campaign == campaign, visible(person, STANDING.c.organisation))
 

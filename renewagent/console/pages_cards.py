@@ -81,7 +81,7 @@ async def cards(site: Site, request: Request, visitor: Visitor) -> Response:
             "next": asked.address("/cards", after=page.after) if page.after else "",
             "first": asked.address("/cards") if after else "",
             "organisations": reads.organisations(connection, person),
-            "models": outstanding.models(connection),
+            "models": outstanding.models(connection, person),
             "expiries": EXPIRIES,
         }
 
