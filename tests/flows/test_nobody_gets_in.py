@@ -28,6 +28,7 @@ from renewagent.console.tables import (
     CHECK_ORDER,
     FLEET_CODE,
     ORGANISATION,
+    PERSON,
     STANDING,
     TARGET,
 )
@@ -311,6 +312,40 @@ def test_one_thing_of_another_organisation_is_as_if_it_did_not_exist(place: Plac
 def browser_may(role: Role, address: Address) -> bool:
     person = Person("", "", role, frozenset({"RX1"}))
     return address.permission is None or person.may(address.permission)
+
+
+def test_nobody_does_anything_to_another_organisation(place: Place) -> None:
+    """Every form, as a page of another organisation's person would send it: nothing changes but sessions in use."""
+    here, others = place.person(Role.RA_MANAGER, "RX1"), gaps(place.site, "Y90")
+    newcomer = {"name": "Eve", "role": "ra-manager", "account": "eve"}
+    forms = [
+        ("/agents/revoke", {"agent": others["agent"]}, 404),
+        ("/fleet-codes", {"organisation": "Y90", "days": "30"}, 403),
+        ("/fleet-codes", {"organisation": "y90", "days": "30"}, 403),
+        ("/fleet-codes", {"organisation": "*", "days": "30"}, 403),
+        ("/fleet-codes/end", {"organisation": "Y90"}, 403),
+        ("/fleet-codes/end", {"organisation": ""}, 403),
+        ("/check-now", {"organisation": "Y90"}, 403),
+        ("/check-now", {"organisation": ""}, 403),
+        ("/check-now", {"organisation": "RX1", "agent": others["agent"]}, 404),
+        ("/people", {**newcomer, "organisations": "Y90"}, 403),
+        ("/people", {**newcomer, "organisations": "RX1 Y90"}, 403),
+        ("/people", {**newcomer, "organisations": "*"}, 403),
+        ("/people/change", {"id": "sponsor", "role": "sponsor", "organisations": "RX1"}, 404),
+        ("/people/change", {"id": "agent", "role": "sponsor", "organisations": "RX1"}, 404),
+        ("/people/end", {"id": "manager"}, 404),
+        ("/people/end", {"id": "sponsor"}, 404),
+        ("/campaigns", {}, 403),
+        ("/targets", {"campaign": console_seed.CAMPAIGN_ID, "name": "x"}, 403),
+        ("/targets/drop", {"campaign": console_seed.CAMPAIGN_ID}, 403),
+    ]
+    tried = {path for path, _, _ in forms} | {"/sign-out", "/preview"}
+    assert {one.path for one in place.guarded("POST")} <= tried, "a form that is not tried here"
+    before = contents(place.site)
+    for path, form, status in forms:
+        answer = here.post(path, {**form, "csrf": form_token(place.site, here.token)})
+        assert answer.status == status, (path, form, answer.text)
+    assert contents(place.site) == before
 
 
 @pytest.mark.parametrize(
