@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from renewagent.cli import console_people
+from renewagent.cli import console_backup, console_people
 from renewagent.cli.answer import emit, say
 from renewagent.errors import ConfigurationError
 
@@ -45,6 +45,7 @@ def register(subparsers: Any) -> None:
     enrol.add_argument("--name", default="", help="its name, as the console shows it")
     enrol.add_argument("--days", type=int, default=30, metavar="N", help="how long it lasts (default: %(default)s)")
     enrol.set_defaults(run=_enrol)
+    console_backup.register(commands, part)
     console_people.register(commands, part)
 
 

@@ -12,13 +12,7 @@ from renewagent.errors import ConfigurationError
 
 def open_store(settings: Settings) -> Store:
     """The database, brought up to date. Raises ConfigurationError, without the URL: a password may be in it."""
-    try:
-        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as problem:
-        raise ConfigurationError(
-            f"The folder {settings.data} cannot be made: {problem.strerror}.",
-            advice="Make it, and let the user that the console runs as write there (console.data).",
-        ) from problem
+    make_folder(settings)
     store = Store(settings.database)
     try:
         store.migrate()
@@ -36,3 +30,14 @@ def open_store(settings: Settings) -> Store:
             advice="Check console.database, and that the database runs and lets this user in.",
         ) from problem
     return store
+
+
+def make_folder(settings: Settings) -> None:
+    """The folder of what the console keeps. Raises ConfigurationError."""
+    try:
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as problem:
+        raise ConfigurationError(
+            f"The folder {settings.data} cannot be made: {problem.strerror}.",
+            advice="Make it, and let the user that the console runs as write there (console.data).",
+        ) from problem

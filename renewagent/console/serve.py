@@ -22,9 +22,10 @@ from starlette.types import ASGIApp
 from renewagent.console import sockets, tls
 from renewagent.console.agents_ca import agents_ca
 from renewagent.console.app import agents_app, operations_app, people_app
-from renewagent.console.opening import open_store
+from renewagent.console.opening import make_folder, open_store
 from renewagent.console.protocol import Protocol
 from renewagent.console.retention import forget
+from renewagent.console.serving import serving
 from renewagent.console.settings import Settings
 from renewagent.console.site import Site
 
@@ -91,6 +92,8 @@ def serve(settings: Settings, ready: Callable[[Facts], None]) -> None:
     most = sockets.allow_many()
     with contextlib.ExitStack() as stack:
         bound = stack.enter_context(sockets.bound(settings))
+        make_folder(settings)
+        stack.enter_context(serving(settings.data))
         store = stack.enter_context(contextlib.closing(open_store(bound.settings)))
         site = Site(bound.settings, store, lambda: datetime.now(UTC), secrets.token_bytes)
         places, chores = _places(site, bound)
