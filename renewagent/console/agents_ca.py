@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 import sqlalchemy as sa
 from cryptography import x509
@@ -94,15 +95,22 @@ class AgentsCa:
     def agent_of(self, der: bytes, now: datetime) -> str | None:
         """The agent that a certificate (DER) of ours names, else None. TLS has checked it already; this is for the
         day on which it has not."""
-        try:
-            certificate = load_certificate(der)
-            certificate.verify_directly_issued_by(self.certificate)
-        except (ValueError, TypeError, InvalidSignature):
-            return None
-        if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        certificate = _issued_by(self.certificate, der)
+        if certificate is None or not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
             return None
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         return str(names[0].value) if len(names) == 1 and certificate != self.certificate else None
+
+
+@lru_cache(maxsize=4096)
+def _issued_by(authority: x509.Certificate, der: bytes) -> x509.Certificate | None:
+    """The certificate, if it is readable and `authority` has signed it. Remembered, for agents come again."""
+    try:
+        certificate = load_certificate(der)
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return None
+    return certificate
 
 
 def read_request(pem: str) -> CertificateRequest:
