@@ -96,7 +96,8 @@ def whole(body: bytes, etag: str = "", *headers: tuple[str, str], status: int = 
 
     def manner(request: BaseHTTPRequestHandler) -> None:
         head(request, status, *more, *headers, ("Content-Length", str(len(body))))
-        request.wfile.write(body)
+        if request.command != "HEAD":
+            request.wfile.write(body)
 
     return manner
 
@@ -130,11 +131,14 @@ def serving() -> Iterator[HostileSite]:
             except OSError:  # the client has had enough
                 self.close_connection = True
 
+        do_HEAD = do_GET
+
         def log_message(self, format: str, *args: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # hung up on, and rightly
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     here.url = f"http://127.0.0.1:{server.server_port}/autumn.campaign"

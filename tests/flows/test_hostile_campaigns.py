@@ -34,7 +34,7 @@ from tests.programs import run
 from tests.unit.agent.place import NOW, Ca, Place, _usage, campaign_json, days_ago
 
 CLOCK = Path(__file__).with_name("another_day.c")
-SPARE = 12 * 1024
+SPARE = 4 * 1024
 """KiB that a hostile answer may cost the child beside a good one."""
 
 
