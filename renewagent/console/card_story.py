@@ -48,16 +48,15 @@ class Story:
 def story(connection: sa.Connection, person: Person, card: str, shown: sa.ColumnElement[str]) -> Story | None:
     """None where `person` may not know of it, or nobody does."""
     known = connection.execute(
-        sa.select(CARD, AGENT.c.machine)
+        sa.select(CARD, outstanding.machine_for(person).label("machine"))
         .outerjoin(AGENT, AGENT.c.id == CARD.c.agent)
         .where(CARD.c.identity == card, visible(person, CARD.c.organisation))
     ).first()
     standings = _standings(connection, person, card, shown)
     if known is None and not standings:
         return None
-    return Story(
-        known, standings, _heard(connection, card), _receipts(connection, card), known.machine if known else ""
-    )
+    heard = _heard(connection, person, card)
+    return Story(known, standings, heard, _receipts(connection, card), known.machine if known else "")
 
 
 def _standings(
@@ -69,9 +68,9 @@ def _standings(
     return [(campaign, row) for campaign, row in found if row is not None]
 
 
-def _heard(connection: sa.Connection, card: str) -> list[Heard]:
+def _heard(connection: sa.Connection, person: Person, card: str) -> list[Heard]:
     question = (
-        sa.select(CHECK_IN.c.received, CHECK_IN.c.document, AGENT.c.machine)
+        sa.select(CHECK_IN.c.received, CHECK_IN.c.document, outstanding.machine_for(person))
         .outerjoin(AGENT, AGENT.c.id == CHECK_IN.c.agent)
         .where(CHECK_IN.c.card == card)
         .order_by(CHECK_IN.c.at.desc(), CHECK_IN.c.received.desc())
@@ -80,7 +79,7 @@ def _heard(connection: sa.Connection, card: str) -> list[Heard]:
     return [_one(*row) for row in connection.execute(question)]
 
 
-def _one(received: datetime, document: str, machine: str | None) -> Heard:
+def _one(received: datetime, document: str, machine: str) -> Heard:
     said = CheckIn.from_json(json.loads(document))
     return Heard(
         at=said.at,
@@ -90,7 +89,7 @@ def _one(received: datetime, document: str, machine: str | None) -> Heard:
         why=said.why,
         until=said.until,
         receipt=bool(said.receipt),
-        machine=machine or "",
+        machine=machine,
     )
 
 

@@ -86,15 +86,13 @@ def _numbers(
     connection: sa.Connection, site: Site, person: Person, campaign: Campaign, now: datetime
 ) -> dict[str, Any]:
     shown = shown_state(now, site.settings.stuck_after)
-    counts = reads.counts(connection, campaign.id, person, shown)
+    numbers = reads.numbers(connection, campaign.id, person, shown, now.date())
     names = reads.organisations(connection, person)
-    shares = [_share(code, names.get(code, ""), states) for code, states in counts.by_organisation.items()]
-    days = reads.burn_down(connection, campaign.id, person, now.date())
-    issue_days = reads.issue_days(connection, campaign.id, person)
-    bars = charts.histogram(issue_days, campaign.rules)
-    whole = _share("", "", counts.total)
+    shares = [_share(code, names.get(code, ""), states) for code, states in numbers.counts.items()]
+    days, bars = numbers.days, charts.histogram(numbers.issued, campaign.rules)
+    whole = _share("", "", numbers.total)
     return {
-        "counts": counts.total,
+        "counts": numbers.total,
         "whole": whole,
         "shares": sorted(shares, key=lambda share: (-share.outstanding, share.code)),
         "days": days,
@@ -102,7 +100,7 @@ def _numbers(
         # Everything in it is escaped or a number: `charts`.
         "burn_down": Markup(charts.burn_down(days, campaign.deadline)) if whole.known else "",  # noqa: S704
         "histogram": bars,
-        "issued": Markup(charts.issued(bars, campaign.rules)) if issue_days else "",  # noqa: S704
+        "issued": Markup(charts.issued(bars, campaign.rules)) if numbers.issued else "",  # noqa: S704
     }
 
 

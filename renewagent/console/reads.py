@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -20,7 +20,7 @@ from renewagent.campaign.document import parse_campaign
 from renewagent.check_ins import CardState
 from renewagent.console.people import visible
 from renewagent.console.permissions import Person
-from renewagent.console.tables import CAMPAIGN, CARD, ORGANISATION, REVISION, STANDING, TARGET
+from renewagent.console.tables import CAMPAIGN, CARD, ORGANISATION, STANDING, TARGET
 from renewagent.rules import Campaign
 
 _DAY = 86_400_000
@@ -36,18 +36,6 @@ class Published:
     signer: str
     received: datetime
     received_by: str
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How many cards are in which state, by organisation (code)."""
-
-    by_organisation: Mapping[str, Counter[CardState]]
-
-    @property
-    def total(self) -> Counter[CardState]:
-        """Over all organisations."""
-        return sum(self.by_organisation.values(), Counter())
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +59,23 @@ class Issued:
     outstanding: int = 0
     done: int = 0
     clear: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """`counts`: cards by state, by organisation (code); CLEAR holds every card that was seen and that the campaign does
+    not hit. `days`: from the first until today. A card that was hit without being a target counts from when it was
+    first heard of; one that turned out to be clear counts no more from then on. `issued`: by day of issue of the
+    certificate that was on the card when the campaign began."""
+
+    counts: Mapping[str, Counter[CardState]]
+    days: list[Day]
+    issued: dict[date, Issued]
+
+    @property
+    def total(self) -> Counter[CardState]:
+        """Over all organisations."""
+        return sum(self.counts.values(), Counter())
 
 
 def campaigns(connection: sa.Connection) -> list[Published]:
@@ -104,35 +109,40 @@ def organisations(connection: sa.Connection, person: Person) -> dict[str, str]:
     return {row.code: row.name for row in connection.execute(question)}
 
 
-def revision(connection: sa.Connection, name: str) -> int:
-    """The number of this kind of news."""
-    return connection.execute(sa.select(REVISION.c.number).where(REVISION.c.name == name)).scalar() or 0
+def numbers(
+    connection: sa.Connection, campaign: str, person: Person, shown: sa.ColumnElement[str], today: date
+) -> Numbers:
+    """Everything that the dashboard shows; `shown` is `standings.shown_state`. The database is asked once for each."""
+    targets = _all(connection, _targets_by(campaign, person, TARGET.c.organisation, _ADDED, _TARGET_ISSUED))
+    not_seen = _not_seen(connection, campaign, person, targets)
+    standings = [_Standings(*row) for row in _all(connection, _standings(campaign, person, shown))]
+    untouched = _all(connection, _untouched(campaign, person))
+    counts: defaultdict[str, Counter[CardState]] = defaultdict(Counter)
+    issued: defaultdict[date, Counter[str]] = defaultdict(Counter)
+    rows = [(organisation, CardState.NOT_SEEN, day, count) for (organisation, day), count in not_seen.items()]
+    rows += [(one.organisation, CardState(one.state), one.issued, one.cards) for one in standings]
+    rows += [(organisation, CardState.CLEAR, day, count) for organisation, day, count in untouched]
+    for organisation, state, day, count in rows:
+        counts[organisation][state] += count
+        if day is not None:
+            issued[_date(day)][_KINDS.get(state, "outstanding")] += count
+    return Numbers(
+        {code: +counts[code] for code in sorted(counts) if +counts[code]},
+        _burn_down(targets, standings, today),
+        {day: Issued(**kinds) for day, kinds in sorted(issued.items()) if kinds.total()},
+    )
 
 
-def counts(connection: sa.Connection, campaign: str, person: Person, shown: sa.ColumnElement[str]) -> Counts:
-    """How many cards are how far; `shown` is `standings.shown_state`. CLEAR holds every card that was seen and that the
-    campaign does not hit."""
-    found: defaultdict[str, Counter[CardState]] = defaultdict(Counter)
-    for organisation, state, count in connection.execute(_standings(campaign, person, shown)):
-        found[organisation][CardState(state)] += count
-    for organisation, *_, count in _not_seen(connection, campaign, person):
-        found[organisation][CardState.NOT_SEEN] += count
-    for organisation, count in connection.execute(_untouched(campaign, person, CARD.c.organisation)):
-        found[organisation][CardState.CLEAR] += count
-    return Counts({code: +found[code] for code in sorted(found) if +found[code]})
-
-
-def burn_down(connection: sa.Connection, campaign: str, person: Person, today: date) -> list[Day]:
-    """Day by day from the first until `today`. A card that was hit without being a target counts from when it was
-    first heard of; one that turned out to be clear counts no more from then on."""
+def _burn_down(targets: list[Any], standings: list[_Standings], today: date) -> list[Day]:
     arrived, done = Counter[date](), Counter[date]()
-    for day, count in connection.execute(_targets_by(campaign, person, _day(TARGET.c.added))):
-        arrived[_date(day)] += count
-    for first, since, state, target, count in connection.execute(_steps(campaign, person)):
-        if not target and state != CardState.CLEAR.value:
-            arrived[_date(first)] += count
-        if state == CardState.DONE.value or (target and state == CardState.CLEAR.value):
-            done[_date(since)] += count
+    for _, added, _, count in targets:
+        arrived[_date(added)] += count
+    for one in standings:
+        clear = one.state == CardState.CLEAR.value
+        if not one.listed and not clear:
+            arrived[_date(one.first)] += one.cards
+        if one.state == CardState.DONE.value or (one.listed and clear):
+            done[_date(one.since)] += one.cards
     days, known, finished = [], 0, 0
     first_day = min(arrived, default=today)
     for number in range((today - first_day).days + 1):
@@ -142,30 +152,40 @@ def burn_down(connection: sa.Connection, campaign: str, person: Person, today: d
     return days
 
 
-def issue_days(connection: sa.Connection, campaign: str, person: Person) -> dict[date, Issued]:
-    """By day of issue of the certificate that was on the card when the campaign began."""
-    found: defaultdict[date, Counter[str]] = defaultdict(Counter)
-    for _, day, count in _not_seen(connection, campaign, person):
-        found[_date(day)]["outstanding"] += count if day is not None else 0
-    by = _day(STANDING.c.not_before)
-    question = (
-        sa.select(by, STANDING.c.state, sa.func.count()).where(*_of(campaign, person)).group_by(by, STANDING.c.state)
-    )
-    for day, state, count in connection.execute(question):
-        kind = state if state in ("done", "clear") else "outstanding"
-        found[_date(day)][kind] += count if day is not None else 0
-    for day, count in connection.execute(_untouched(campaign, person, _day(CARD.c.not_before))):
-        found[_date(day)]["clear"] += count if day is not None else 0
-    return {day: Issued(**kinds) for day, kinds in sorted(found.items()) if kinds.total()}
+def _all(connection: sa.Connection, question: sa.Select[Any]) -> list[Any]:
+    return [tuple(row) for row in connection.execute(question)]
 
 
-def _of(campaign: str, person: Person) -> tuple[sa.ColumnElement[bool], ...]:
-    return STANDING.c.campaign == campaign, visible(person, STANDING.c.organisation)
+class _Standings(NamedTuple):
+    """So many that are alike. Days count from 1970; `first` matters for those that are no targets, `since` for those
+    that are settled: else both are 0."""
+
+    organisation: str
+    state: str
+    issued: int | None
+    first: int
+    since: int
+    listed: int
+    cards: int
 
 
 def _standings(campaign: str, person: Person, shown: sa.ColumnElement[str]) -> sa.Select[Any]:
-    question = sa.select(STANDING.c.organisation, shown, sa.func.count())
-    return question.where(*_of(campaign, person)).group_by(STANDING.c.organisation, shown)
+    target = (
+        (TARGET.c.campaign == STANDING.c.campaign)
+        & (TARGET.c.issuer == STANDING.c.issuer)
+        & (TARGET.c.serial == STANDING.c.serial)
+    )
+    listed = sa.case((TARGET.c.serial.is_not(None), 1), else_=0)
+    first = sa.case((TARGET.c.serial.is_(None), _day(STANDING.c.first)), else_=0)
+    settled = STANDING.c.state.in_([CardState.DONE.value, CardState.CLEAR.value])
+    since = sa.case((settled, _day(STANDING.c.since)), else_=0)
+    columns = (STANDING.c.organisation, shown, _day(STANDING.c.not_before), first, since, listed)
+    names = _Standings._fields[:-1]
+    rows = sa.select(*(column.label(name) for column, name in zip(columns, names, strict=True)))
+    rows = rows.select_from(sa.outerjoin(STANDING, TARGET, target))
+    each = rows.where(STANDING.c.campaign == campaign, visible(person, STANDING.c.organisation)).subquery()
+    by = [each.c[name] for name in names]
+    return sa.select(*by, sa.func.count()).group_by(*by)
 
 
 def _targets_by(campaign: str, person: Person, *by: sa.ColumnElement[Any]) -> sa.Select[Any]:
@@ -173,32 +193,28 @@ def _targets_by(campaign: str, person: Person, *by: sa.ColumnElement[Any]) -> sa
     return question.where(visible(person, TARGET.c.organisation)).group_by(*by)
 
 
-def _not_seen(connection: sa.Connection, campaign: str, person: Person) -> list[tuple[str, int | None, int]]:
-    """Targets without a standing: organisation, day of issue, count. All targets less those with one, since there are
+def _not_seen(
+    connection: sa.Connection, campaign: str, person: Person, targets: list[Any]
+) -> Counter[tuple[str, int | None]]:
+    """Targets without a standing, by organisation and day of issue: all targets less those with one, since there are
     many times more targets than cards that have been seen."""
-    by = (TARGET.c.organisation, _day(TARGET.c.not_before))
     left = Counter[tuple[str, int | None]]()
-    for organisation, day, count in connection.execute(_targets_by(campaign, person, *by)):
+    for organisation, _, day, count in targets:
         left[organisation, day] += count
     seen = sa.select(STANDING.c.issuer, STANDING.c.serial).where(STANDING.c.campaign == campaign).distinct().subquery()
-    matched = _targets_by(campaign, person, *by).join_from(
+    matched = _targets_by(campaign, person, TARGET.c.organisation, _TARGET_ISSUED).join_from(
         seen, TARGET, (TARGET.c.issuer == seen.c.issuer) & (TARGET.c.serial == seen.c.serial)
     )
-    for organisation, day, count in connection.execute(matched):
+    for organisation, day, count in _all(connection, matched):
         left[organisation, day] -= count
-    return [(organisation, day, count) for (organisation, day), count in left.items()]
+    return left
 
 
-def _untouched(campaign: str, person: Person, by: sa.ColumnElement[Any]) -> sa.Select[Any]:
+def _untouched(campaign: str, person: Person) -> sa.Select[Any]:
     """Cards that were seen and of which the campaign says nothing."""
+    by = (CARD.c.organisation, _day(CARD.c.not_before))
     hit = sa.exists().where(STANDING.c.campaign == campaign, STANDING.c.card == CARD.c.identity)
-    return sa.select(by, sa.func.count()).where(~hit, visible(person, CARD.c.organisation)).group_by(by)
-
-
-def _steps(campaign: str, person: Person) -> sa.Select[Any]:
-    same = (TARGET.c.campaign == campaign, TARGET.c.issuer == STANDING.c.issuer, TARGET.c.serial == STANDING.c.serial)
-    by = (_day(STANDING.c.first), _day(STANDING.c.since), STANDING.c.state, sa.exists().where(*same))
-    return sa.select(*by, sa.func.count()).where(*_of(campaign, person)).group_by(*by)
+    return sa.select(*by, sa.func.count()).where(~hit, visible(person, CARD.c.organisation)).group_by(*by)
 
 
 def _day(column: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
@@ -208,3 +224,8 @@ def _day(column: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
 
 def _date(day: int | None) -> date:
     return _EPOCH + timedelta(days=int(day or 0))
+
+
+_ADDED = _day(TARGET.c.added)
+_TARGET_ISSUED = _day(TARGET.c.not_before)
+_KINDS = {CardState.DONE: "done", CardState.CLEAR: "clear"}

@@ -60,7 +60,7 @@ def listed(store: Store, wanted: Filter, person: Person = EVERYTHING, size: int 
 
 def test_all_that_is_outstanding_oldest_first_each_once(store: Store) -> None:
     rows = listed(store, Filter())
-    total = store.reading(lambda connection: reads.counts(connection, CAMPAIGN_ID, EVERYTHING, SHOWN)).total
+    total = store.reading(lambda c: reads.numbers(c, CAMPAIGN_ID, EVERYTHING, SHOWN, NOW.date())).total
     assert len(rows) == total.total() - total[CardState.DONE] - total[CardState.CLEAR]
     assert [row.since for row in rows] == sorted(row.since for row in rows)
     assert len({row.key for row in rows}) == len(rows)
@@ -69,7 +69,7 @@ def test_all_that_is_outstanding_oldest_first_each_once(store: Store) -> None:
 @pytest.mark.parametrize("state", [state for state in CardState if state is not CardState.CLEAR])
 def test_one_state_is_as_many_as_its_tile_says(store: Store, state: CardState) -> None:
     rows = listed(store, Filter(states=frozenset({state})))
-    total = store.reading(lambda connection: reads.counts(connection, CAMPAIGN_ID, EVERYTHING, SHOWN)).total
+    total = store.reading(lambda c: reads.numbers(c, CAMPAIGN_ID, EVERYTHING, SHOWN, NOW.date())).total
     assert {row.state for row in rows} == {state}
     assert len(rows) == total[state]
 

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import date, timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,6 +43,10 @@ def _seeded(url: str) -> Iterator[Store]:
     store.close()
 
 
+def numbers(store: Store, person: Person = EVERYTHING, campaign: str = CAMPAIGN_ID) -> reads.Numbers:
+    return store.reading(lambda connection: reads.numbers(connection, campaign, person, SHOWN, NOW.date()))
+
+
 def rows(store: Store, table: sa.Table) -> list[Any]:
     return store.reading(lambda connection: list(connection.execute(sa.select(table))))
 
@@ -56,33 +59,30 @@ def shown(standing: Any) -> CardState:
 
 @pytest.mark.parametrize("person", [EVERYTHING, LAKESIDE, NOBODY], ids=lambda person: person.id)
 def test_every_card_is_counted_once_for_whoever_may_see_it(store: Store, person: Person) -> None:
-    counts = store.reading(lambda connection: reads.counts(connection, CAMPAIGN_ID, person, SHOWN))
+    found = numbers(store, person)
     expected: dict[str, Counter[CardState]] = {}
     standings = [row for row in rows(store, STANDING) if row.campaign == CAMPAIGN_ID]
     seen = {(row.issuer, row.serial) for row in standings}
-    found = [(row.organisation, shown(row)) for row in standings]
-    found += [(r.organisation, CardState.NOT_SEEN) for r in rows(store, TARGET) if (r.issuer, r.serial) not in seen]
+    cards = [(row.organisation, shown(row)) for row in standings]
+    cards += [(r.organisation, CardState.NOT_SEEN) for r in rows(store, TARGET) if (r.issuer, r.serial) not in seen]
     known = {row.card for row in standings}
-    found += [(row.organisation, CardState.CLEAR) for row in rows(store, CARD) if row.identity not in known]
-    for organisation, state in found:
+    cards += [(row.organisation, CardState.CLEAR) for row in rows(store, CARD) if row.identity not in known]
+    for organisation, state in cards:
         if person.covers(organisation):
             expected.setdefault(organisation, Counter())[state] += 1
-    assert counts.by_organisation == expected
-    assert counts.total.total() == sum(states.total() for states in expected.values())
+    assert found.counts == expected
+    assert found.total.total() == sum(states.total() for states in expected.values())
 
 
 def test_the_story_has_every_state(store: Store) -> None:
-    total = store.reading(lambda connection: reads.counts(connection, CAMPAIGN_ID, EVERYTHING, SHOWN)).total
+    total = numbers(store).total
     assert {state for state, count in total.items() if count} == set(CardState)
 
 
 @pytest.mark.parametrize("person", [EVERYTHING, LAKESIDE], ids=lambda person: person.id)
 def test_the_burn_down_ends_where_the_tiles_are(store: Store, person: Person) -> None:
-    def read(connection: sa.Connection) -> tuple[Any, Any]:
-        days = reads.burn_down(connection, CAMPAIGN_ID, person, NOW.date())
-        return days, reads.counts(connection, CAMPAIGN_ID, person, SHOWN).total
-
-    days, total = store.reading(read)
+    found = numbers(store, person)
+    days, total = found.days, found.total
     assert days[0].day == (NOW - timedelta(days=8)).date()
     assert days[-1].day == NOW.date()
     assert days[-1].done == total[CardState.DONE]
@@ -92,12 +92,12 @@ def test_the_burn_down_ends_where_the_tiles_are(store: Store, person: Person) ->
 
 def test_one_that_was_no_target_counts_from_when_it_was_heard_of(store: Store) -> None:
     def read(connection: sa.Connection) -> tuple[list[reads.Day], list[reads.Day]]:
-        before = reads.burn_down(connection, CAMPAIGN_ID, EVERYTHING, NOW.date())
+        before = reads.numbers(connection, CAMPAIGN_ID, EVERYTHING, SHOWN, NOW.date()).days
         standing = dict(connection.execute(sa.select(STANDING).limit(1)).mappings().one())
         first = NOW - timedelta(days=2)
         more = {"card": "chuid:stranger", "serial": "ff00ff", "state": "told", "first": first, "since": NOW}
         connection.execute(sa.insert(STANDING).values({**standing, **more}))
-        after = reads.burn_down(connection, CAMPAIGN_ID, EVERYTHING, NOW.date())
+        after = reads.numbers(connection, CAMPAIGN_ID, EVERYTHING, SHOWN, NOW.date()).days
         connection.rollback()
         return before, after
 
@@ -107,8 +107,8 @@ def test_one_that_was_no_target_counts_from_when_it_was_heard_of(store: Store) -
 
 
 def test_days_of_issue_add_up(store: Store) -> None:
-    days = store.reading(lambda connection: reads.issue_days(connection, CAMPAIGN_ID, EVERYTHING))
-    total = store.reading(lambda connection: reads.counts(connection, CAMPAIGN_ID, EVERYTHING, SHOWN)).total
+    days = numbers(store).issued
+    total = numbers(store).total
     assert sum(one.done for one in days.values()) == total[CardState.DONE]
     assert sum(one.clear for one in days.values()) == total[CardState.CLEAR]
     outstanding = total.total() - total[CardState.DONE] - total[CardState.CLEAR]
@@ -118,15 +118,9 @@ def test_days_of_issue_add_up(store: Store) -> None:
 
 
 def test_a_campaign_without_targets_or_standings(store: Store) -> None:
-    def read(connection: sa.Connection) -> tuple[Any, Any]:
-        return (
-            reads.counts(connection, OTHER_CAMPAIGN_ID, EVERYTHING, SHOWN).total,
-            reads.burn_down(connection, OTHER_CAMPAIGN_ID, EVERYTHING, NOW.date()),
-        )
-
-    total, days = store.reading(read)
-    assert set(total) == {CardState.CLEAR}
-    assert [(one.day, one.known) for one in days] == [(NOW.date(), 0)]
+    found = numbers(store, campaign=OTHER_CAMPAIGN_ID)
+    assert set(found.total) == {CardState.CLEAR}
+    assert [(one.day, one.known) for one in found.days] == [(NOW.date(), 0)]
 
 
 def test_the_highest_version_of_each_campaign(store: Store) -> None:
@@ -140,6 +134,6 @@ def test_organisations_are_named_to_those_who_answer_for_them(store: Store) -> N
     assert store.reading(lambda connection: reads.organisations(connection, LAKESIDE)) == {"Y90": "Lakeside Surgery"}
 
 
-def test_everything_is_read_for_nobody_as_nothing(store: Store, tmp_path: Path) -> None:
-    assert store.reading(lambda connection: reads.counts(connection, CAMPAIGN_ID, NOBODY, SHOWN)).by_organisation == {}
-    assert store.reading(lambda connection: reads.issue_days(connection, CAMPAIGN_ID, NOBODY)) == {}
+def test_nobody_reads_anything(store: Store) -> None:
+    found = numbers(store, NOBODY)
+    assert (found.counts, found.issued) == ({}, {})
