@@ -88,5 +88,6 @@ def _proof(check_in: CheckIn, anchors: Sequence[x509.Certificate], now: datetime
     try:
         return verify_receipt(check_in, anchors, now)
     except ReceiptRefused as problem:
-        _LOG.warning("receipt.refused", extra={"card": check_in.card, "why": str(problem)})
+        fields = {"card": check_in.card, "check_in": check_in.id, "why": str(problem)}
+        _LOG.warning("a receipt proves nothing", extra={"fields": fields})
         return None

@@ -190,7 +190,8 @@ def _proofs(connection: sa.Connection, told: Iterable[Heard], now: datetime) -> 
             if document := documents.get(one.campaign):
                 check_remedy(proof.certificate, document)
         except ReceiptRefused as problem:
-            _LOG.warning("receipt.refused", extra={"agent": one.agent, "card": proof.card, "why": str(problem)})
+            fields = {"agent": one.agent, "card": proof.card, "check_in": one.check_in.id, "why": str(problem)}
+            _LOG.warning("a receipt proves nothing", extra={"fields": fields})
             continue
         held[one.check_in.id] = proof
     _keep(connection, held.values(), now)
