@@ -77,7 +77,8 @@ class Console:
         context.set_default_timeout(15_000)
         if person is not None:
             token = self.session(person)
-            context.add_cookies([{"name": sessions.COOKIE, "value": token, "url": self.url, "secure": True}])
+            cookie = {"name": sessions.COOKIE, "value": token, "url": self.url, "secure": True, "sameSite": "Strict"}
+            context.add_cookies([cookie])  # type: ignore[list-item]  # as the console sets it
         return context
 
 

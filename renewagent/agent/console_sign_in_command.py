@@ -75,7 +75,7 @@ def _document(link: Link, mine: SignInCard) -> dict[str, object]:
 
 
 def _go(link: Link, folder: Path, opens: Opens) -> None:
-    with _page(link, folder) as page:
+    with redirecting(link, folder) as page:
         say(f"You are {link.name}, {link.role}. Go on in your browser, within {link.seconds} seconds.")
         if not opens(page.as_uri()):
             say(f"No browser could be opened. Open this link in one yourself: it signs you in, once.\n{link.address}")
@@ -84,7 +84,7 @@ def _go(link: Link, folder: Path, opens: Opens) -> None:
 
 
 @contextmanager
-def _page(link: Link, folder: Path) -> Iterator[Path]:
+def redirecting(link: Link, folder: Path) -> Iterator[Path]:
     """A file that sends a browser to the link; gone when this ends."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(".html", "sign-in-", folder)  # mode 0600

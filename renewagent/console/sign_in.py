@@ -139,7 +139,7 @@ async def _sign_in_page(site: Site, request: Request) -> Response:
         return RedirectResponse(wanted, 303)
     account = account_of(request, site.settings)
     if account is None:
-        return show(site, request, None, "sign_in.html", {"url": site.settings.people.url})
+        return show(site, request, None, "sign_in.html", {"url": site.settings.people.url, "wanted": wanted})
     token = await _by_proxy(site, account)
     if token is None:
         raise HTTPException(403, "Your account may not use this console. Ask an RA Manager.")
