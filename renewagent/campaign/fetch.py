@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from renewagent.rules import Campaign
 
 if TYPE_CHECKING:
     import urllib3
+    from cryptography import x509
 
 _AT_ONCE = 8
 """Sources that are asked at the same time."""
@@ -46,13 +47,17 @@ class _Desk:
     trust: Trust
     now: datetime
     http: urllib3.PoolManager
+    lists: dict[tuple[x509.Certificate, ...], list[x509.CertificateRevocationList]] = field(default_factory=dict)
+    """By chain: a server that does not answer is waited for once, however many campaigns there are."""
 
     def verified(self, signed: bytes) -> Campaign:
         """Verified, also against the revocation lists that the signer's chain points to. Raises CampaignError."""
         accepted = self.store.accepted_versions()
         campaign, chain = verify_with_chain(signed, self.trust, self.now, accepted)
         # Asked for only now: an address out of a certificate that nobody vouches for is not followed.
-        check_not_revoked(chain, revocation_lists(chain, self.store.state_dir, self.now, self.http))
+        if (known := tuple(chain)) not in self.lists:
+            self.lists[known] = revocation_lists(chain, self.store.state_dir, self.now, self.http)
+        check_not_revoked(chain, self.lists[known])
         return campaign
 
 

@@ -86,6 +86,18 @@ def test_without_the_list_the_campaign_is_believed(story: Story) -> None:
     assert (found.campaign is not None, found.problem, story.asked) == (True, None, 1)
 
 
+def test_several_campaigns_of_one_signer_ask_once(story: Story) -> None:
+    """For a list that cannot be had, too: a server that is away must not be waited for once per campaign."""
+    sources = [story.site.url.replace("eps", f"eps{n}") for n in range(4)]
+    for n, source in enumerate(sources):
+        page = cms.sign(octets(id=f"c{n}"), story.ra.certificate, story.ra.key)
+        story.site.pages[f"/{source.rpartition('/')[2]}"] = page
+    store, trust = CampaignStore(story.state), Trust((story.top.certificate,))
+    found = fetch_campaigns(sources, store, trust, NOW, story.client)
+    assert [one.campaign.id for one in found if one.campaign] == ["c0", "c1", "c2", "c3"]
+    assert story.asked == 1
+
+
 def test_the_kept_list_serves_while_the_server_is_away(story: Story) -> None:
     story.publish(story.ra)
     assert refused(story.poll())
