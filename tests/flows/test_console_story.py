@@ -73,6 +73,7 @@ def tell_it(folder: Path, workstations: int, screenshots: Path | None = None) ->
         recall.the_network_comes_back()
         recall.the_real_ones_renew()
         recall.everybody_is_done()
+        recall.check_now()
         recall.what_stays_is_whole()
 
 
@@ -182,7 +183,7 @@ class Recall:
         )
         self._picture("most-are-done")
         self.page.goto(f"/cards?campaign={ID}")
-        self._picture("outstanding")
+        self._picture("outstanding", whole=False)
 
     def the_network_comes_back(self) -> None:
         """What was said meanwhile had waited on disk."""
@@ -221,6 +222,17 @@ class Recall:
         expect(self.page.locator(".big")).to_contain_text(f"0 of {len(self.bad) + len(self.real)}")
         self._picture("done")
 
+    def check_now(self) -> None:
+        """One organisation's workstations look again, because the manager wants to be sure."""
+        asked = [one for one in self.workstations if one.organisation == "Y90"]
+        self.page.goto("/check-now")
+        self.page.get_by_label("Whom").select_option("Y90")
+        self.page.get_by_role("button", name="Check now").click()
+        expect(self.page.locator(".big")).to_contain_text(f"0 of {len(asked)} workstations have answered")
+        each(asked, lambda one: one.poll())
+        expect(self.page.locator(".big")).to_contain_text(f"{len(asked)} of {len(asked)}", timeout=20_000)
+        self._picture("check-now", whole=False)
+
     def what_stays_is_whole(self) -> None:
         """Receipts on both sides, an audit log that verifies, and no passcode anywhere."""
         with self.ra.office.lock:
@@ -244,10 +256,10 @@ class Recall:
             tile = self.page.locator(".tile", has=self.page.locator(".label", has_text=re.compile(f"^{words.label}$")))
             expect(tile.locator(".count"), words.label).to_have_text(str(count), timeout=20_000)
 
-    def _picture(self, name: str) -> None:
+    def _picture(self, name: str, *, whole: bool = True) -> None:
         if self.screenshots is not None:
             self.taken += 1
-            self.page.screenshot(path=self.screenshots / f"{self.taken}-{name}.png", full_page=True)
+            self.page.screenshot(path=self.screenshots / f"{self.taken}-{name}.png", full_page=whole)
 
 
 @dataclass
