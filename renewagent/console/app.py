@@ -16,6 +16,7 @@ from renewagent.console import (
     campaign_files,
     health,
     metrics,
+    openapi,
     pages,
     pages_agents,
     pages_audit,
@@ -56,6 +57,7 @@ def operations_app(site: Site) -> ASGIApp:
 def _agents(site: Site) -> list[BaseRoute]:
     return [
         *health.routes(site),
+        *openapi.routes(site),
         *agents.routes(site),
         *campaign_files.routes(site),
     ]
@@ -64,6 +66,7 @@ def _agents(site: Site) -> list[BaseRoute]:
 def _people(site: Site) -> list[BaseRoute]:
     return [
         *health.routes(site),
+        *openapi.routes(site),
         *pages.routes(site),
         *sign_in.routes(site),
         *pages_dashboard.routes(site),
