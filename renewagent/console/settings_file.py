@@ -103,7 +103,7 @@ def _origin(value: object, place: Place) -> str:
     parts = urlsplit(url)
     if parts.scheme != "https" or parts.path not in ("", "/") or parts.query or parts.fragment:
         raise place.refuse(f"must be https:// with a name and perhaps a port, and nothing behind, not {url!r}")
-    return f"https://{parts.netloc.lower()}"
+    return f"https://{parts.netloc.lower().removesuffix(':443')}"  # as browsers write it in Host and Origin
 
 
 def _port(value: object, place: Place) -> int:
