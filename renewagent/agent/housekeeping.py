@@ -126,7 +126,7 @@ def _gone(ask_ra: AskRa | None, old: SigningCertificate, new: SigningCertificate
 def tidy_if_possible(place: Workplace, card: RenewableCard, passcode: Passcode) -> list[Slot]:
     """`tidy` on the way of something else: nobody is asked for a passcode, and what goes wrong is for the log."""
     if place.key_relay is not None or (card.administration_needs_pin and not passcode.in_hand):
-        return []  # the RA unlocks a card for a renewal alone
+        return []  # the RA opens a card for a renewal alone
     try:
         return tidy(
             card,

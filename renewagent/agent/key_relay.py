@@ -36,7 +36,7 @@ ATTEMPTS = 2
 SIGNED_AHEAD = timedelta(minutes=2)
 """For so long a request for leave serves that was signed along with an earlier message."""
 _BLOCK = re.compile(r"(?:[0-9a-f]{16}){1,2}")
-_LOCKED = "The smartcard was locked again."
+_CLOSED = "The smartcard was closed to changes again."  # "locked" is what a card without passcode tries is
 _ADVICE = "Contact your Registration Authority."
 
 
@@ -65,7 +65,7 @@ class KeyRelay:
         self._address = address
         self._session: _Session | None = None
         self._ahead: dict[tuple[str, str], tuple[Outgoing, datetime]] = {}
-        self._unlocked = False
+        self._opened = False
 
     def sign_ahead(self, job: Job, session: SigningSession, *steps: State) -> None:
         """Sign the requests for leave for these steps in a session that the passcode was typed for anyhow."""
@@ -77,12 +77,15 @@ class KeyRelay:
         where it does not answer in time, ManagementKeyRefused where it and the card do not know each other."""
         for last in (*(ATTEMPTS - 1) * (False,), True):
             self._obtain_leave(job)
-            self._unlocked = False
+            self._opened = False
             try:
                 return job.passcode.administering(job.card, work)
-            except (RaUnreachable, ManagementKeyRefused):
-                if last or self._unlocked:
+            except RaUnreachable:
+                if last or self._opened:
                     raise
+            except ManagementKeyRefused as error:
+                if last or self._opened:
+                    raise _strangers() from error
             finally:
                 self._session = None
         raise AssertionError("the last attempt returns or raises")
@@ -114,15 +117,13 @@ class KeyRelay:
     def judge(self, response: bytes) -> None:
         """The RA says whether this is its card."""
         if self._ask(response=response.hex()).get("authenticated") is not True:
-            raise ManagementKeyRefused(
-                f"The Registration Authority does not recognise this smartcard. {_LOCKED}", advice=_ADVICE
-            )
-        self._unlocked = True
+            raise _strangers()
+        self._opened = True
 
     @property
     def _open(self) -> _Session:
         if self._session is None:
-            raise ManagementKeyRefused("The Registration Authority was not asked to unlock this smartcard.")
+            raise ManagementKeyRefused("The Registration Authority was not asked to open this smartcard for changes.")
         return self._session
 
     def _ask(self, **fields: str) -> dict[str, object]:
@@ -134,13 +135,13 @@ class KeyRelay:
                 raise RaUnreachable("The Registration Authority did not answer in time.")
             answer = self._transport.post_within(self._address, body, "application/json", left)
         except RaUnreachable as error:
-            raise RaUnreachable(f"{error.message} It is to unlock the smartcard for writing. {_LOCKED}") from error
+            raise RaUnreachable(f"{error.message} It has to open the smartcard for changes. {_CLOSED}") from error
         document = answer.document or {}
         if answer.status == 403:
             why = plain(str(document.get("why", "")))
-            raise RaRefused(f'The Registration Authority did not unlock the smartcard. It said: "{why}". {_LOCKED}')
+            raise RaRefused(f'The Registration Authority did not open the smartcard for changes. It said: "{why}".')
         if answer.status != 200:  # a portal's page, or half an answer, is nobody's refusal
-            raise RaUnreachable(f"The Registration Authority did not answer as expected. {_LOCKED}")
+            raise RaUnreachable(f"The Registration Authority did not answer as expected. {_CLOSED}")
         return document
 
 
@@ -149,7 +150,13 @@ def _request(job: Job, session: SigningSession, step: str) -> Outgoing:
     return job.place.desk.enquiry(job.authentication(session), private.KEY_LEAVE, wish)
 
 
+def _strangers() -> ManagementKeyRefused:
+    return ManagementKeyRefused(
+        f"The smartcard and the Registration Authority do not know each other. {_CLOSED}", advice=_ADVICE
+    )
+
+
 def _block(value: object, octets: int) -> bytes:
     if not isinstance(value, str) or not _BLOCK.fullmatch(value) or len(value) != 2 * octets:
-        raise RaMisbehaved(f"The Registration Authority's answer cannot be understood. {_LOCKED}", advice=_ADVICE)
+        raise RaMisbehaved(f"The Registration Authority's answer cannot be understood. {_CLOSED}", advice=_ADVICE)
     return bytes.fromhex(value)

@@ -125,7 +125,7 @@ def refuse_futile_key(job: Job) -> None:
 def prove_administration(job: Job) -> None:
     """The management key is right, and there is room: better known before the point of no return than after."""
     if job.place.key_relay is not None and job.renewal.way is Way.A:
-        return  # the RA unlocks no card before it has issued something
+        return  # the RA opens no card before it has issued something
     # What an earlier attempt left on a vendor's card goes before the new key is made, and room is proved then.
     left_over = job.renewal.way is Way.C and cast(HoldsSecondKeys, job.card).unfinished()
     job.administering(lambda session: None if left_over else prove_room(job, session))

@@ -227,7 +227,7 @@ class RaDesk:
         return None if value is None else _decode(private.ReceiptAnswer, value)
 
     def key_leave(self, enquiry: Outgoing) -> private.KeyLeave | None:
-        """Send a request to have the card unlocked; None from an RA that keeps no management keys."""
+        """Send a request to have the card opened for changes; None from an RA that keeps no management keys."""
         value = self._values(enquiry).get(private.KEY_LEAVE_ANSWER)
         leave = None if value is None else _decode(private.KeyLeave, value)
         if leave is not None and (len(leave.session) < 16 or len(leave.algorithm) != 1):

@@ -95,7 +95,7 @@ def _ask_leave(job: Job) -> Event:
         return _without_ticket(job)
     if answer.old != job.old.sha256:
         raise RaMisbehaved("The Registration Authority's permission is for another certificate.")
-    if relayed and (other_way := room_or_other_way(job)) is not None:  # it unlocks no card without its leave
+    if relayed and (other_way := room_or_other_way(job)) is not None:  # it opens no card without its leave
         return other_way
     # It may be a ticket that stood already, under an earlier version of the campaign: the receipt names that version.
     return Event(Kind.TICKET_GRANTED, {"ticket": answer.ticket, "campaign": answer.campaign})

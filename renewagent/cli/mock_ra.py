@@ -45,7 +45,7 @@ def _add_knobs(parser: argparse.ArgumentParser) -> None:
     knobs.add_argument(
         "--max-self-renewals", type=int, metavar="N", help="after so many in a row the next one is in person"
     )
-    knobs.add_argument("--key-relay", action="store_true", help="keep the management keys of cards, and unlock them")
+    knobs.add_argument("--key-relay", action="store_true", help="keep the management keys of cards (docs/relay.md)")
     knobs.add_argument("--relay-delay", type=_seconds, metavar="S", help="hold each answer of the key relay back")
     knobs.add_argument("--clock-offset", type=float, metavar="S", help="run the clock S seconds ahead")
     knobs.add_argument("--confirm-within", type=_seconds, metavar="S", help="time for a certConf (default: 600)")

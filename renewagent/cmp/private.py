@@ -132,7 +132,7 @@ class ReceiptAnswer:
 
 @asn1.sequence
 class KeyLeaveRequest:
-    """`card`: `str(CardIdentity)`. `step`: what the card is to be unlocked for, a `renewal.State` by value. The 9A
+    """`card`: `str(CardIdentity)`. `step`: what the card is to be changed for, a `renewal.State` by value. The 9A
     certificate that protects the genm says whose card it is."""
 
     card: str

@@ -202,7 +202,7 @@ def test_an_ra_that_takes_3_1_seconds(relaying: Workshop, workstation: Workstati
     desk = workstation(campaign).relayed()
     with then_nothing_is_open(desk, card), pytest.raises(RaUnreachable) as caught:
         desk.renew(card, inserted=True)
-    assert "did not answer in time" in caught.value.message and "was locked again" in caught.value.message
+    assert "did not answer in time" in caught.value.message and "was closed to changes again" in caught.value.message
     assert certificate(card) == old and signs(card)
     idle = [row for row in sessions(relaying, card) if row.state == "authenticated"]
     assert len(sessions(relaying, card)) == key_relay.ATTEMPTS and len(idle) <= key_relay.ATTEMPTS

@@ -99,7 +99,7 @@ def test_with_the_commands_through_pcscd(
         until(lambda: here.run("inspect", "--json").status == 0)
         keeping.ra.turn(Knobs(key_relay=True, relay_delay=2.0))
         slow = renewed(here, link, reader)
-        assert slow.status == 1 and "The smartcard was locked again." in slow.err
+        assert slow.status == 1 and "The smartcard was closed to changes again." in slow.err
         assert card.certificate(0x9C) == old and not writes(reader)
         keeping.ra.turn(Knobs(key_relay=True))
         done = renewed(here, link, reader)
