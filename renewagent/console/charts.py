@@ -153,7 +153,12 @@ def issued(shown: Histogram, rules: Iterable[AffectedRule]) -> str:
     parts += _day_ticks(frame, first, end)
     said = f"{sum(bar.outstanding for bar in bars):,} outstanding and {sum(bar.done for bar in bars):,} done"
     said += f" of the certificates issued between {_words(first)} and {_words(end - timedelta(days=1))}."
-    legend = (("box out", "outstanding"), ("box done", "done"), ("box clear", "not affected"), ("box window", "window"))
+    legend = (
+        ("box out", "outstanding"),
+        ("box done", "done"),
+        ("box clear", "not affected"),
+        ("box window", "affected window"),
+    )
     return _svg("issued", "Certificates by day of issue", said, [*parts, *_legend(legend)])
 
 

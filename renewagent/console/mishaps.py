@@ -85,14 +85,17 @@ HANDLERS: Mapping[Any, Callable[[Request, Exception], Any]] = MappingProxyType(
 )
 
 _PAGE = """<!doctype html>
-<html lang="en">
+<html lang="en-GB">
 <meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>renewagent console</title>
-<main>
-<h1>{}</h1>
-<p>{}</p>
-<p><a href="/">To the first page</a></p>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{0} &ndash; renewagent console</title>
+<link rel="icon" href="/static/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="/static/style.css">
+<header class="top"><div class="wide top-row"><a class="brand" href="/">renewagent console</a></div></header>
+<main class="wide">
+<h1>{0}</h1>
+<p>{1}</p>
+<p><a class="button" href="/">To the first page</a></p>
 </main>
 </html>
 """
