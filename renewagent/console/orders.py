@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 LASTS = timedelta(days=1)
 NO_CARD = "no-card"
 """The verdict of a workstation without any card."""
+UNREADABLE = "unreadable"
+"""That of one with a card of which nothing can be said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +119,14 @@ def note_answers(connection: sa.Connection, fresh: Sequence[Heard], now: datetim
     for one in fresh:
         order, card = orders.get(one.check_in.order), one.check_in.card
         if order is not None and order.is_for(one.agent, one.organisation):
-            verdict = NO_CARD if card == "-" else one.check_in.state.value
+            verdict = _without_card(one.check_in.why) if card == "-" else one.check_in.state.value
             key = {"order": order.id, "agent": one.agent, "card": card}
             rows[order.id, one.agent, card] = {**key, "verdict": verdict, "at": now}
     put(connection, CHECK_ANSWER, list(rows.values()))
+
+
+def _without_card(why: str) -> str:
+    return NO_CARD if why in ("", NO_CARD) else UNREADABLE
 
 
 def _answered(connection: sa.Connection, orders: list[str], agents: list[str]) -> set[tuple[str, str]]:

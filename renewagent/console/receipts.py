@@ -109,7 +109,7 @@ def _check_claim(statement: Statement, check_in: CheckIn) -> None:
     if campaign_id(statement.campaign) != campaign_id(check_in.campaign):
         # The version may be another: a ticket may have been given under an earlier one.
         raise ReceiptRefused("it is for another campaign")
-    if claimed is None or (claimed.sha256 and claimed.sha256 != statement.old):
+    if claimed is not None and claimed.sha256 and claimed.sha256 != statement.old:
         raise ReceiptRefused("it replaces another certificate than the affected one")
 
 

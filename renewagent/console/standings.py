@@ -7,14 +7,14 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 
-from renewagent.check_ins import CardState, CheckIn
+from renewagent.check_ins import PAUSED, CardState, CheckIn
 from renewagent.console.receipts import Proof, ReceiptRefused, campaign_id, check_remedy
 from renewagent.console.states import (
     MOST_FAILURES,
@@ -87,7 +87,7 @@ def issuer_text(name: Name) -> str:
 
 def hear_all(connection: sa.Connection, fresh: Sequence[Heard], now: datetime) -> None:
     """Keep what `fresh`, in the order in which it came, says of cards in campaigns."""
-    told = [one for one in fresh if one.campaign or one.check_in.state is CardState.CLEAR]
+    told = [one for one in fresh if one.campaign or _is_clear(one.check_in)]
     before = _standings(connection, {one.check_in.card for one in told})
     listed = _listed(connection, told, before)
     proofs = _proofs(connection, told, now)
@@ -107,6 +107,11 @@ def hear_all(connection: sa.Connection, fresh: Sequence[Heard], now: datetime) -
     put(connection, STANDING, [_row(place, standing) for place, standing in changed])
 
 
+def _is_clear(check_in: CheckIn) -> bool:
+    """Nothing is wrong with the card, by any campaign; a pause makes no card good."""
+    return check_in.state is CardState.CLEAR and check_in.why != PAUSED
+
+
 def _hear_one(
     standings: dict[Place, Standing],
     one: Heard,
@@ -114,19 +119,17 @@ def _hear_one(
     proofs: Mapping[str, Proof],
     now: datetime,
 ) -> None:
-    place, certificate = (one.campaign, one.check_in.card), one.certificate
-    if certificate is None:
-        return
-    standing = standings.get(place)
-    target = listed.get((one.campaign, certificate.issuer, certificate.serial))
-    proof = proofs.get(one.check_in.id)
-    check_in = one.check_in
+    place, check_in = (one.campaign, one.check_in.card), one.check_in
+    standing, proof = standings.get(place), proofs.get(one.check_in.id)
+    certificate = one.certificate or Certificate("", "")
+    named = standing.certificate if standing is not None and not certificate.serial else certificate
+    if proof is not None and named is not certificate and named.sha256 not in ("", proof.old):
+        proof = None  # nothing was said of what it replaces, and it is another one
+    target = listed.get((one.campaign, named.issuer, named.serial))
     claim = Claim(
         at=believable(check_in.at, now),
         state=check_in.state,
-        certificate=Certificate(
-            certificate.issuer, certificate.serial, certificate.not_before, proof.old if proof else certificate.sha256
-        ),
+        certificate=replace(certificate, sha256=proof.old) if proof else certificate,
         version=int(check_in.campaign.rpartition("/")[2]),
         agent=one.agent,
         organisation=target or one.organisation,

@@ -33,7 +33,8 @@ makes `done` of each."""
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """The affected certificate. `issuer` canonical, `serial` and `sha256` lowercase hex, the latter "" if unknown."""
+    """The affected certificate. `issuer` canonical, `serial` and `sha256` lowercase hex, the latter "" if unknown; all
+    of it is "" where a renewal was begun elsewhere, and the card holds another certificate by now."""
 
     issuer: str
     serial: str
@@ -41,8 +42,8 @@ class Certificate:
     sha256: str = ""
 
     def same(self, other: Certificate) -> bool:
-        """True if both name the same certificate."""
-        return (self.issuer, self.serial) == (other.issuer, other.serial)
+        """True if both name the same certificate, or one of them is not known."""
+        return not self.serial or not other.serial or (self.issuer, self.serial) == (other.issuer, other.serial)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,8 @@ def hear(standing: Standing | None, claim: Claim) -> Standing | None:
         return _begin(claim)
     if not standing.certificate.same(claim.certificate):
         return _another_certificate(standing, claim)
+    if not claim.certificate.serial and claim.state not in _SETTLING and _is_protected(standing, claim):
+        return standing
     proved = _with_proof(standing, claim)
     heard = _newer(proved, claim) if _is_newer(standing, claim) else proved
     return _settle(standing, heard)
@@ -139,24 +142,30 @@ def _begin(claim: Claim) -> Standing:
 
 def _another_certificate(standing: Standing, claim: Claim) -> Standing:
     """The card has come with another certificate than the one that this is about."""
-    if claim.at <= standing.heard:
-        return standing
     if claim.state is CardState.CLEAR:
         return card_is_clear(standing, claim.at, listed=claim.listed)
-    if standing.state is CardState.DONE and claim.version <= standing.version:
-        return standing
     begun = _begin(claim)
-    return replace(begun, first=min(standing.first, begun.first))
+    begun = replace(begun, first=min(standing.first, begun.first))
+    if standing.state is CardState.CLEAR:  # that was about what came after, or before
+        return card_is_clear(begun, standing.heard, listed=claim.listed)
+    return standing if claim.at <= standing.heard or _is_protected(standing, claim) else begun
+
+
+def _is_protected(standing: Standing, claim: Claim) -> bool:
+    """A card that is done does not go back because of another certificate than the affected one, unless a later version
+    of the campaign is about that."""
+    return standing.state is CardState.DONE and claim.version <= standing.version
 
 
 def _with_proof(standing: Standing, claim: Claim) -> Standing:
     """What is proved counts however late it comes."""
+    known = standing.certificate if standing.certificate.serial else claim.certificate
     sha256 = standing.certificate.sha256
     if not sha256 or (claim.receipt and not standing.receipt):  # what was only claimed gives way
         sha256 = claim.certificate.sha256
     return replace(
         standing,
-        certificate=replace(standing.certificate, sha256=sha256),
+        certificate=replace(known, sha256=sha256),
         first=min(standing.first, claim.at),
         signed_in=standing.signed_in or claim.state is CardState.DONE,
         receipt=standing.receipt or claim.receipt,

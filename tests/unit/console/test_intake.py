@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from renewagent.check_ins import CheckIn
+from renewagent.check_ins import PAUSED, CheckIn
 from renewagent.console import agents
 from renewagent.console.mishaps import HANDLERS
 from renewagent.console.orders import give_order, progress
@@ -214,6 +214,27 @@ def test_a_receipt_by_nobody_we_know_proves_nothing(site: Site, workstation: Wor
     assert state(site, card) == "renewed"
 
 
+def test_a_receipt_counts_where_nobody_knows_any_more_what_it_replaced(
+    site: Site, workstation: Workstation, card: SmartCard, ra: Holder
+) -> None:
+    begun = SmartCard("chuid:77", "7", NOW - 100 * DAY)
+    workstation.deliver(card.claim("affected", NOW - MINUTE), begun.claim("affected", NOW - MINUTE))
+    receipt = card.receipt(new_signer(ra, NOW), NOW)
+    workstation.deliver(replace(card.claim("done", NOW, receipt=receipt), certificate=None))
+    assert state(site, card) == "done"
+    other = begun.receipt(new_signer(ra, NOW), NOW, old="cd" * 32)
+    workstation.deliver(replace(begun.claim("done", NOW, receipt=other), certificate=None))
+    assert state(site, begun) == "renewed"
+    fresh = SmartCard("chuid:88", "8", NOW - 100 * DAY)
+    first = fresh.receipt(new_signer(ra, NOW), NOW)
+    workstation.deliver(replace(fresh.claim("done", NOW, receipt=first), certificate=None))
+    assert state(site, fresh) == "done"
+    list_target(site, fresh)
+    workstation.deliver(fresh.claim("affected", NOW - MINUTE))  # delivered late
+    assert state(site, fresh) == "done"
+    assert {row.serial for row in rows(site, STANDING)} == {card.serial, begun.serial, fresh.serial}
+
+
 def test_a_receipt_may_name_an_earlier_version_of_the_campaign(
     site: Site, workstation: Workstation, card: SmartCard, ra: Holder
 ) -> None:
@@ -289,7 +310,10 @@ def test_clear_under_no_campaign_settles_what_nobody_listed(
     site: Site, workstation: Workstation, card: SmartCard
 ) -> None:
     workstation.deliver(card.claim("told", NOW - MINUTE))
-    workstation.deliver(replace(card.claim("clear", NOW), campaign=""))
+    clear = replace(card.claim("clear", NOW), campaign="")
+    workstation.deliver(replace(clear, why=PAUSED, id="ab" * 16))
+    assert state(site, card) == "told"  # it is as bad as it was, and only waits
+    workstation.deliver(clear)
     assert state(site, card) == "clear"
 
 
@@ -315,7 +339,7 @@ def check_in(**changes: Any) -> dict[str, Any]:
         check_in(card="ab"),
         check_in(card="-"),
         check_in(card="chuid:" + "a" * 500),
-        check_in(certificate=None),
+        check_in(certificate={}),
         check_in(campaign="x"),
         check_in(campaign="x/0"),
         check_in(campaign="x/99999999999"),
@@ -407,9 +431,11 @@ def test_orders_go_to_whom_they_are_for_and_are_answered(site: Site, app: ASGIAp
     nothing = CheckIn("ab" * 16, NOW, "-", card.claim("clear", NOW).state, order=order)
     assert two.deliver(nothing).json["orders"] == []
     other.deliver(replace(card.claim("clear", NOW), order=order))
+    unread = CheckIn("cd" * 16, NOW, "-", nothing.state, order=order, why="RA-CARD-UNSUPPORTED")
+    assert len(one.deliver(unread).json["accepted"]) == 1
     found = site.store.reading(lambda c: progress(c, order))
     assert found is not None
-    assert (found.asked, found.answered, dict(found.verdicts)) == (2, 2, {"affected": 1, "no-card": 1})
+    assert (found.asked, found.answered, dict(found.verdicts)) == (2, 2, {"affected": 1, "no-card": 1, "unreadable": 1})
     assert [row.identity for row in rows(site, CARD)] == [card.identity]
     site.now.move(2 * DAY)  # type: ignore[attr-defined]
     assert enrolled(site, app).get("/agents/v1/orders").json["orders"] == []

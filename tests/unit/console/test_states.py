@@ -25,6 +25,7 @@ from renewagent.console.states import (
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 OLD = Certificate("CN=issuer", "1a", NOW - timedelta(days=100), "aa" * 32)
 NEW = Certificate("CN=issuer", "2b", NOW - timedelta(days=1))
+NOT_KNOWN = Certificate("", "")
 MINUTE = timedelta(minutes=1)
 
 
@@ -68,6 +69,14 @@ PROOF = "f" * 64
         ([claim("affected"), claim("clear", 1, certificate=NEW)], "clear"),
         ([claim("affected", 1), claim("clear", certificate=NEW)], "affected"),
         ([claim("affected"), claim("clear", 1, listed=True)], "affected"),
+        ([claim("clear", 9, certificate=NEW), claim("affected")], "clear"),
+        ([claim("clear", 9, certificate=NEW), claim("affected", listed=True)], "affected"),
+        ([claim("clear", 9, certificate=NEW), claim("affected"), claim("done", 1, receipt=PROOF)], "done"),
+        ([claim("clear", 9, certificate=NEW), claim("renewed", 1, receipt=PROOF)], "renewed"),
+        ([claim("affected"), claim("renewed", 1, certificate=NOT_KNOWN, receipt=PROOF)], "renewed"),
+        ([claim("done", 1, certificate=NOT_KNOWN, receipt=PROOF), claim("affected")], "done"),
+        ([claim("done", 1, receipt=PROOF), claim("locked", 2, certificate=NOT_KNOWN)], "done"),
+        ([claim("done", 1, receipt=PROOF), claim("locked", 2, certificate=NOT_KNOWN, version=2)], "locked"),
         ([claim("affected"), claim("clear", 1, certificate=NEW, listed=True)], "affected"),
     ],
 )
@@ -83,6 +92,11 @@ def test_another_affected_certificate_begins_anew_and_wants_its_own_receipt() ->
     again = after(claim("done", receipt=PROOF), claim("done", 5, certificate=NEW, version=2))
     assert again.certificate == NEW
     assert (again.state, again.receipt, again.first) == (CardState.RENEWED, "", NOW)
+
+
+def test_a_certificate_that_was_not_known_is_learned() -> None:
+    standing = after(claim("renewed", 3, certificate=NOT_KNOWN), claim("affected"))
+    assert standing.certificate == OLD
 
 
 def test_since_is_when_the_state_began_and_an_older_claim_does_not_move_it() -> None:
@@ -122,7 +136,11 @@ def test_a_clock_that_is_ahead_is_believed_for_five_minutes_only() -> None:
 CLAIMS = st.lists(
     st.builds(
         lambda state, minute, proof, version: claim(
-            state, minute, receipt=PROOF if proof and state in ("renewed", "done") else "", version=version
+            state,
+            minute,
+            receipt=PROOF if proof and state in ("renewed", "done") else "",
+            version=version,
+            certificate=NEW if proof and state == "clear" else OLD,
         ),
         st.sampled_from(sorted(state.value for state in CLAIMED)),
         st.integers(0, 4),
