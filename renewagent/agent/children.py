@@ -64,6 +64,14 @@ def start_child(module: str, options: Sequence[str], descriptor: int) -> subproc
         raise AgentError(f"The renewal could not be started: {error.strerror}.") from error
 
 
+def start_listener(module: str, options: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start `module`, which says what it hears on its standard output, and ends when its standard input does. Raises
+    OSError."""
+    return subprocess.Popen(  # noqa: S603
+        _command(module, options), stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+
+
 def leave_behind(module: str, options: Sequence[str]) -> None:
     """Start `module` and wait for nothing: it goes on by itself, and nobody hears of it, nor of one that cannot be
     started."""

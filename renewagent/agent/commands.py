@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from renewagent.agent import words
+from renewagent.agent.console_status import console_lines, console_status
 from renewagent.agent.control import ask_agent, runtime_folder
 from renewagent.agent.options import configuration_of, contact_named, no_campaign, words_of
 from renewagent.agent.times_in_words import date_in_words, time_in_words
@@ -46,6 +47,7 @@ def agent(arguments: argparse.Namespace) -> NoReturn:
         vendor_cards=configuration.card.pkcs11_module is not None,
         fetch_campaigns=bool(configuration.campaign.urls),
         console=configuration.console.url is not None,
+        stream=configuration.console.stream,
         phase=int(agent_number(state)[:8], 16) / 2**32,
         child_options=words_of(arguments),
         interval=configuration.agent.poll_interval,
@@ -72,6 +74,7 @@ def status(arguments: argparse.Namespace) -> int:
     state = configuration.agent.state_dir
     with contact_named(configuration):
         document = {**ask_agent(runtime_folder(state), {"ask": "status"}), **_journalled(configuration)}
+    document["console"] = console_status(configuration)
     if arguments.json:
         emit(document)
     else:
@@ -121,6 +124,7 @@ def _status_lines(document: dict[str, Any], now: datetime) -> Iterator[str]:
     yield f"Campaigns: {names or 'none'}."
     if campaigns["problem"]:
         yield f"Campaigns could not be refreshed: {campaigns['problem']}"
+    yield from console_lines(document["console"], now)
     if document["journal"]["problem"]:
         yield document["journal"]["problem"]
     for renewal in document["renewals"]:

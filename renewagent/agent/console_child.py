@@ -14,7 +14,8 @@ from typing import Any
 
 from renewagent.agent.campaigns import campaigns_in_force
 from renewagent.agent.children import hand_over
-from renewagent.agent.console_visit import CONSOLE, visit
+from renewagent.agent.console_status import CONSOLE
+from renewagent.agent.console_visit import visit
 from renewagent.agent.options import add_configuration_options, configuration_of
 from renewagent.agent.poll_patience import PollPatience
 from renewagent.configuration import Configuration

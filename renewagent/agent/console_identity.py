@@ -23,10 +23,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
+from renewagent.agent.remembered import CERTIFICATE, CONSOLE
 from renewagent.atomic import write_atomically
 
-FOLDER = "console"
-_KEY, _CERTIFICATE = "agent.key", "agent.pem"
+_KEY = "agent.key"
 _RENEWED_AFTER = 2 / 3
 """Of a certificate's time, where the console does not say when to renew it."""
 
@@ -45,12 +45,12 @@ class ConsoleIdentity:
     """Key and certificate below `state_folder`. What is written raises OSError; what makes no sense counts as none."""
 
     def __init__(self, state_folder: Path) -> None:
-        self._folder = state_folder / FOLDER
+        self._folder = state_folder / CONSOLE
 
     def enrolled(self, now: datetime) -> Enrolled | None:
         """What to show in TLS; None without a certificate that is in date and fits the key."""
         try:
-            pem = (self._folder / _CERTIFICATE).read_bytes()
+            pem = (self._folder / CERTIFICATE).read_bytes()
             leaf = x509.load_pem_x509_certificates(pem)[0]
             fits = _spki(leaf.public_key()) == _spki(self._key().public_key())
         except (OSError, ValueError, TypeError, IndexError):
@@ -59,7 +59,7 @@ class ConsoleIdentity:
             return None
         lasts = leaf.not_valid_after_utc - leaf.not_valid_before_utc
         due = _told(pem) or leaf.not_valid_before_utc + lasts * _RENEWED_AFTER
-        paths = (self._folder / _CERTIFICATE, self._folder / _KEY)
+        paths = (self._folder / CERTIFICATE, self._folder / _KEY)
         return Enrolled(*paths, leaf.not_valid_after_utc, due)
 
     def request(self) -> str:
@@ -79,11 +79,11 @@ class ConsoleIdentity:
         if _spki(leaf.public_key()) != _spki(self._key().public_key()):
             raise ValueError("a certificate for another key")
         told = f"renew-after: {renew_after}\n" if _time(renew_after) is not None else ""
-        write_atomically(self._folder / _CERTIFICATE, f"{told}{chain}".encode())
+        write_atomically(self._folder / CERTIFICATE, f"{told}{chain}".encode())
 
     def forget(self) -> None:
         """The console does not know us any more: the next request is for a key, and an agent, of its own."""
-        for name in (_CERTIFICATE, _KEY):
+        for name in (CERTIFICATE, _KEY):
             (self._folder / name).unlink(missing_ok=True)
 
     def _key(self) -> ec.EllipticCurvePrivateKey:

@@ -20,6 +20,7 @@ from renewagent.agent.agent_number import agent_number
 from renewagent.agent.check_in_queue import CheckInQueue
 from renewagent.agent.console_client import ConsoleClient, ConsoleError, NotKnown
 from renewagent.agent.console_identity import ConsoleIdentity, Enrolled
+from renewagent.agent.console_status import CONSOLE
 from renewagent.agent.locks import exclusive
 from renewagent.agent.poll_patience import PollPatience
 from renewagent.check_ins import MOST_AT_ONCE
@@ -28,8 +29,6 @@ from renewagent.errors import ConfigurationError
 
 log = logging.getLogger(__name__)
 
-CONSOLE = "console"
-"""Its name in the patience file."""
 SHORTEST_POLL, LONGEST_POLL = 1, 3600
 """Seconds: what the console may ask for."""
 _ORDER = re.compile(r"[0-9a-f]{32}")

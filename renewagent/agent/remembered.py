@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 CAMPAIGNS = "campaigns"
 POLLS = "polls.json"
+CONSOLE, CERTIFICATE = "console", "agent.pem"
 _LOOKED_UP = "looked-up.json"
 _MOST = 4096
 
@@ -40,6 +41,11 @@ def accepted_campaigns(state_folder: Path) -> list[Campaign]:
 def polled_before(state_folder: Path) -> bool:
     """Whether any agent has ever asked for campaigns, or visited a console, from here."""
     return (state_folder / POLLS).exists()
+
+
+def enrolled_before(state_folder: Path) -> bool:
+    """Whether a console has given this agent a certificate."""
+    return (state_folder / CONSOLE / CERTIFICATE).exists()
 
 
 class LookedUp:

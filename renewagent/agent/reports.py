@@ -38,6 +38,12 @@ class Found:
     told: bool
     foreign: bool = False
 
+    @property
+    def settled(self) -> bool:
+        """False where a child judged it by a campaign that has come a moment ago: it is checked again at once."""
+        campaign = self.card.get("campaign")
+        return not campaign or any(campaign == one.id for one in self.campaigns)
+
 
 def check_ins_of(found: Found, now: datetime) -> list[CheckIn]:
     """What there is to say of it, without ids: one for the campaign that hits, or for each that does not; nothing of a
@@ -143,6 +149,8 @@ class Reports:
     def found(self, reader: str, found: Found) -> bool:
         """A card was judged. True if that was the last one that somebody waits for to answer an order."""
         now = self._now()
+        if not found.settled:
+            return False
         made = check_ins_of(found, now)
         with self._lock:
             if made:

@@ -18,14 +18,15 @@ from typing import Any
 
 from renewagent.agent import words
 from renewagent.agent.check_in_queue import CheckInQueue
-from renewagent.agent.children import ask_child, start_child
+from renewagent.agent.children import ask_child, start_child, start_listener
 from renewagent.agent.desk_words import later
 from renewagent.agent.head_check import HeadCheck, head_card_document
 from renewagent.agent.inspector import CountingConnection, HeadResult, inspect_head, unreadable
+from renewagent.agent.listening import Listening
 from renewagent.agent.poll_schedule import PollSchedule
 from renewagent.agent.polling import Polling
 from renewagent.agent.reader_worker import ReaderWorker
-from renewagent.agent.remembered import LookedUp, accepted_campaigns, polled_before
+from renewagent.agent.remembered import LookedUp, accepted_campaigns, enrolled_before, polled_before
 from renewagent.agent.reports import Found, Reports
 from renewagent.agent.status import Status
 from renewagent.agent.turns import come_back, kept_here
@@ -50,6 +51,7 @@ log = logging.getLogger(__name__)
 
 FULL_INSPECTION = "renewagent.agent.inspection_child"
 POLL = "renewagent.agent.console_child"
+LOOK_AGAIN = "renewagent.agent.look_again"
 HOUSEKEEPING = "renewagent.agent.housekeeping_child"
 WORKER = "renewagent.agent.worker"
 _QUIET = frozenset({"not-affected", "not-judged", "no-certificate", "waiting", "paused"})
@@ -59,7 +61,7 @@ _QUIET = frozenset({"not-affected", "not-judged", "no-certificate", "waiting", "
 class ResidentSettings:
     """What the resident needs of the configuration. `child_options` go to every child; times in seconds, `interval`
     that between two polls. `vendor_cards`: a PKCS#11 module may know a card that we do not. `console`: there is one to
-    report to. `phase`: see `PollSchedule`."""
+    report to; `stream`: it says when to look again. `phase`: see `PollSchedule`."""
 
     state_folder: Path
     signing_issuers: tuple[Name, ...] = ()
@@ -68,6 +70,7 @@ class ResidentSettings:
     vendor_cards: bool = False
     fetch_campaigns: bool = False
     console: bool = False
+    stream: bool = False
     phase: float = 0.0
     child_options: tuple[str, ...] = ()
     interval: float = 300.0
@@ -108,6 +111,7 @@ class Resident:
         self._lock = threading.Lock()
         self._schedule = schedule
         self._polling = Polling(schedule, lambda: ask_child(POLL, settings.child_options), self._polled)
+        self._listening = Listening(lambda: start_listener(LOOK_AGAIN, settings.child_options), self._polling.begin)
         self._reports = Reports(CheckInQueue(settings.state_folder), now) if settings.console else None
         self._tidy_from: datetime | None = now()
         """When an old key is due to be taken off some card; None for never. At first nobody knows."""
@@ -307,6 +311,8 @@ class Resident:
             log.warning("campaigns.problem reason=%s", problem)
         before = self.status.campaigns
         after = tuple(accepted_campaigns(self._settings.state_folder))
+        if self._settings.stream and enrolled_before(self._settings.state_folder):
+            self._listening.keep_up()
         fresh = self._settings.fetch_campaigns and problem is None
         self.status.campaigns_are(after, self._now() if fresh else None, problem)
         present = self.status.present()

@@ -12,11 +12,12 @@ import pytest
 
 from renewagent.agent.agent_number import agent_number
 from renewagent.agent.check_in_queue import CheckInQueue
-from renewagent.agent.console_visit import CONSOLE, NOTHING, Visit, visit
+from renewagent.agent.console_status import CONSOLE, console_lines, console_status
+from renewagent.agent.console_visit import NOTHING, Visit, visit
 from renewagent.agent.locks import exclusive
 from renewagent.agent.poll_patience import Asked, PollPatience
 from renewagent.check_ins import CardState, CheckIn
-from renewagent.configuration import ConsoleSettings
+from renewagent.configuration import AgentSettings, Configuration, ConsoleSettings
 from tests.unit.agent.agents_server import DAY, AgentsServer
 
 ORDER = "0123456789abcdef" * 2
@@ -283,3 +284,28 @@ def test_one_at_a_time(here: Workstation) -> None:
 def test_how_often_to_come_is_the_consoles_to_say_within_reason(here: Workstation, said: object, heard: object) -> None:
     here.server.poll = said
     assert here.visit().poll == heard
+
+
+def test_status_tells_how_it_stands_with_the_console(here: Workstation) -> None:
+    configuration = Configuration(console=here.settings, agent=AgentSettings(state_dir=here.state))
+
+    def told() -> tuple[dict[str, object] | None, list[str]]:
+        document = console_status(configuration)
+        return document, list(console_lines(document, datetime.now().astimezone()))
+
+    assert told()[1] == ["The Registration Authority's console does not know this computer yet."]
+    here.visit()
+    assert told()[1] == ["The Registration Authority's console knows this computer, and was told nothing yet."]
+    here.queue.add(claim(1))
+    here.visit()
+    for number in (2, 3):
+        here.queue.add(claim(number))
+    here.server.say("check-ins", 503, Retry_After="600")
+    here.visit()
+    document, lines = told()
+    reported = here.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    problem = "The console is busy (HTTP 503)."
+    assert document == {"enrolled": True, "reported": reported, "queued": 2, "problem": problem}
+    assert lines[0].startswith("The Registration Authority's console was last told something today at ")
+    assert lines[1:] == ["2 reports wait for it.", problem]
+    assert console_status(Configuration()) is None and list(console_lines(None, here.now)) == []

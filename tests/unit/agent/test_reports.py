@@ -166,6 +166,14 @@ def test_a_card_that_stays_in_its_reader_is_reported_once_a_day(desk: Desk) -> N
     assert desk.said() == [("affected", "", "")] * 2
 
 
+def test_a_campaign_that_has_come_a_moment_ago_is_waited_for(desk: Desk) -> None:
+    desk.reports.ordered([ORDER], ["R"])
+    assert not desk.found(campaign="brand-new")
+    assert desk.said() == []
+    assert desk.found()
+    assert desk.said() == [("affected", "", ""), ("affected", "0", "")]
+
+
 def test_what_the_disk_did_not_take_is_said_at_the_next_check(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as full:
         full.setattr(CheckInQueue, "add", lambda *_: False)
