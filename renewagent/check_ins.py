@@ -50,6 +50,8 @@ class CardState(Enum):
 
 CLAIMED = frozenset(CardState) - {CardState.NOT_SEEN, CardState.STUCK}
 """What a workstation may say."""
+PAUSED = "paused"
+"""The `why` of a clear card that a paused campaign would hit: it answers whoever asked, and settles nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ state that is shown, as SQL.
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -14,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from renewagent.check_ins import PAUSED, CardState, CheckIn
+from renewagent.check_ins import CardState, CheckIn
 from renewagent.console.receipts import Proof, ReceiptRefused, campaign_id, check_remedy
 from renewagent.console.states import (
     MOST_FAILURES,
@@ -23,7 +22,6 @@ from renewagent.console.states import (
     Claim,
     Standing,
     believable,
-    card_is_clear,
     hear,
 )
 from renewagent.console.tables import CAMPAIGN, RECEIPT, STANDING, TARGET
@@ -87,29 +85,15 @@ def issuer_text(name: Name) -> str:
 
 def hear_all(connection: sa.Connection, fresh: Sequence[Heard], now: datetime) -> None:
     """Keep what `fresh`, in the order in which it came, says of cards in campaigns."""
-    told = [one for one in fresh if one.campaign or _is_clear(one.check_in)]
+    told = [one for one in fresh if one.campaign]
     before = _standings(connection, {one.check_in.card for one in told})
     listed = _listed(connection, told, before)
     proofs = _proofs(connection, told, now)
     after = dict(before)
-    campaigns: defaultdict[str, set[str]] = defaultdict(set)
-    for campaign, card in before:
-        campaigns[card].add(campaign)
     for one in told:
-        card = one.check_in.card
-        if one.campaign:
-            campaigns[card].add(one.campaign)
-            _hear_one(after, one, listed, proofs, now)
-            continue
-        for campaign in campaigns[card]:
-            _hear_clear(after, (campaign, card), believable(one.check_in.at, now), listed)
+        _hear_one(after, one, listed, proofs, now)
     changed = [(place, standing) for place, standing in after.items() if before.get(place) is not standing]
     put(connection, STANDING, [_row(place, standing) for place, standing in changed])
-
-
-def _is_clear(check_in: CheckIn) -> bool:
-    """Nothing is wrong with the card, by any campaign; a pause makes no card good."""
-    return check_in.state is CardState.CLEAR and check_in.why != PAUSED
 
 
 def _hear_one(
@@ -144,12 +128,6 @@ def _hear_one(
         standings[place] = heard
 
 
-def _hear_clear(standings: dict[Place, Standing], place: Place, at: datetime, listed: Mapping[Named, str]) -> None:
-    standing = standings.get(place)
-    if standing is not None:
-        standings[place] = card_is_clear(standing, at, listed=_is_listed(place[0], standing, listed))
-
-
 def _is_listed(campaign: str, standing: Standing, listed: Mapping[Named, str]) -> bool:
     return (campaign, standing.certificate.issuer, standing.certificate.serial) in listed
 
@@ -164,7 +142,7 @@ def _standings(connection: sa.Connection, cards: set[str]) -> dict[Place, Standi
 
 def _listed(connection: sa.Connection, told: Iterable[Heard], standings: Mapping[Place, Standing]) -> dict[Named, str]:
     """Of the certificates that are spoken of, those on target lists, with the organisations given there."""
-    spoken = {(one.campaign, c.issuer, c.serial) for one in told if one.campaign and (c := one.certificate)}
+    spoken = {(one.campaign, c.issuer, c.serial) for one in told if (c := one.certificate)}
     kept = {(place[0], s.certificate.issuer, s.certificate.serial) for place, s in standings.items()}
     columns = sa.tuple_(TARGET.c.campaign, TARGET.c.issuer, TARGET.c.serial)
     found = {}
@@ -177,7 +155,7 @@ def _listed(connection: sa.Connection, told: Iterable[Heard], standings: Mapping
 
 def _proofs(connection: sa.Connection, told: Iterable[Heard], now: datetime) -> dict[str, Proof]:
     """By check-in: the proofs that hold against the records. They are kept."""
-    offered = [(one, one.proof) for one in told if one.proof is not None and one.campaign]
+    offered = [(one, one.proof) for one in told if one.proof is not None]
     if not offered:
         return {}
     documents = _documents(connection, {one.campaign for one, _ in offered})

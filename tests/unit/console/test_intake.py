@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from renewagent.check_ins import PAUSED, CheckIn
+from renewagent.check_ins import CheckIn
 from renewagent.console import agents
 from renewagent.console.mishaps import HANDLERS
 from renewagent.console.orders import give_order, progress
@@ -306,14 +306,14 @@ def test_what_another_organisations_workstation_says_settles_no_target(
     assert not rows(site, RECEIPT)
 
 
-def test_clear_under_no_campaign_settles_what_nobody_listed(
+def test_clear_while_no_campaign_is_in_force_settles_nothing(
     site: Site, workstation: Workstation, card: SmartCard
 ) -> None:
+    """One is paused or has expired: the card is as bad as before."""
     workstation.deliver(card.claim("told", NOW - MINUTE))
-    clear = replace(card.claim("clear", NOW), campaign="")
-    workstation.deliver(replace(clear, why=PAUSED, id="ab" * 16))
-    assert state(site, card) == "told"  # it is as bad as it was, and only waits
-    workstation.deliver(clear)
+    workstation.deliver(replace(card.claim("clear", NOW, why="paused"), campaign=""))
+    assert state(site, card) == "told"
+    workstation.deliver(card.claim("clear", NOW))
     assert state(site, card) == "clear"
 
 
