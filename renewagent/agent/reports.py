@@ -14,7 +14,7 @@ from typing import Any
 
 from renewagent.agent import words
 from renewagent.agent.check_in_queue import CheckInQueue
-from renewagent.check_ins import CardState, CertificateClaim, CheckIn
+from renewagent.check_ins import PAUSED, CardState, CertificateClaim, CheckIn
 from renewagent.model import Verdict
 from renewagent.rules import Campaign
 
@@ -91,7 +91,7 @@ def _state(found: Found, now: datetime) -> tuple[CardState, str, datetime | None
         return CardState.REFUSED, "revoked", None
     if expired:
         return CardState.EXPIRED, "", None
-    return CardState.CLEAR, "paused" if card.get("paused") else "", None
+    return CardState.CLEAR, PAUSED if card.get("paused") else "", None
 
 
 def _affected(found: Found, *, expired: bool) -> tuple[CardState, str]:

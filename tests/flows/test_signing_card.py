@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
 from renewagent.agent.passcode import RenewableCard
 from renewagent.campaign.pem import read_certificates, read_signer
@@ -354,3 +355,20 @@ def test_signed_with_a_vendors_card(tmp_path: Path, soft_tokens: SoftTokens, alw
     assert json.loads(done.stdout)["slot"] == "0A"
     assert verify_campaign(counter.out.read_bytes(), [top.certificate], NOW).version == 1
     assert not other.sees_private_keys()
+
+
+def test_a_password_is_typed_at_the_terminal_and_not_shown(tmp_path: Path) -> None:
+    top = root()
+    holder = top.issue("RA manager", start=NOW - timedelta(days=1), end=NOW + timedelta(days=1))
+    cover = BestAvailableEncryption(b"open sesame")
+    key, draft, out = tmp_path / "ra.p12", tmp_path / "draft.json", tmp_path / "a.campaign"
+    key.write_bytes(serialize_key_and_certificates(None, holder.key, holder.certificate, None, cover))
+    draft.write_bytes(DOCUMENT)
+    words = [sys.executable, "-P", "-m", "renewagent", "campaign", "sign", draft, "--key", key, "--out", out]
+    talk = Conversation([*map(str, words)], {**os.environ, "HOME": str(tmp_path)}, at_terminal=True)
+    talk.hear(f"Password of {key} (it is not shown): ")
+    talk.type("open sesame")
+    talk.hear("Signed campaign test-batch")
+    assert talk.end().status == 0
+    assert "sesame" not in talk.heard
+    assert verify_campaign(out.read_bytes(), [top.certificate], NOW).version == 1
