@@ -112,14 +112,6 @@ def hear(standing: Standing | None, claim: Claim) -> Standing | None:
     return _settle(standing, heard)
 
 
-def card_is_clear(standing: Standing, at: datetime, *, listed: bool) -> Standing:
-    """The standing after a workstation found nothing wrong with the card. `listed` as in `Claim`."""
-    claim = Claim(
-        at, CardState.CLEAR, standing.certificate, standing.version, standing.agent, standing.organisation, listed
-    )
-    return hear(standing, claim) or standing
-
-
 def shown(standing: Standing, now: datetime, stuck_after: timedelta) -> CardState:
     """The state that people are shown: STUCK where an outstanding card does not get any further."""
     slow = now - standing.since > stuck_after or standing.failures >= MOST_FAILURES
@@ -143,12 +135,20 @@ def _begin(claim: Claim) -> Standing:
 def _another_certificate(standing: Standing, claim: Claim) -> Standing:
     """The card has come with another certificate than the one that this is about."""
     if claim.state is CardState.CLEAR:
-        return card_is_clear(standing, claim.at, listed=claim.listed)
+        return _found_clear(standing, claim.at, listed=claim.listed)
     begun = _begin(claim)
     begun = replace(begun, first=min(standing.first, begun.first))
     if standing.state is CardState.CLEAR:  # that was about what came after, or before
-        return card_is_clear(begun, standing.heard, listed=claim.listed)
+        return _found_clear(begun, standing.heard, listed=claim.listed)
     return standing if claim.at <= standing.heard or _is_protected(standing, claim) else begun
+
+
+def _found_clear(standing: Standing, at: datetime, *, listed: bool) -> Standing:
+    """The standing after a workstation found nothing wrong with the certificate that the card has now."""
+    claim = Claim(
+        at, CardState.CLEAR, standing.certificate, standing.version, standing.agent, standing.organisation, listed
+    )
+    return hear(standing, claim) or standing
 
 
 def _is_protected(standing: Standing, claim: Claim) -> bool:

@@ -17,7 +17,6 @@ from renewagent.console.states import (
     Claim,
     Standing,
     believable,
-    card_is_clear,
     hear,
     shown,
 )
@@ -172,15 +171,6 @@ def test_done_only_with_a_receipt_and_a_sign_in(claims: list[Claim]) -> None:
 @given(CLAIMS)
 def test_hearing_everything_twice_changes_no_state(claims: list[Claim]) -> None:
     assert after(*claims).state is after(*claims, *claims).state
-
-
-def test_a_card_found_clear_under_no_campaign_is_clear_unless_it_was_renewed_or_is_listed() -> None:
-    told = after(claim("told"))
-    assert card_is_clear(told, NOW + MINUTE, listed=False).state is CardState.CLEAR
-    assert card_is_clear(told, NOW + MINUTE, listed=True) == told
-    assert card_is_clear(told, NOW - MINUTE, listed=False).state is CardState.TOLD
-    done = after(claim("done", receipt=PROOF))
-    assert card_is_clear(done, NOW + MINUTE, listed=False).state is CardState.DONE
 
 
 def test_a_whole_renewal_in_every_order() -> None:
