@@ -41,17 +41,17 @@ MOST_FROM_PEOPLE = 1024 * 1024
 
 def agents_app(site: Site) -> ASGIApp:
     """What workstations talk to. Their certificate, if any, is DER in `request.state.client_certificate`."""
-    return _put_together(site, "agents", _agents(site), MOST_FROM_AGENTS)
+    return Measured(_put_together(_agents(site), MOST_FROM_AGENTS), "agents", site)
 
 
 def people_app(site: Site) -> ASGIApp:
     """What RA managers see."""
-    return Doorkeeper(_put_together(site, "people", _people(site), MOST_FROM_PEOPLE), site.settings)
+    return Measured(Doorkeeper(_put_together(_people(site), MOST_FROM_PEOPLE), site.settings), "people", site)
 
 
 def operations_app(site: Site) -> ASGIApp:
     """What the operator's own programs read: /metrics, and /healthz with reasons."""
-    return _put_together(site, "operations", _operations(site), MOST_FROM_PEOPLE)
+    return Measured(_put_together(_operations(site), MOST_FROM_PEOPLE), "operations", site)
 
 
 def _agents(site: Site) -> list[BaseRoute]:
@@ -87,7 +87,7 @@ def _operations(site: Site) -> list[BaseRoute]:
     ]
 
 
-def _put_together(site: Site, listener: str, routes: list[BaseRoute], most: int) -> ASGIApp:
+def _put_together(routes: list[BaseRoute], most: int) -> ASGIApp:
     inner = Starlette(routes=routes, exception_handlers=HANDLERS)
     inner.router.redirect_slashes = False
-    return Measured(Bounded(inner, most), listener, site)
+    return Bounded(inner, most)

@@ -4,7 +4,9 @@ agents' certificates, which are asked for and checked but not insisted on: enrol
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -62,7 +64,7 @@ def pair(settings: Settings, now: datetime) -> Pair:
     file = settings.data / "self-signed.pem"
     names = sorted(_names(settings))
     if not _serves(file, names, now):
-        write_atomically(file, _self_signed(names, now))
+        _make(file, _self_signed(names, now))
     return Pair(file, file)
 
 
@@ -123,6 +125,18 @@ def _serves(file: Path, names: list[str], now: datetime) -> bool:
     except (OSError, ValueError, x509.ExtensionNotFound):
         return False
     return certificate.not_valid_after_utc > now + _RENEWED_BEFORE and list(extension) == _general(names)
+
+
+def _make(file: Path, octets: bytes) -> None:
+    """Of several processes that find none, the first one's stays."""
+    if file.exists():
+        write_atomically(file, octets)
+        return
+    own = file.with_name(f".{file.name}.{os.getpid()}")
+    write_atomically(own, octets)
+    with contextlib.suppress(FileExistsError):
+        file.hardlink_to(own)
+    own.unlink()
 
 
 def _self_signed(names: list[str], now: datetime) -> bytes:
