@@ -71,6 +71,7 @@ def show(
         "path": request.url.path,
         "here": str(request.url.path) + (f"?{request.url.query}" if request.url.query else ""),
         "now": site.now(),
+        "idle_minutes": int(site.settings.idle.total_seconds() // 60),
         "may": partial(_may, person),
         "static": _addresses(),
         "State": CardState,
@@ -130,6 +131,7 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
     environment.filters.update(
         moment=words.moment,

@@ -110,8 +110,12 @@ async def signed_file(site: Site, request: Request, visitor: Visitor) -> Respons
 
 
 async def ask_preview(site: Site, request: Request, visitor: Visitor) -> Response:
-    """The form."""
-    return show(site, request, visitor, "preview.html", {"judged": None, "problem": None})
+    """The form; above it what a published campaign hits, if one is named."""
+    name = request.query_params.get("campaign", "")
+    if not name:
+        return show(site, request, visitor, "preview.html", {"judged": None, "problem": None})
+    document = await site.store.read(lambda connection: _newest_document(connection, name))
+    return await _preview(site, request, visitor, parse_campaign(document))
 
 
 async def preview(site: Site, request: Request, visitor: Visitor) -> Response:
@@ -121,7 +125,10 @@ async def preview(site: Site, request: Request, visitor: Visitor) -> Response:
         judged = parse_campaign(_document_in(octets))
     except CampaignError as problem:
         return show(site, request, visitor, "preview.html", {"judged": None, "problem": problem}, 422)
+    return await _preview(site, request, visitor, judged)
 
+
+async def _preview(site: Site, request: Request, visitor: Visitor, judged: Campaign) -> Response:
     def read(connection: sa.Connection) -> dict[str, Any]:
         return {
             "preview": campaign_preview.preview(connection, visitor.person, judged),

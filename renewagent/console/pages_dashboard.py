@@ -28,6 +28,8 @@ from renewagent.console.words import GROUPS
 from renewagent.rules import Campaign
 
 _HELP = frozenset(GROUPS[0].states)
+_ORGANISATIONS = 25
+"""Shown unless all are asked for: those with the most outstanding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ async def dashboard(site: Site, request: Request, visitor: Visitor) -> Response:
     """Tiles, organisations, charts."""
     person, now = visitor.person, site.now()
     wanted = request.query_params.get("campaign", "")
+    most = None if request.query_params.get("organisations") == "all" else _ORGANISATIONS
 
     def read(connection: sa.Connection) -> dict[str, Any]:
         published = reads.campaigns(connection)
@@ -67,7 +70,7 @@ async def dashboard(site: Site, request: Request, visitor: Visitor) -> Response:
         frame: dict[str, Any] = {"campaigns": published, "current": current}
         return frame | (_numbers(connection, site, person, current.campaign, now) if current else {})
 
-    context = await site.store.read(read)
+    context = {"most": most, **await site.store.read(read)}
     return show(site, request, visitor, "dashboard.html", context)
 
 
@@ -89,12 +92,13 @@ def _numbers(
     numbers = reads.numbers(connection, campaign.id, person, shown, now.date())
     names = reads.organisations(connection, person)
     shares = [_share(code, names.get(code, ""), states) for code, states in numbers.counts.items()]
+    hit = [share for share in shares if share.known]
     days, bars = numbers.days, charts.histogram(numbers.issued, campaign.rules)
     whole = _share("", "", numbers.total)
     return {
         "counts": numbers.total,
         "whole": whole,
-        "shares": sorted(shares, key=lambda share: (-share.outstanding, share.code)),
+        "shares": sorted(hit, key=lambda share: (-share.outstanding, share.code)),
         "days": days,
         "lately": days[-1].done - days[-2].done if len(days) > 1 else days[-1].done,
         # Everything in it is escaped or a number: `charts`.

@@ -117,6 +117,23 @@ def test_what_is_no_filter_is_refused(site: Site, query: str) -> None:
     assert somebody(site).get(f"/cards?{query}").status == 400
 
 
+def test_of_many_organisations_those_with_the_most_to_do_are_shown_until_all_are_asked_for(tmp_path: Path) -> None:
+    site = new_site(tmp_path)
+    seed(site.store, NOW, targets=96, others=0, share_seen=0)
+
+    def spread(connection: sa.Connection) -> None:
+        for number, (serial,) in enumerate(connection.execute(sa.select(TARGET.c.serial)).all()):
+            code = f"Z{number if number < 30 else 7:02}"
+            connection.execute(sa.update(TARGET).where(TARGET.c.serial == serial).values(organisation=code))
+
+    site.store.writing(spread)
+    manager = somebody(site)
+    some, every = (manager.get(path).text for path in ("/", f"/?campaign={CAMPAIGN_ID}&organisations=all"))
+    rows = re.findall(r"organisation=(Z\d\d)", some)
+    assert len(rows) == 25 and rows[0] == "Z07" and "Show all 30 organisations" in some
+    assert sorted(re.findall(r"organisation=(Z\d\d)", every)) == [f"Z{number:02}" for number in range(30)]
+
+
 def test_an_unknown_campaign_is_not_found(site: Site) -> None:
     for path in ("/?campaign=none", "/cards?campaign=none", "/cards.csv?campaign=none", "/campaigns/none"):
         assert somebody(site).get(path).status == 404
