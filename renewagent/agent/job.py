@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from renewagent import cms
+from renewagent.agent import desk_words, words
 from renewagent.agent.campaigns import Accepted
 from renewagent.agent.full_inspection import is_for_authentication
 from renewagent.agent.journal import Journal
@@ -68,6 +69,10 @@ class Workplace:
     def now(self) -> datetime:
         """Aware UTC."""
         return self.desk.now()
+
+    def passcode(self) -> Passcode:
+        """For the card that is renewed."""
+        return Passcode(self.prompter, words.pin_wanted if self.ordered is None else desk_words.holders_pin)
 
 
 @dataclass(slots=True)

@@ -18,9 +18,10 @@ def more_cards(job: Job) -> dict[str, int | str | None]:
     """For the outcome: `more_affected`, None where the RA was not asked or did not say; `next_card`, as
     `str(CardIdentity)`, where it can only be that one."""
     nothing: dict[str, int | str | None] = {"more_affected": None, "next_card": None}
-    if job.renewal.state is not State.DONE:
+    new = job.fact("certificate") if job.beside is None else job.beside[1].der  # the card may be out by now
+    if job.renewal.state is not State.DONE or not new:
         return nothing
-    signing = read_certificate(job.signs_in_with()[2])
+    signing = read_certificate(new)
     with suppress(RaError):
         standing = job.place.desk.standing(signing.head.issuer, signing.head.serial)
         if standing is None:

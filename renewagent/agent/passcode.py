@@ -17,7 +17,7 @@ from renewagent.agent import words
 from renewagent.agent.prompts import Prompter
 from renewagent.card.interface import AdminSession, CardDriver, SigningSession, TellsTries
 from renewagent.errors import CardRefused, CardReset, ImpossiblePin, LastPinTry, PersonStopped, PinBlocked, WrongPin
-from renewagent.model import Slot
+from renewagent.model import CardIdentity, Slot
 from renewagent.pin import Pin, RefusedPins
 
 T = TypeVar("T")
@@ -27,6 +27,8 @@ HASHES: dict[str, type[hashes.HashAlgorithm]] = {
     "sha384": hashes.SHA384,
     "sha512": hashes.SHA512,
 }
+Wanted = Callable[[CardIdentity, int | None], words.Message]
+"""What is said above the field for a card's passcode, with the tries that are left."""
 RESETS = 3
 """How often a session is begun again because another program reset the card under it."""
 
@@ -63,8 +65,9 @@ class Passcode:
     Nobody is asked for a PIN that would not be sent: with one try left, or none, asking is refused instead.
     """
 
-    def __init__(self, prompter: Prompter) -> None:
+    def __init__(self, prompter: Prompter, wanted: Wanted = words.pin_wanted) -> None:
         self._prompter = prompter
+        self._wanted = wanted
         self._refused = RefusedPins()
         self._pin: Pin | None = None
         self.tries_left: int | None = None
@@ -126,7 +129,7 @@ class Passcode:
         while True:
             tries = card.pin_tries()
             refuse_few_tries(tries)
-            pin = self._prompter.ask_pin(identity, tries, words.pin_wanted(identity, tries))
+            pin = self._prompter.ask_pin(identity, tries, self._wanted(identity, tries))
             if pin.wiped:
                 raise PersonStopped("No passcode was typed.")
             if not self._refused.holds(str(identity), pin):

@@ -28,9 +28,11 @@ from renewagent.rules import hits
 
 def preflight(job: Job, record: Callable[[Event], None]) -> Event:
     """Everything that can fail without a PIN does so here: journal, RA, clock, tries, expiry, a way that serves."""
-    refuse_before_turn(job, kept_for(job.place.journal, job.old.head, job.place.now()))
+    if not job.ordered:
+        refuse_before_turn(job, kept_for(job.place.journal, job.old.head, job.place.now()))
     tickets = may_begin(job, job.campaign.id)
-    ask_for_turn(job)
+    if not job.ordered:
+        ask_for_turn(job)
     way = way_for(job, tickets=tickets or job.place.way_d_without_tickets)
     known = {**copy_to_come(job, way), **({"tickets": "yes"} if tickets else {})}
     return Event(Kind.READY, {"way": way.value, "old_certificate": job.old.der.hex(), **known, **job.begun_under})
@@ -74,7 +76,7 @@ def may_begin(job: Job, campaign: str) -> bool:
         )
     if job.campaign.remedy != "renew":
         raise RenewalImpossible(words.affected(job.campaign).body, advice=words.affected(job.campaign).advice)
-    if job.old.head.not_after <= job.place.now():
+    if job.old.head.not_after <= job.place.now() and not job.ordered:
         message = words.expired(job.old.head.not_after, job.place.contact)
         raise RenewalImpossible(message.body, advice=message.advice)
     _refuse_low_battery(job.place.power.battery())

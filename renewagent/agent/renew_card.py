@@ -58,7 +58,7 @@ def renew_card(
         asking = _asking(inspector, place, identity)
         judged = asking.judge(card, place.now())
         if asking is inspector and judged.open_state not in OPEN_STATES - {"confirmed"}:
-            tidy_if_possible(place, card, Passcode(place.prompter))
+            tidy_if_possible(place, card, place.passcode())
         job = _job(place, campaigns, judged, reader, card, identity)
         if job is None:
             return _nothing_to_do(place, judged, reader, identity, started, missing)
@@ -180,7 +180,7 @@ def _job(
     slot, old, beside = _other_of_pair(renewal, judged, card) if of_pair else (*_signing(renewal, judged, card), None)
     return Job(
         place=place,
-        passcode=passcode or Passcode(place.prompter),
+        passcode=passcode or place.passcode(),
         reader=reader,
         card=card,
         identity=identity,

@@ -15,7 +15,7 @@ from typing import Any
 from renewagent.agent import words
 from renewagent.agent.children import leave_behind, start_child
 from renewagent.agent.control import ask_agent, runtime_folder
-from renewagent.agent.options import configuration_of, contact_named, words_of
+from renewagent.agent.options import CHECK_COMMAND_LINE, configuration_of, contact_named, words_of
 from renewagent.agent.prompts import serve_channel
 from renewagent.agent.terminal import TerminalPrompter, quiet
 from renewagent.agent.undumpable import undumpable
@@ -39,6 +39,11 @@ class ChildsError(RenewAgentError):
 def renew(arguments: argparse.Namespace) -> int:
     """Renew the card in the reader, or in each of the readers. Raises what kept it from beginning."""
     undumpable()  # the passcode is typed here
+    if arguments.officer_reader is not None and arguments.officer_reader == arguments.reader:
+        raise ConfigurationError(
+            "The officer's smartcard and the one to be renewed cannot be in the same reader.",
+            advice=CHECK_COMMAND_LINE,
+        )
     configuration = configuration_of(arguments)
     with contact_named(configuration):
         result, by_agent = _result(arguments, runtime_folder(configuration.agent.state_dir))
@@ -72,7 +77,8 @@ def _serve(sock: socket.socket, prompter: TerminalPrompter) -> dict[str, Any] | 
 
 def _start(arguments: argparse.Namespace, folder: Path, descriptor: int) -> subprocess.Popen[bytes] | None:
     """By the agent if there is one, so that it leaves the card alone meanwhile; else as our own child."""
-    options = list(words_of(arguments))
+    officer = ["--officer-reader", arguments.officer_reader] if arguments.officer_reader is not None else []
+    options = [*words_of(arguments), *officer]
     if _agent_runs(folder):
         request = {"ask": "renew", "reader": arguments.reader, "options": options}
         ask_agent(folder, request, descriptor)

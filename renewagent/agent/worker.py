@@ -11,10 +11,12 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from renewagent.agent import words
+from renewagent.agent.at_the_desk import renew_at_the_desk
 from renewagent.agent.campaigns import Accepted, campaigns_in_force
 from renewagent.agent.check_in_queue import CheckInQueue
 from renewagent.agent.faults import note_fault
@@ -54,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         configuration = configuration_of(options)
         state_folder = configuration.agent.state_dir
         with contact_named(configuration):
-            document = renew(configuration, options.reader, prompter, apart=apart)
+            document = renew(configuration, options.reader, prompter, apart=apart, officer=options.officer_reader)
     except RenewAgentError as error:
         document = refusal(error)
     except Exception as error:
@@ -65,13 +67,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def renew(
-    configuration: Configuration, reader: str | None, prompter: Prompter, *, apart: bool = False
+    configuration: Configuration,
+    reader: str | None,
+    prompter: Prompter,
+    *,
+    apart: bool = False,
+    officer: str | None = None,
 ) -> dict[str, Any]:
     """Renew the card in `reader`, or those in all readers, one after the other; the result document.
 
-    `apart`: campaigns were named on the command line and are not the agent's to keep.
+    `apart`: campaigns were named on the command line and are not the agent's to keep. `officer`: the reader with the
+    card of an officer of the RA, at the RA's desk.
     """
-    if not configuration.campaign.urls:
+    if not configuration.campaign.urls and officer is None:
         raise no_campaign()
     way = open_way(configuration)
     desk = open_desk(configuration, way)
@@ -103,6 +111,9 @@ def renew(
             configuration.card.signing_issuers,
             place.desk.standing,
         )
+        if officer is not None:
+            outcome = _told(place, reader, lambda: renew_at_the_desk(place, campaigns, inspector, officer, reader))
+            return {"ok": "error" not in outcome, "cards": [outcome]}
         return _renew_all(place, inspector, campaigns, _cards(readers, reader, missing), missing)
 
 
@@ -128,7 +139,7 @@ def _renew_all(
 ) -> dict[str, Any]:
     outcomes: list[dict[str, Any]] = []
     for number, name in enumerate(readers, start=1):
-        outcomes.append(_renew_one(place, inspector, campaigns, name, missing))
+        outcomes.append(_told(place, name, partial(renew_card, place, campaigns, inspector, name, missing)))
         if number < len(readers):
             renewed = sum(1 for outcome in outcomes if outcome["renewed"])
             place.prompter.tell(words.more_cards(renewed, len(readers), None))
@@ -144,16 +155,10 @@ def _tell_of_more(place: Workplace, renewed: list[dict[str, Any]]) -> None:
         place.prompter.tell(words.more_cards(len(renewed), len(renewed) + more, following))
 
 
-def _renew_one(
-    place: Workplace,
-    inspector: Inspector,
-    campaigns: Mapping[str, Accepted],
-    reader: str,
-    missing: RenewAgentError | None = None,
-) -> dict[str, Any]:
+def _told(place: Workplace, reader: str | None, renew_it: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """The outcome, with the error in it where there is one. Raises PersonStopped from whoever wants no more at all."""
     try:
-        outcome = renew_card(place, campaigns, inspector, reader, missing)
+        outcome = renew_it()
         if outcome.get("state") != State.STOPPED.value:
             return outcome
         error: RenewAgentError = PersonStopped("You chose not to renew now. Nothing was changed.")
@@ -186,6 +191,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="renewagent.agent.worker")
     parser.add_argument("--channel-fd", type=int, required=True)
     parser.add_argument("--reader")
+    parser.add_argument("--officer-reader")
     add_configuration_options(parser)
     return parser.parse_args(arguments)
 

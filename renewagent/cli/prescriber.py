@@ -40,6 +40,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "What was interrupted, here or at another computer, goes on where it stopped.",
     )
     renew.add_argument("--reader", metavar="NAME", help="only this reader, by its full name")
+    renew.add_argument(
+        "--officer-reader",
+        metavar="NAME",
+        help="at the RA's desk: the reader with the smartcard of the officer who has the other card renewed",
+    )
     add_configuration_options(renew)
     renew.set_defaults(run=_renew)
 
