@@ -28,6 +28,7 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 
 from renewagent.cmp.wire import CONTENT_TYPE
 from renewagent.errors import ConfigurationError, RaUnreachable, RaWaiting
+from renewagent.proxies import credentials, proxy_for
 
 LONGEST_WAIT = 14 * 86400
 """Seconds: a server cannot put us off for ever."""
@@ -126,7 +127,7 @@ class HttpRaTransport:
         late = threading.Event()
         try:
             with _cut_off(connection, seconds, late):
-                answer = _exchange(connection, method, _target(parts), body, content_type)
+                answer = _exchange(connection, method, parts, body, content_type)
             if late.is_set():  # headers that were cut off would pass for an answer without a body
                 raise TimeoutError("cut off")
         except (HTTPError, http.client.HTTPException, OSError, ValueError) as error:
@@ -144,11 +145,16 @@ class HttpRaTransport:
             return kept
         if kept is not None:
             kept.close()
-        host, port = parts.hostname or "", parts.port
-        if parts.scheme == "https":
-            context = self._context or _context(None)
-            return _TlsConnection(host, port, timeout=seconds, ssl_context=context)
-        return _PlainConnection(host, port, timeout=seconds)
+        proxy = proxy_for(f"{parts.scheme}://{parts.netloc}")
+        way = urlsplit(proxy) if proxy is not None else parts
+        host, port = way.hostname or "", way.port
+        if parts.scheme == "http":
+            return _PlainConnection(host, port, timeout=seconds, by=proxy)
+        context = self._context or _context(None)
+        connection = _TlsConnection(host, port or (80 if proxy else None), timeout=seconds, ssl_context=context)
+        if proxy is not None:
+            connection.set_tunnel(parts.hostname or "", parts.port or 443, credentials(proxy))
+        return connection
 
     def _keep(self, parts: SplitResult, connection: _Connection) -> None:
         self._kept[(parts.scheme, parts.netloc)] = (connection, time.monotonic())
@@ -176,7 +182,11 @@ class _OneWrite(HTTPConnection):
 
 
 class _PlainConnection(_OneWrite):
-    pass
+    """`by`: the proxy at the other end, which is told the whole address (RFC 9112 3.2.2)."""
+
+    def __init__(self, host: str, port: int | None, timeout: float, by: str | None) -> None:
+        super().__init__(host, port, timeout=timeout)
+        self.by = by
 
 
 class _TlsConnection(_OneWrite, HTTPSConnection):
@@ -186,8 +196,12 @@ class _TlsConnection(_OneWrite, HTTPSConnection):
 _Connection = _PlainConnection | _TlsConnection
 
 
-def _exchange(connection: _Connection, method: str, target: str, body: bytes | None, content_type: str) -> _HttpAnswer:
-    headers = {"User-Agent": "renewagent", "Accept": "*/*", "Accept-Encoding": "identity"}
+def _exchange(
+    connection: _Connection, method: str, parts: SplitResult, body: bytes | None, content_type: str
+) -> _HttpAnswer:
+    headers, target = {"User-Agent": "renewagent", "Accept": "*/*", "Accept-Encoding": "identity"}, _target(parts)
+    if isinstance(connection, _PlainConnection) and connection.by is not None:
+        headers, target = {**headers, **credentials(connection.by)}, f"http://{parts.netloc}{target}"
     if content_type:
         headers["Content-Type"] = content_type
     connection.request(method, target, body, headers, preload_content=False, decode_content=False)
