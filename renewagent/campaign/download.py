@@ -108,7 +108,7 @@ def _download(url: str, http: urllib3.PoolManager, limit: int, etag: str) -> Ans
                 response.close()
             where = _followed(url, where, location)
     except (urllib3.exceptions.HTTPError, OSError) as problem:
-        raise _not_fetched(url) from problem
+        raise _not_fetched(url, _why(problem)) from problem
     raise _not_fetched(url, ": the server sends us round and round")
 
 
@@ -154,6 +154,21 @@ def retry_after(headers: Mapping[str, str]) -> int | None:
         return None
     until = until if until.tzinfo is not None else until.replace(tzinfo=UTC)
     return max(1, math.ceil((until - datetime.now(UTC)).total_seconds()))
+
+
+def _why(problem: Exception) -> str:
+    """What the help desk wants to know, "" where nothing is to be known."""
+    from urllib3 import exceptions
+
+    reasons: tuple[tuple[type[Exception], str], ...] = (
+        (exceptions.ProxyError, ": the proxy does not let us through"),
+        (exceptions.SSLError, ": the server's certificate is not trusted here"),
+        (exceptions.NameResolutionError, ": nobody knows that server's name"),
+        (exceptions.NewConnectionError, ""),  # offline is normal
+        (exceptions.TimeoutError, ": the server does not answer"),
+        (exceptions.ProtocolError, ": what came back is cut short, or no HTTP"),
+    )
+    return next((words for kind, words in reasons if isinstance(problem, kind)), "")
 
 
 def _too_slow(url: str) -> RaUnreachable:

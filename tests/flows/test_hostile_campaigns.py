@@ -139,16 +139,16 @@ def servers(site: HostileSite, other: HostileSite) -> dict[str, tuple[Manner, st
         "100 MB": (site.huge, "This signed campaign is larger than 320 KiB."),
         "chunks without end": (site.endless, "This signed campaign is larger than 320 KiB."),
         "packed": (site.bomb, "the server sends it compressed"),
-        "cut short": (site.truncated, "could not be fetched"),
+        "cut short": (site.truncated, "what came back is cut short"),
         "round and round": (elsewhere("/autumn.campaign"), "the server sends us round and round"),
         "to a file": (elsewhere("file:///etc/passwd"), "the server sends us somewhere else"),
         "to another host": (elsewhere(other.url), "the server sends us somewhere else"),
         "to nowhere": (elsewhere("http://[::1"), "the server sends us somewhere else"),
         "an error": (whole(b"", status=500), "the server answered 500"),
         "not there": (whole(b"", status=404), "the server answered 404"),
-        "no HTTP": (raw(b"\x16\x03\x01\x00\x05hello\r\n\r\n"), "could not be fetched"),
-        "a header without end": (raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000), "could not be fetched"),
-        "headers by the thousand": (raw(b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 2000 + b"\r\n"), "could not be fetched"),
+        "no HTTP": (raw(b"\x16\x03\x01\x00\x05hello\r\n\r\n"), "or no HTTP"),
+        "a header without end": (raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000), "or no HTTP"),
+        "headers by the thousand": (raw(b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 2000 + b"\r\n"), "or no HTTP"),
     }
 
 

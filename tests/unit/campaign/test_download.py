@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import io
+import socket
+import ssl
+import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import pytest
@@ -12,6 +18,7 @@ import urllib3
 
 from renewagent.campaign.download import MOST_REDIRECTIONS, Answer, download
 from renewagent.errors import RaUnreachable
+from tests.unit.campaign.authority import root
 
 ASKED = "https://ra.example/a.campaign"
 
@@ -96,3 +103,54 @@ def test_one_octet_too_many_is_enough() -> None:
     answer, _ = fetched(ASKED, {ASKED: bytes(10_000_000)})
     assert answer.octets is not None
     assert 100 < len(answer.octets) <= 100 + 65536
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        (b"", "cut short, or no HTTP"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "cut short, or no HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", "cut short, or no HTTP"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nha", "cut short, or no HTTP"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\n", "cut short, or no HTTP"),
+    ],
+)
+def test_the_help_desk_hears_why(client: urllib3.PoolManager, answers: bytes, said: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/a"
+
+        def answer() -> None:
+            with server.accept()[0] as peer:
+                peer.recv(65536)
+                peer.sendall(answers)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(RaUnreachable, match=said):
+            download(url, client, 100)
+        thread.join()
+        with pytest.raises(RaUnreachable, match=r"could not be fetched\.$"):
+            server.close()
+            download(url, client, 100)
+
+
+def test_a_name_that_nobody_knows_and_a_server_that_nobody_vouches_for(client: urllib3.PoolManager) -> None:
+    with pytest.raises(RaUnreachable, match="nobody knows that server's name"):
+        download("http://no-such-host.invalid/a", client, 100)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with TemporaryDirectory() as folder:
+        holder = root()
+        context.load_cert_chain(holder.written(Path(folder) / "server.pem"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet() -> None:
+            with suppress(OSError):
+                peer = server.accept()[0]
+                with peer, context.wrap_socket(peer, server_side=True):
+                    pass
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        with pytest.raises(RaUnreachable, match="certificate is not trusted here"):
+            download(f"https://127.0.0.1:{server.getsockname()[1]}/a", client, 100)
+        thread.join()
