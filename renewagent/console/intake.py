@@ -25,8 +25,8 @@ MOST_AT_ONCE = 400
 """Check-ins in one transaction."""
 MOST_A_MINUTE = 3_000
 """Check-ins of one agent, by one server process: a queue of weeks, and no flood."""
-GATHERED_FOR = 0.02
-"""Seconds that the first of a transaction waits for others: one transaction costs as much as thirty check-ins in it."""
+APART = 0.05
+"""Seconds between the beginnings of two transactions: one costs as much as twenty check-ins in it."""
 _AGAIN = 5
 """Times that a transaction is tried where others were in its way."""
 _LOG = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ class Intake:
         self._most = most_waiting
         self._queue: deque[_Waiting] = deque()
         self._weight = 0
+        self._begun = 0.0
         self._pace = _Pace()
         self._writer: asyncio.Task[None] | None = None
 
@@ -99,7 +100,8 @@ class Intake:
     async def _write(self) -> None:
         while self._queue:
             if self._weight < MOST_AT_ONCE:
-                await asyncio.sleep(GATHERED_FOR)
+                await asyncio.sleep(max(0.0, self._begun + APART - monotonic()))
+            self._begun = monotonic()
             batch = self._next()
             try:
                 await self._settle(batch)
