@@ -63,11 +63,12 @@ def _serve(arguments: argparse.Namespace) -> int:
             words = {"operations": facts.operations, "certificate": facts.certificate}
             emit({"ok": True, "agents": facts.agents, "people": facts.people} | {k: v for k, v in words.items() if v})
             return
-        say(f"Agents reach the console at {facts.agents}, people at {facts.people}.")
-        if facts.operations:
-            say(f"Its metrics are at {facts.operations}/metrics.")
+        lines = [f"Agents reach the console at {facts.agents}, people at {facts.people}."]
+        lines += [f"Its metrics are at {facts.operations}/metrics."] if facts.operations else []
         if facts.certificate:
-            say(f"No TLS certificate is configured: it uses {facts.certificate}, which nobody trusts as yet.")
+            lines.append(f"No TLS certificate is configured: it uses {facts.certificate}, which nobody trusts as yet.")
+        sys.stdout.write("\n".join(lines) + "\n")  # standard error is the log's
+        sys.stdout.flush()
 
     serving.serve(settings, ready)
     return 0

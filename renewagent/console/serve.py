@@ -104,6 +104,8 @@ def serve(settings: Settings, ready: Callable[[Facts], None]) -> None:
 
 def _places(site: Site, bound: sockets.Bound) -> tuple[list[_Place], list[_Chore]]:
     own = tls.pair(site.settings, site.now())
+    if tls.is_self_signed(site.settings):
+        _LOG.warning("no TLS certificate is configured", extra={"fields": {"instead": own.certificate}})
     authority = site.store.writing(lambda connection: agents_ca(connection, site.now()))
     for_agents, for_people = tls.server_context(own, authority.pem), tls.server_context(own, None)
     places = [

@@ -107,11 +107,28 @@ def test_plain_http_and_old_tls_do_not_get_in(served: Console) -> None:
     assert ended.returncode
 
 
+def test_without_json_it_says_in_words_where_it_serves(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(settings_text(tmp_path))
+    with started("console", "serve", "--config", str(tmp_path / "c.toml")) as process:
+        assert process.stdout is not None
+        first, *rest = (process.stdout.readline() for _ in range(3))
+        process.terminate()
+        _, log = process.communicate(timeout=30)
+    assert first.startswith("Agents reach the console at https://127.0.0.1:")
+    assert "/metrics." in rest[0] and "self-signed.pem, which nobody trusts as yet." in rest[1]
+    assert all(json.loads(line) for line in log.splitlines())
+    assert process.returncode == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_with_0_when_told_to(tmp_path: Path, number: int) -> None:
     with console(tmp_path) as one:
         assert one.end(number) == 0
-        assert [line["level"] for line in one.lines()] == ["info", "info"]
+        assert [line["event"] for line in one.lines()] == [
+            "no TLS certificate is configured",
+            "serving",
+            "ending: what is under way is finished",
+        ]
 
 
 def test_a_request_that_is_under_way_is_finished_and_no_other_begun(tmp_path: Path) -> None:

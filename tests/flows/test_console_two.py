@@ -80,4 +80,4 @@ def test_two_are_one_console(both: list[Console], tmp_path: Path, url: str) -> N
         log = store.reading(audit.entries)
         assert audit.verify_chain(log) is None and len(log) >= 2
     assert two.end() == 0
-    assert [line for line in two.lines() if line["level"] != "info"] == []
+    assert [line for line in two.lines() if line["level"] == "error"] == []
