@@ -166,9 +166,14 @@ def judge_head(head: CertificateHead, campaigns: Sequence[Campaign], now: dateti
     """UNAFFECTED with the reason when no rule of any campaign may hit; None when the whole certificate is needed."""
     if any(may_hit(head, campaign, now) for campaign in campaigns):
         return None
-    held = (c.id for c in campaigns if c.only_paused(now) and any(_may(rule, head) for rule in c.rules))
     reason = _together([(c, _head_misses(c, head, now)) for c in campaigns])
-    return Finding(Verdict.UNAFFECTED, reason, head, paused=next(held, None))
+    return Finding(Verdict.UNAFFECTED, reason, head, paused=held_back(head, campaigns, now))
+
+
+def held_back(head: CertificateHead, campaigns: Iterable[Campaign], now: datetime) -> str | None:
+    """The id of a campaign that may hit, were it not paused."""
+    held = (c.id for c in campaigns if c.only_paused(now) and any(_may(rule, head) for rule in c.rules))
+    return next(held, None)
 
 
 def judge_all(certificate: SigningCertificate, campaigns: Sequence[Campaign], now: datetime) -> Finding:

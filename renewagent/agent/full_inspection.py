@@ -169,7 +169,9 @@ class Inspector:
         other = self._by_ra(Judgement(finding, *found, beside=beside), driver)
         if other.finding.verdict in (Verdict.AFFECTED, Verdict.PART_WAY):
             return other
-        return replace(judgement, note=other.note, nothing_open=judgement.nothing_open and not other.note)
+        judged = replace(judgement.finding, paused=judgement.finding.paused or finding.paused)
+        nothing_open = judgement.nothing_open and not other.note
+        return replace(judgement, finding=judged, note=other.note, nothing_open=nothing_open)
 
     def _by_card(self, driver: CardDriver, now: datetime) -> Judgement:
         try:

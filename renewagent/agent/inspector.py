@@ -15,7 +15,7 @@ from renewagent.card.interface import CardConnection, CardDriver, Transaction
 from renewagent.errors import CardError, CardRemoved, CardReset, ReaderError, RenewAgentError
 from renewagent.model import CertificateHead, Finding, Slot, Verdict
 from renewagent.names import Name, canonical
-from renewagent.rules import Campaign, for_the_pair, judge_head, may_hit
+from renewagent.rules import Campaign, for_the_pair, held_back, judge_head, may_hit
 
 NO_SIGNING_CERTIFICATE = "There is no signing certificate on this smartcard."
 
@@ -136,6 +136,8 @@ def _with_pair(result: HeadResult, driver: CardDriver, campaigns: Sequence[Campa
             return replace(result, finding=None, to_read=tuple(filter(None, [result.slot])))
         if head is not None and any(may_hit(head, pair, now) for pair in pairs):
             return replace(result, finding=None, to_read=tuple(filter(None, [result.slot])))
+        if head is not None and result.finding.paused is None and (held := held_back(head, pairs, now)):
+            result = replace(result, finding=replace(result.finding, paused=held))
     return result
 
 

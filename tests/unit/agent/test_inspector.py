@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import pytest
 
@@ -80,6 +82,19 @@ def test_a_head_that_a_rule_may_hit_asks_for_the_whole_certificate() -> None:
     driver = Heads({S9C: head(days_ago=2), S9A: head("other")})
     result = inspected(driver)
     assert (result.finding, result.slot, result.to_read, driver.asked) == (None, S9C, (S9C,), [S9C])
+
+
+@pytest.mark.parametrize(
+    ("signing", "beside", "renews", "paused"),
+    [(2, 400, "signing", "c"), (400, 2, "signing", None), (400, 2, "pair", "c"), (400, 400, "pair", None)],
+)
+def test_what_a_pause_holds_back_is_told_by_heads_alone(
+    signing: int, beside: int, renews: Literal["signing", "pair"], paused: str | None
+) -> None:
+    driver = Heads({S9C: head(days_ago=signing), S9A: head("other", days_ago=beside)})
+    result = inspect_head(driver, [replace(CAMPAIGN, paused=True, renews=renews)], [SIGNING], NOW)
+    assert result.finding and result.finding.verdict is Verdict.UNAFFECTED
+    assert (result.finding.paused, result.to_read) == (paused, ())
 
 
 def test_a_signing_certificate_in_another_slot_is_found_by_its_issuer() -> None:
