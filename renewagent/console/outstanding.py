@@ -100,8 +100,10 @@ def page(
 ) -> Page:
     """The rows that follow `after`. Raises ValueError if that is none of ours."""
     key = _key(after) if after else None
-    rows = [*_seen(connection, campaign, person, wanted, now, shown, key, size + 1)]
-    rows += _never_seen(connection, campaign, person, wanted, key, size + 1)
+    rows = [*_never_seen(connection, campaign, person, wanted, key, size + 1)]
+    # Where those fill the page, nothing younger than the last of them comes onto it.
+    until = rows[-1].since if len(rows) > size else None
+    rows += _seen(connection, campaign, person, wanted, now, shown, key, until, size + 1)
     rows.sort(key=lambda row: row.key)
     rest = len(rows) > size
     return Page(rows[:size], _text(rows[size - 1].key) if rest else "")
@@ -138,6 +140,7 @@ def _seen(
     now: datetime,
     shown: sa.ColumnElement[str],
     key: tuple[int, str, str] | None,
+    until: datetime | None,
     most: int,
 ) -> Iterator[Row]:
     question = _standing_rows(campaign, person, shown).where(*_of_standing(wanted, now, shown))
@@ -146,6 +149,8 @@ def _seen(
         at, issuer, card = key
         same = STANDING.c.card > card if not issuer else sa.false()
         question = question.where(_later(STANDING.c.since, at, same))
+    if until is not None:
+        question = question.where(STANDING.c.since <= until)
     question = question.order_by(STANDING.c.since, STANDING.c.card).limit(most)
     return (_row(row) for row in connection.execute(question))
 

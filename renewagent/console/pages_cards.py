@@ -29,7 +29,7 @@ from renewagent.console.standings import shown_state
 from renewagent.console.words import GROUPS, STATES, what_next, why
 from renewagent.spreadsheets import harmless
 
-_EXPORTED_AT_ONCE = 500
+_EXPORTED_AT_ONCE = 2000
 _GROUPS = {group.key: frozenset(group.states) for group in GROUPS if group.key != "finished"}
 _LONGEST = 200
 
