@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from starlette.concurrency import run_in_threadpool
 
 from renewagent.console.tables import REVISION
+from renewagent.console.upserts import insert
 
 T = TypeVar("T")
 Work = Callable[[sa.Connection], T]
@@ -62,11 +63,9 @@ class Store:
 
 def raise_revision(connection: sa.Connection, name: str) -> None:
     """Let every server process know, once this transaction is through, that there is news of this kind."""
-    changed = connection.execute(
-        sa.update(REVISION).where(REVISION.c.name == name).values(number=REVISION.c.number + 1)
-    )
-    if not changed.rowcount:
-        connection.execute(sa.insert(REVISION).values(name=name, number=1))
+    statement = insert(connection, REVISION).values(name=name, number=1)
+    once_more = {"number": REVISION.c.number + 1}
+    connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=once_more))
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

@@ -414,6 +414,41 @@ def test_more_than_can_wait_is_told_to_come_back(
     assert {row.id for row in rows(site, CHECK_IN)} == set(accepted)
 
 
+def test_one_bad_delivery_does_not_spoil_the_others(
+    site: Site, workstation: Workstation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claims = [SmartCard(f"serial:{n:04x}", f"{n:x}", NOW).claim("affected", NOW) for n in range(6)]
+
+    def touchy(connection: sa.Connection, now: Any, deliveries: list[Delivery]) -> Any:
+        if any(check_in.id == claims[3].id for one in deliveries for check_in, _ in one.brought):
+            raise RuntimeError("nobody thought of this one")
+        return record(connection, now, deliveries)
+
+    monkeypatch.setattr("renewagent.console.intake.record", touchy)
+
+    async def rush() -> list[Any]:
+        said = [workstation.posting("/agents/v1/check-ins", {"check_ins": [claim.to_json()]}) for claim in claims]
+        return await asyncio.gather(*said, return_exceptions=True)
+
+    answers = asyncio.run(rush())
+    assert [getattr(answer, "status", 500) for answer in answers] == [200, 200, 200, 500, 200, 200]
+    assert {row.id for row in rows(site, CHECK_IN)} == {claim.id for claim in claims} - {claims[3].id}
+
+
+def test_a_database_that_is_away_is_told_as_such_and_comes_back(
+    site: Site, workstation: Workstation, card: SmartCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> Any:
+        raise sa.exc.OperationalError("SELECT", {}, OSError("gone"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("renewagent.console.intake.record", away)
+        answer = workstation.deliver(card.claim("affected", NOW))
+    assert (answer.status, answer.headers["retry-after"]) == (503, "10")
+    assert rows(site, CHECK_IN) == []
+    assert workstation.deliver(card.claim("affected", NOW)).status == 200
+
+
 def test_a_flood_by_one_workstation_is_stopped(site: Site, workstation: Workstation) -> None:
     many = {"check_ins": [check_in(id=f"{n:032x}") for n in range(100)]}
     statuses = [workstation.post("/agents/v1/check-ins", many).status for _ in range(31)]
