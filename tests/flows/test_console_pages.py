@@ -85,7 +85,7 @@ def addresses(place: Console) -> dict[str, list[str]]:
         "/cards/{card:path}": [f"/cards/{done}", f"/cards/{put_off}"],
         "/campaigns": ["/campaigns"],
         "/campaigns/{name}": [f"/campaigns/{CAMPAIGN_ID}", f"/campaigns/{CAMPAIGN_ID}?said=published"],
-        "/preview": ["/preview"],
+        "/preview": ["/preview", f"/preview?campaign={CAMPAIGN_ID}"],
         "/targets": ["/targets", "/targets?said=dropped"],
         "/check-now": ["/check-now", f"/check-now?agent={agent}"],
         "/check-now/{order}": [f"/check-now/{first(CHECK_ORDER.c.id)}"],
@@ -250,6 +250,17 @@ def test_the_numbers_move_by_themselves(browser: Browser, full: Console) -> None
         expect(page.locator(".live")).to_have_text(re.compile(r"^Live\. Last change at \d\d:\d\d:\d\d UTC\.$"))
         said = page.locator("[data-announce]").get_attribute("data-announce")
         expect(page.locator("#announcement")).to_have_text(str(said))
+
+
+def test_a_page_that_hears_nothing_says_so(browser: Browser, full: Console) -> None:
+    with full.context(browser, "manager") as context:
+        context.route("**/news", lambda route: route.abort())
+        page = context.new_page()
+        page.goto("/")
+        expect(page.locator(".live")).to_contain_text("Not live", timeout=15_000)
+        context.unroute("**/news")
+        page.reload()
+        expect(page.locator(".live")).to_have_text("Live.")
 
 
 def test_whoever_is_signed_out_meanwhile_is_told(browser: Browser, full: Console) -> None:

@@ -62,8 +62,20 @@
 
   let shown = clock();
   const source = new EventSource("/news");
-  let lost = false;
-  source.addEventListener("open", () => { say("Live."); if (lost) soon(); lost = false; });
-  source.addEventListener("error", () => { lost = true; say("Not live at the moment. The numbers are of " + shown + " UTC."); });
+  const PATIENCE = 8000; // the console ends every stream now and then, and the browser comes back by itself
+  let lost = false, worry = null;
+  source.addEventListener("open", () => {
+    clearTimeout(worry);
+    worry = null;
+    if (!lost || line.textContent.startsWith("Not live")) say("Live.");
+    if (lost) soon();
+    lost = false;
+  });
+  source.addEventListener("error", () => {
+    lost = true;
+    const over = source.readyState === EventSource.CLOSED;
+    const words = over ? "Not live any more. Reload the page." : "Not live at the moment.";
+    worry = worry || setTimeout(() => say(words + " The numbers are of " + shown + " UTC."), over ? 0 : PATIENCE);
+  });
   source.addEventListener("changed", (event) => { if (event.data.split(" ").some((kind) => follows.has(kind))) soon(); });
 })();
