@@ -48,7 +48,9 @@ def numbers_in(connection: sa.Connection, now: datetime, stuck_after: timedelta)
     """All of them, as of `now`."""
     cards = Counter({(name, CardState.NOT_SEEN.value): 0 for (name,) in connection.execute(_CAMPAIGNS)})
     state = shown_state(now, stuck_after).label("state")
-    by_state = sa.select(STANDING.c.campaign, state, sa.func.count()).group_by(STANDING.c.campaign, state)
+    # A workstation may name campaigns that there are not, and a target list on its way in has none yet.
+    ours = STANDING.c.campaign.in_(_CAMPAIGNS)
+    by_state = sa.select(STANDING.c.campaign, state, sa.func.count()).where(ours).group_by(STANDING.c.campaign, state)
     for rows in (connection.execute(by_state), connection.execute(_NOT_SEEN)):
         for campaign, name, count in rows:
             cards[campaign, name] += count
@@ -64,7 +66,7 @@ _STANDS = sa.and_(
 )
 _NOT_SEEN = (
     sa.select(TARGET.c.campaign, sa.literal(CardState.NOT_SEEN.value), sa.func.count())
-    .where(~sa.exists().where(_STANDS))
+    .where(~sa.exists().where(_STANDS), TARGET.c.campaign.in_(_CAMPAIGNS))
     .group_by(TARGET.c.campaign)
 )
 

@@ -46,10 +46,12 @@ def fill(connection: sa.Connection) -> None:
         standing("2", "affected", days=9),
         standing("3", "done", days=9),
         standing("4", "told", failures=0),
+        standing("5", "told", campaign="made-up"),
     ]
     connection.execute(sa.insert(STANDING), [{"failures": 0, **row} for row in rows])
     target = {"campaign": "autumn", "issuer": "CN=i", "added": NOW}
     connection.execute(sa.insert(TARGET), [target | {"serial": "3"}, target | {"serial": "77"}])
+    connection.execute(sa.insert(TARGET), [target | {"campaign": "~on-its-way", "serial": "78"}])
     when = {"published": NOW, "expires": NOW, "received": NOW}
     octets = {"signed": b"", "document": b""}
     connection.execute(
