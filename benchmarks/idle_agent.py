@@ -3,7 +3,7 @@
 Beside it, in the same run, a bare program that blocks in SCardGetStatusChange. Both wait on the same private pcscd with
 one card inserted. Prints one JSON document.
 
-    python benchmarks/idle_agent.py [--seconds 60] [--interval 300] [--no-campaign]
+    python benchmarks/idle_agent.py [--seconds 60] [--interval 300] [--no-campaign] [--console] [--stream]
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -83,18 +84,40 @@ def running(words: list[str], env: dict[str, str]) -> Iterator[int]:
         child.wait(10)
 
 
+@contextmanager
+def reporting_to(folder: Path, interval: int, *, stream: bool) -> Iterator[str]:
+    """A console; what the agent's configuration says of it."""
+    from renewagent.console import enrolment
+    from renewagent.console.store import Store
+    from tests.consoles import console
+
+    with console(folder, console=f"poll_interval = {interval}", name="served") as served:
+        store = Store(f"sqlite:///{folder}/data/console.db")
+        now = datetime.now(UTC)
+        code = store.writing(lambda connection: enrolment.make_code(connection, now, os.urandom, "RX1"))
+        store.close()
+        switched = "stream = true" if stream else ""
+        yield f'url = "{served.agents}"\nenrolment = "{code}"\nroot = "{served.certificate}"\n{switched}'
+
+
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--interval", type=int, default=300, help="the agent's poll interval")
     parser.add_argument("--no-campaign", action="store_true", help="count without the campaign poll's child")
+    parser.add_argument("--console", action="store_true", help="report to a console that serves beside it")
+    parser.add_argument("--stream", action="store_true", help="and hold its stream, in a child that is not counted")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, PrivatePcscd(1) as pcscd:
+    with tempfile.TemporaryDirectory() as folder, PrivatePcscd(1) as pcscd, ExitStack() as stack:
         place = Place(Path(folder))
         place.publish(campaign_json())
-        state = f'state_dir = "{place.state}"\npoll_interval = {options.interval}'
-        place.configure("pcsc", agent=state, **({"campaign": ""} if options.no_campaign else {}))
+        more = {"agent": f'state_dir = "{place.state}"\npoll_interval = {options.interval}'}
+        if options.no_campaign:
+            more["campaign"] = ""
+        if options.console or options.stream:
+            more["console"] = stack.enter_context(reporting_to(Path(folder), options.interval, stream=options.stream))
+        place.configure("pcsc", **more)
         env = {**place.env, **pcscd.env}
         agent = [sys.executable, "-m", "renewagent", "agent", "--config", str(place.config)]
         with (

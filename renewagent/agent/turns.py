@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from renewagent.agent.journal import Journal, JournalEvent
 from renewagent.agent.times_in_words import moment_in_words
 from renewagent.errors import JournalError, NotYet, RenewAgentError
 from renewagent.model import CertificateHead
 from renewagent.names import Name, format_name
+
+if TYPE_CHECKING:
+    from renewagent.agent.journal import Journal, JournalEvent
 
 T = TypeVar("T")
 Ask = Callable[[Name, int], T | None]
@@ -57,10 +59,12 @@ def kept_for(journal: Journal, head: CertificateHead, now: datetime) -> datetime
 def kept_here(state_folder: Path, certificate: Mapping[str, Any] | None, now: datetime) -> datetime | None:
     """The same, for `certificate` as `inspect --json` shows it. None where there is no record that can be read."""
     path = state_folder / "journal.db"
-    with suppress(JournalError):
-        if certificate is not None and path.exists():
-            with Journal(path) as journal:
-                return kept(journal.replay(), int(certificate["serial"], 16), str(certificate["issuer"]), now)
+    if certificate is None or not path.exists():
+        return None
+    from renewagent.agent.journal import Journal  # SQLite, 1.2 MB that a workstation where nothing was renewed spares
+
+    with suppress(JournalError), Journal(path) as journal:
+        return kept(journal.replay(), int(certificate["serial"], 16), str(certificate["issuer"]), now)
     return None
 
 
