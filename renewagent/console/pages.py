@@ -29,6 +29,8 @@ from renewagent.console.site import Site
 
 NEWS = ("agents", "campaigns", "orders", "people", "standings", "targets")
 """What a page may follow."""
+_STREAM_LASTS = 300.0
+"""Seconds: then the browser comes back through the gate, if its session goes on."""
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
 
@@ -100,7 +102,11 @@ def _may(person: Person | None, name: str) -> bool:
 
 async def _news(site: Site, request: Request, visitor: Visitor) -> Response:
     """Only what kind of thing has changed: the page asks again, and sees what its visitor may see."""
-    return site.news.stream(NEWS, lambda names: event("changed", " ".join(sorted(names))))
+    return site.news.stream(NEWS, _changed, lasts=_STREAM_LASTS)
+
+
+def _changed(names: frozenset[str]) -> bytes:
+    return event("changed", " ".join(sorted(names)))
 
 
 async def _static(request: Request) -> Response:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -36,6 +37,7 @@ from renewagent.console.site import Site
 from renewagent.console.tables import CHALLENGE
 
 LINK_LASTS = timedelta(seconds=60)
+_LOG = logging.getLogger(__name__)
 _PATIENCE = 10.0
 _WINDOW = timedelta(minutes=10)
 _MOST = 60
@@ -119,8 +121,10 @@ async def _card(site: Site, request: Request) -> Response:
         shown = await run_in_threadpool(read_sign_in, octets, site.settings, now)
         link = await site.store.write(lambda connection: new_link(connection, site, now, shown))
     except SignInRefused as refused:
+        _LOG.info("a sign-in was refused", extra={"fields": {"client": address_of(request, site.settings)}})
         return answer(request, 403, refused.message, advice=refused.advice)
     if link is None:
+        _LOG.info("a card of nobody's", extra={"fields": {"client": address_of(request, site.settings)}})
         return answer(
             request,
             403,

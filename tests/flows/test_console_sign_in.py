@@ -5,22 +5,30 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import pytest
+from cryptography import x509
 
 from renewagent import cms
 from renewagent.agent.console_sign_in import ConsoleDoor, ConsoleRefused, origin_of
+from renewagent.card.key import card_key
 from renewagent.errors import ConfigurationError
+from renewagent.model import Slot
+from renewagent.pin import Pin
 from renewagent.statements import Purpose, Statement
+from renewagent_drivers import open_card
 from renewagent_fixtures.mock_ra.pki import pem
 from tests.consoles import Console, console
 from tests.flows.desk import PIN, READER, Desk, Office, desk, office
@@ -223,6 +231,59 @@ def test_another_name_of_the_same_console_is_refused(place: Place) -> None:
     assert "Passcode" not in done.err
 
 
+def test_people_are_added_by_their_certificate_and_ended_for_good(place: Place, tmp_path: Path) -> None:
+    config = ("--config", str(place.console.config), "--json")
+    driver = open_card(place.desk.readers.connect(READER))
+    der = driver.certificate(Slot("9a"))
+    assert der is not None
+    (tmp_path / "ada.pem").write_bytes(pem(der))
+    (mine,) = run("person", "list", *config)["people"]
+    words = ("person", "add", "--role", "sponsor", "--organisation", "rx1", "--organisation", "RX2")
+    taken = run(*words, "--certificate", str(tmp_path / "ada.pem"), *config, status=1)
+    assert "somebody else who may sign in" in taken["error"]["message"]
+    run("person", "end", mine["person"], *config)
+    added = run(*words, "--certificate", str(tmp_path / "ada.pem"), *config)
+    assert added["name"] == "Dr Ada Lamb"
+    (found,) = run("person", "list", *config)["people"]
+    assert (found["organisations"], found["subject"]) == (["RX1", "RX2"], mine["subject"])
+    assert place.sign_in("--json").document["role"] == "Sponsor"
+    run("person", "end", found["person"], *config)
+    assert run("person", "end", found["person"], *config, status=1)["error"]["code"] == "RA-PEOPLE"
+    assert run("person", "list", *config)["people"] == []
+    assert len(run("person", "list", "--all", *config)["people"]) >= 2
+    manager = ("--role", "ra-manager", "--organisation", "*", "--subject", SUBJECT, "--name", "Dr Ada Lamb")
+    run("person", "add", *manager, *config)
+
+
+@pytest.mark.parametrize(
+    "words, status",
+    [
+        (["add", "--role", "boss", "--organisation", "*", "--name", "X", "--account", "x"], 2),
+        (["add", "--role", "sponsor", "--organisation", "*", "--account", "x"], 2),
+        (["add", "--role", "sponsor", "--organisation", "*", "--name", "X"], 1),
+        (["add", "--role", "sponsor", "--organisation", "R 1", "--name", "X", "--account", "x"], 1),
+        (["add", "--role", "sponsor", "--organisation", "*", "--certificate", "/nowhere.pem"], 2),
+        (["add", "--role", "sponsor", "--organisation", "*", "--name", "X", "--subject", "nonsense"], 1),
+        (["end", "nobody"], 1),
+    ],
+)
+def test_what_makes_no_sense_is_one_sentence(served: Console, words: list[str], status: int) -> None:
+    said = run("person", *words, "--config", str(served.config), "--json", status=status)
+    assert said["ok"] is False and said["error"]["message"].endswith((".", "?"))
+
+
+def test_a_body_that_dribbles_is_not_waited_for(served: Console) -> None:
+    parts = urlsplit(served.people)
+    head = f"POST /sign-in/card HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: 9000\r\n\r\n".encode()
+    with socket.create_connection((parts.hostname, parts.port), 20) as plain:
+        with served.trust().wrap_socket(plain, server_hostname=parts.hostname) as line:
+            begun = time.monotonic()
+            line.sendall(head + b"0")
+            answer = line.recv(1000)
+            assert answer.startswith(b"HTTP/1.1 408 ") and 9 < time.monotonic() - begun < 15
+            assert b"connection: close" in answer.lower()
+
+
 # --- a console that is not what it should be
 
 
@@ -339,13 +400,6 @@ def test_a_sign_in_for_the_ra_is_none_for_the_console(place: Place) -> None:
 
 def by_card(place: Place, statement: Statement) -> bytes:
     """Any statement at all, signed by the card's 9A key, as no command of ours would."""
-    from cryptography import x509
-
-    from renewagent.card.key import card_key
-    from renewagent.model import Slot
-    from renewagent.pin import Pin
-    from renewagent_drivers import open_card
-
     driver = open_card(place.desk.readers.connect(READER))
     der = driver.certificate(Slot("9a"))
     assert der is not None

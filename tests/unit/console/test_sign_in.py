@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
@@ -19,7 +21,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from starlette.applications import Starlette
 
 from renewagent import cms
-from renewagent.console import audit, people, sign_in
+from renewagent.console import audit, people, sessions, sign_in
+from renewagent.console.card_sign_in import Shown, SignInRefused
 from renewagent.console.doorkeeper import Doorkeeper
 from renewagent.console.guards import Bounded
 from renewagent.console.mishaps import HANDLERS
@@ -28,6 +31,7 @@ from renewagent.console.settings import SingleSignOn
 from renewagent.console.site import Site
 from renewagent.console.tables import CHALLENGE, SESSION
 from renewagent.statements import Purpose, Statement
+from tests import postgresql
 from tests.console import NOW, URL, Answer, Browser, Clock, form_token, new_person, new_site
 from tests.unit.campaign.authority import AUTHORITY, PRESCRIBER, Holder, key_usage, root
 
@@ -413,3 +417,39 @@ def test_the_proxy_signs_its_people_in(place: Place) -> None:
 def test_nobody_is_sent_on_to_another_site(place: Place, wanted: str) -> None:
     here = Browser(place.app, address="192.0.2.9")
     assert here.get(f"/sign-in?next={quote(wanted)}", *FROM_PROXY).header("location") == "/"
+
+
+def test_two_servers_take_one_link_and_one_nonce_once(tmp_path: Path) -> None:
+    """Several processes on PostgreSQL, asked at the same moment."""
+    with postgresql.server() as url:
+        sites = [new_site(tmp_path, Clock(), database=url) for _ in range(4)]
+        person = new_person(sites[0], name="Nadia Osei", subject="CN=nadia")
+        store = sites[0].store
+
+        def proofs(site: Site, nonce: str) -> str:
+            shown = Shown(people.canonical_subject("CN=nadia"), "ab" * 32, "piv:1", nonce)
+            try:
+                link = site.store.writing(lambda c: sign_in.new_link(c, site, NOW, shown))
+            except SignInRefused:
+                return ""
+            return link.token if link is not None else ""
+
+        nonce = store.writing(lambda c: sign_in.new_nonce(c, sites[0], NOW))
+        links = [token for token in at_once(lambda site: proofs(site, nonce), sites) if token]
+        assert len(links) == 1
+
+        def follow(site: Site) -> str | None:
+            dice = replace(site, entropy=secrets.token_bytes)
+            return site.store.writing(lambda c: sign_in.follow_link(c, dice, NOW, links[0]))
+
+        begun = [token for token in at_once(follow, sites) if token]
+        assert len(begun) == 1
+        visitor = store.reading(lambda c: sessions.find(c, sites[0].settings, NOW, begun[0]))
+        assert visitor is not None and visitor.person == person
+        for site in sites:
+            site.store.close()
+
+
+def at_once(work: Callable[[Site], Any], sites: list[Site]) -> list[Any]:
+    with ThreadPoolExecutor(len(sites)) as pool:
+        return list(pool.map(work, sites))
