@@ -108,6 +108,7 @@ def _way_of_pair(job: Job) -> Way:
     what is due. Raises RenewalImpossible."""
     assert job.beside is not None  # noqa: S101  for the type checker
     in_place = job.card.capabilities().rekey_in_place and can_protect(job.beside[1]) and bool(job.campaign.rules)
+    in_place = in_place and job.place.key_relay is None  # nothing stands at the RA that would open the card for ever
     second = Way.B if staging_pair(job) is not None else None
     same_key = may_go_by_way_a(job) and not _futile(job, job.old.key_algorithm, job.old.key_bits)
     way = choose_way(job.campaign, old_key_usable=same_key, can_rekey=in_place, tickets=True, second=second)

@@ -33,6 +33,7 @@ SHOWN = (
     Cell(Way.B, "extended", "rsa2048", True),
     Cell(Way.D, "plain", "p256", False),
     Cell(Way.D, "extended", "rsa2048", True, crowded=True),
+    Cell(Way.D, "plain", "p256", False, relayed=True),
 )
 
 

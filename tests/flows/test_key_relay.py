@@ -153,8 +153,9 @@ def test_the_pair(relaying: Workshop, workstation: Workstations, way: str) -> No
     card = relaying.card(profile=how["profile"], protects=True, kept_by_ra=0x0C)
     old, own = certificate(card), certificate(card, AUTHENTICATION)
     outcome = workstation(relaying.campaign(rekey=how["rekey"], renews="pair")).relayed().renew(card)
-    assert outcome["pair"] is not None and outcome["pair"]["renewed"], outcome
-    assert certificate(card) != old and certificate(card, AUTHENTICATION) != own
+    renewed = way != "D"  # where nothing would stand at the RA while 9A has no certificate
+    assert outcome["signed_in"] and outcome["pair"]["renewed"] is renewed
+    assert certificate(card) != old and (certificate(card, AUTHENTICATION) != own) is renewed
     assert signs(card) and signs(card, AUTHENTICATION)
 
 
