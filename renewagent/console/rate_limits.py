@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from renewagent.console.tables import ATTEMPT
+from renewagent.console.upserts import insert
 
 LONGEST_KEY = 200
 KEEP = timedelta(days=2)
@@ -23,8 +24,10 @@ def allow(connection: sa.Connection, kind: str, key: str, limit: int, window: ti
     """Count one attempt. 0 if it is one of the first `limit` in this window, else the whole seconds to wait."""
     length = int(window.total_seconds())
     begun = int(now.timestamp()) // length * length
-    count = _count(connection, kind, key[:LONGEST_KEY], begun)
-    return 0 if count <= limit else max(1, math.ceil(begun + length - now.timestamp()))
+    row = {"kind": kind, "key": key[:LONGEST_KEY], "window": begun}
+    # Whoever is over the limit costs a look, and no writing to the disk.
+    over = _counted(connection, row) >= limit or _count(connection, row) > limit
+    return max(1, math.ceil(begun + length - now.timestamp())) if over else 0
 
 
 def forget_old_attempts(connection: sa.Connection, now: datetime) -> None:
@@ -32,12 +35,12 @@ def forget_old_attempts(connection: sa.Connection, now: datetime) -> None:
     connection.execute(sa.delete(ATTEMPT).where(ATTEMPT.c.window < int((now - KEEP).timestamp())))
 
 
-def _count(connection: sa.Connection, kind: str, key: str, begun: int) -> int:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    row = {"kind": kind, "key": key, "window": begun, "count": 1}
-    counted = (
-        dialect.insert(ATTEMPT)
-        .values(row)
-        .on_conflict_do_update(index_elements=["kind", "key", "window"], set_={"count": ATTEMPT.c.count + 1})
-    )
+def _counted(connection: sa.Connection, row: dict[str, Any]) -> int:
+    same = (ATTEMPT.c[name] == value for name, value in row.items())
+    return connection.execute(sa.select(ATTEMPT.c.count).where(*same)).scalar() or 0
+
+
+def _count(connection: sa.Connection, row: dict[str, Any]) -> int:
+    counted = insert(connection, ATTEMPT).values(**row, count=1)
+    counted = counted.on_conflict_do_update(index_elements=list(row), set_={"count": ATTEMPT.c.count + 1})
     return int(connection.execute(counted.returning(ATTEMPT.c.count)).scalar_one())
