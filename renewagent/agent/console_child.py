@@ -9,17 +9,25 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from renewagent.agent.campaigns import campaigns_in_force
+from renewagent.agent.check_in_queue import CheckInQueue
 from renewagent.agent.children import hand_over
 from renewagent.agent.console_status import CONSOLE
 from renewagent.agent.console_visit import visit
 from renewagent.agent.options import add_configuration_options, configuration_of
 from renewagent.agent.poll_patience import PollPatience
+from renewagent.agent.reports import NO_CARD
+from renewagent.campaign.verify import RolledBack
+from renewagent.check_ins import CardState, CheckIn
 from renewagent.configuration import Configuration
 from renewagent.errors import RenewAgentError
+
+LONGEST_WHY = 300
 
 
 def main(words: list[str]) -> int:
@@ -57,12 +65,25 @@ def poll(configuration: Configuration, now: datetime, *, deliver: bool = False) 
 
 
 def _campaigns(configuration: Configuration, now: datetime, patience: PollPatience) -> str | None:
+    urls = configuration.campaign.urls
+    before = {patience.of(url).problem for url in urls}
     try:
-        campaigns_in_force(configuration, now, patience=patience)
+        found = campaigns_in_force(configuration, now, patience=patience)
     except RenewAgentError as error:
         return error.message
-    problems = (patience.of(url).problem for url in configuration.campaign.urls)
+    if configuration.console.url is not None:
+        _report_rollbacks(found.problems, before, configuration.agent.state_dir, now)
+    problems = (patience.of(url).problem for url in urls)
     return " ".join(problem for problem in problems if problem) or None
+
+
+def _report_rollbacks(problems: Iterable[RenewAgentError], before: Collection[str], state: Path, now: datetime) -> None:
+    """Somebody may be hiding a newer campaign: whoever signed it is to hear of that, once."""
+    for problem in problems:
+        if isinstance(problem, RolledBack) and problem.message not in before:
+            why = f"{problem.code}: {problem.message}"[:LONGEST_WHY]
+            said = CheckIn(os.urandom(16).hex(), now, NO_CARD, CardState.REFUSED, why=why)
+            CheckInQueue(state).add(said)
 
 
 def _chance() -> float:

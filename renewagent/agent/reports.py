@@ -21,7 +21,7 @@ from renewagent.rules import Campaign
 log = logging.getLogger(__name__)
 
 NO_CARD = "-"
-"""Stands for a card in the answer to an order where none is inserted, or none that can be read."""
+"""Stands for a card where none is inserted, or none that can be read, and in what is about no card."""
 ANEW = timedelta(days=1)
 """A card that stays as it is is reported this often."""
 _MOST_CARDS = 1000
