@@ -23,6 +23,7 @@ from renewagent.console.permissions import Person
 from renewagent.console.tables import CAMPAIGN, CARD, ORGANISATION, STANDING, TARGET
 from renewagent.rules import Campaign
 
+_PUBLISHED = (CAMPAIGN.c.document, CAMPAIGN.c.sha256, CAMPAIGN.c.signer, CAMPAIGN.c.received, CAMPAIGN.c.received_by)
 _DAY = 86_400_000
 _EPOCH = date(1970, 1, 1)
 
@@ -82,7 +83,7 @@ def campaigns(connection: sa.Connection) -> list[Published]:
     """The highest version of each, the one published last first."""
     newest = sa.select(CAMPAIGN.c.id, sa.func.max(CAMPAIGN.c.version).label("version")).group_by(CAMPAIGN.c.id)
     top = newest.subquery()
-    question = sa.select(CAMPAIGN).join(top, (CAMPAIGN.c.id == top.c.id) & (CAMPAIGN.c.version == top.c.version))
+    question = sa.select(*_PUBLISHED).join(top, (CAMPAIGN.c.id == top.c.id) & (CAMPAIGN.c.version == top.c.version))
     return [
         _published(row) for row in connection.execute(question.order_by(CAMPAIGN.c.published.desc(), CAMPAIGN.c.id))
     ]
@@ -90,7 +91,7 @@ def campaigns(connection: sa.Connection) -> list[Published]:
 
 def versions(connection: sa.Connection, campaign: str) -> list[Published]:
     """Every version of one campaign, the highest first."""
-    question = sa.select(CAMPAIGN).where(CAMPAIGN.c.id == campaign).order_by(CAMPAIGN.c.version.desc())
+    question = sa.select(*_PUBLISHED).where(CAMPAIGN.c.id == campaign).order_by(CAMPAIGN.c.version.desc())
     return [_published(row) for row in connection.execute(question)]
 
 

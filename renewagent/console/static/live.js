@@ -8,8 +8,9 @@
   if (!follows.size || !line || !window.EventSource) return;
 
   const AT_MOST_EVERY = 3000;
+  const SHARE = 10; // of the time that the console takes for a page, so much passes before the next is asked for
   const ANNOUNCE_AT_MOST_EVERY = 30000;
-  let waiting = null, last = 0, announced = 0;
+  let waiting = null, last = 0, took = 0, announced = 0;
 
   const say = (words) => { line.hidden = false; line.textContent = words; };
   const clock = () => new Date().toISOString().slice(11, 19);
@@ -53,12 +54,13 @@
       const other = fresh.getElementById(old.id);
       if (other) put(old, other);
     }
+    took = Date.now() - last;
     shown = clock();
     say("Live. Last change at " + shown + " UTC.");
     announce();
   };
 
-  const soon = () => { if (!waiting) waiting = setTimeout(refresh, Math.max(150, AT_MOST_EVERY - (Date.now() - last))); };
+  const soon = () => { if (!waiting) waiting = setTimeout(refresh, Math.max(150, last + Math.max(AT_MOST_EVERY, SHARE * took) - Date.now())); };
 
   let shown = clock();
   const source = new EventSource("/news");
