@@ -600,8 +600,8 @@ def test_who_is_told_to_wait_again_waits_longer_each_time_and_never_not_at_all(
     desk = workstation(workshop.campaign())
     whole = desk.desk.standing
 
-    def standing(*asked: Any) -> Any:
-        found = whole(*asked)
+    def standing(*asked: Any, **how: Any) -> Any:
+        found = whole(*asked, **how)
         return replace(found, waiting=True, ready=True) if says_so and found is not None else None
 
     monkeypatch.setattr(desk.desk, "standing", standing)
