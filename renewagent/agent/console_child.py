@@ -91,4 +91,6 @@ def _chance() -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    sys.stderr.flush()
+    os._exit(status)  # there is nothing to tidy up, and the agent wakes up once less for its answer and its end

@@ -68,7 +68,7 @@ def check_ins_of(found: Found, now: datetime) -> list[CheckIn]:
         until=until,
     )
     if state is CardState.CLEAR and judged:
-        return [replace(said, campaign=label) for label in judged]
+        return [replace(said, campaign=label, why="") for label in judged]
     return [said]
 
 

@@ -13,7 +13,7 @@ from renewagent.agent import words
 from renewagent.agent.check_in_queue import CheckInQueue
 from renewagent.agent.reports import Found, Reports, check_ins_of
 from renewagent.campaign.document import parse_campaign
-from renewagent.check_ins import CardState, CertificateClaim, CheckIn
+from renewagent.check_ins import PAUSED, CardState, CertificateClaim, CheckIn
 from tests.unit.agent.place import ISSUER, NOW, campaign_json
 
 AT = NOW.replace(microsecond=0)
@@ -89,6 +89,13 @@ def test_each_finding_has_its_state(what: Found, state: CardState, why: str, cam
 def test_who_waits_for_the_ra_is_put_off_until_then(name: str, why: str) -> None:
     (said,) = check_ins_of(found(False, False, **{name: "2026-12-01T08:00:00Z"}), AT)
     assert (said.state, said.why, said.until) == (CardState.PUT_OFF, why, datetime(2026, 12, 1, 8, tzinfo=UTC))
+
+
+def test_a_card_that_a_paused_campaign_would_hit_is_clear_of_the_others_alone() -> None:
+    paused = replace(found(**CLEAR, paused="test-batch"), campaigns=[replace(CAMPAIGN, paused=True), OTHER])
+    assert [(one.campaign, one.why) for one in check_ins_of(paused, AT)] == [("other/4", "")]
+    (said,) = check_ins_of(replace(paused, campaigns=paused.campaigns[:1]), AT)
+    assert (said.campaign, said.state, said.why) == ("", CardState.CLEAR, PAUSED)
 
 
 def test_a_clear_card_is_clear_of_each_campaign_in_force_and_of_nothing_where_there_is_none() -> None:
