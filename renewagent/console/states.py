@@ -22,7 +22,7 @@ _SETTLING = frozenset({CardState.CLEAR, CardState.RENEWED, CardState.DONE})
 _TRYING = frozenset(
     {CardState.AFFECTED, CardState.TOLD, CardState.RUNNING, CardState.PART_WAY, CardState.RENEWED, CardState.REFUSED}
 )
-_NO_FAILURE = frozenset({"RA-WAITING", "RA-STOPPED"})
+_NO_FAILURE = frozenset({"RA-WAITING", "RA-NOT-YET", "RA-STOPPED"})
 _ORDER = tuple(
     CardState(word)
     for word in "affected told put-off running part-way locked expired replace-card refused clear renewed done".split()

@@ -178,6 +178,7 @@ _REASONS: Mapping[str, str] = MappingProxyType(
         "RA-CARD-ADMIN": "The smartcard did not accept the management key.",
         "RA-UNREACHABLE": "The Registration Authority's server could not be reached.",
         "RA-REFUSED": "The Registration Authority's server refused.",
+        "RA-NOT-YET": "The Registration Authority keeps a turn for this smartcard, which comes later.",
         "RA-WAITING": "The Registration Authority's server said to come back later.",
         "RA-MISBEHAVED": "The Registration Authority's server gave an answer that cannot be trusted.",
         "RA-IMPOSSIBLE": "It cannot be renewed safely at a workstation.",
