@@ -265,7 +265,7 @@ class Faults:
             return true
         office = self._workshop.ra.office
         with office.lock:
-            office.card_keys.enrol("chuid:another", 0x0A, office.now())
+            office.card_keys.enrol("chuid:another", 0x0A, "somebody", office.now())
             proof = office.card_keys.decrypt("chuid:another", bytes.fromhex(asked["witness"]))
         return self._with(true, proof=proof.hex())
 

@@ -46,6 +46,7 @@ from renewagent.rules import Contact
 from renewagent_drivers.management_key import FactoryKey, KeptElsewhere, ManagementKey
 from renewagent_drivers.piv import PivDriver
 from renewagent_fixtures.mock_ra import Knobs, MockRa
+from renewagent_fixtures.mock_ra.certificates import holder_of
 from renewagent_fixtures.mock_ra.rows import CertificateRow, TicketRow, TransactionRow
 from renewagent_fixtures.person import ScriptedPerson
 from renewagent_fixtures.personalise import RaAccess, key_usage, personalise_with_ra
@@ -129,7 +130,8 @@ class Workshop:
         change_pin(card, PIN)
         if kept_by_ra is not None:
             with self.ra.office.lock:
-                kept = self.ra.office.card_keys.enrol(identity(card), kept_by_ra, utc_now())
+                whose = holder_of(name.public_bytes())
+                kept = self.ra.office.card_keys.enrol(identity(card), kept_by_ra, whose, utc_now())
             card.change_management_key(kept_by_ra, kept)
         if misfit:
             card.misfit_key(SIGNING)

@@ -304,3 +304,31 @@ def test_roles_are_read() -> None:
     for nonsense in ('"CN=X" = "Chief"', '"CN=X" = 5', '"nobody" = "RAM"', "x"):
         with pytest.raises(ValueError):
             read_roles(nonsense)
+
+
+def ticket_for(by: Peer, old: Peer, card: str) -> Answer:
+    """A `cr` by `by` for a new key in the place of `old`, which asks for a ticket of this card along the way."""
+    wish = private.TicketFor(card=card, authentication=sha256_hex(old.certificate), campaign="trial/1")
+    control = InfoValue(private.TICKET_FOR, asn1.encode_der(wish))
+    request = Request(BodyType.CR, p256(), old=old.certificate, usages=AUTHENTICATION, controls=(control,))
+    return by.anew().say(request.body())
+
+
+def test_an_order_for_one_card_excuses_nothing_on_another(ra: Office) -> None:
+    with_roles(ra)
+    ada, olive = ending(ra, timedelta(days=-3)), officer_of(ra)
+    accepted(ordered(olive, ada, campaign="-"))
+    assert ada.request_ticket(ada.statement(card=OTHER_CARD)).failures == {"notAuthorized"}
+    assert ticket_for(ada.card, ada.card, OTHER_CARD).failures == {"notAuthorized"}
+    assert ra.all_tickets() == []
+    assert ticket_of(ada.request_ticket()).state == "open"
+
+
+def test_a_stranger_opens_no_ticket_and_uses_up_no_order(ra: Office) -> None:
+    """By a `cr` that is refused in the end, since it is not its holder who asks."""
+    with_roles(ra)
+    ada, olive = ending(ra, timedelta(days=-3)), officer_of(ra)
+    accepted(ordered(olive, ada, campaign="-", old=sha256_hex(ada.card.certificate)))
+    bob = person(ra, subject=named("CN=Dr Bob,O=Surgery,C=GB"))
+    assert ticket_for(bob.card, ada.card, CARD).failures == {"badCertId"}
+    assert ra.all_tickets() == [] and audited(ra, "order.used") == []
