@@ -32,7 +32,8 @@ LONGEST_WHY = 300
 
 def main(words: list[str]) -> int:
     """See the module. What is accepted lies in the state folder afterwards."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s poll %(message)s", stream=sys.stderr)
+    form, times = "%(asctime)s poll %(message)s", "%Y-%m-%dT%H:%M:%S%z"  # as the resident's: it is one log
+    logging.basicConfig(level=logging.INFO, format=form, datefmt=times, stream=sys.stderr)
     parser = argparse.ArgumentParser()
     add_configuration_options(parser)
     parser.add_argument("--deliver", action="store_true", help="visit the console and fetch no campaigns")

@@ -67,7 +67,8 @@ def verify_with_chain(
     try:
         signed = cms.open_signed(der)
     except (ValueError, UnsupportedAlgorithm) as problem:
-        raise CampaignError(f"This campaign is not correctly signed: {problem}.") from problem
+        why = "it is not signed at all" if der.lstrip().startswith(b"{") else problem
+        raise CampaignError(f"This campaign is not correctly signed: {why}.") from problem
     check_signer(signed.certificate, now)
     chain = _chain(signed, trust.anchors, now)
     check_not_revoked(chain, trust.crls)

@@ -20,7 +20,7 @@ _COMMANDS = {
     "resume": ("let a paused campaign go on", {"paused": False}),
     "withdraw": ("end a campaign for good, before its time", {"withdrawn": True}),
 }
-_NOT_SIGNED = "It is not signed yet: agents do not believe it. Sign it with: renewagent campaign sign"
+_NOT_SIGNED = "It is not signed yet: agents do not believe it. Sign it with: renewagent campaign sign --card --out"
 
 
 def register(commands: Any) -> None:
@@ -57,7 +57,7 @@ def answer(arguments: argparse.Namespace, campaign: Campaign, signed: Signed | N
     """Say what was written, and what is to be done with it."""
     which = f"Version {campaign.version} of campaign {campaign.id} is in {arguments.out}"
     if signed is None:
-        say(f"{which}.\n{_NOT_SIGNED} {arguments.out}")
+        say(f"{which}.\n{_NOT_SIGNED} {arguments.out.with_suffix('.campaign')} {arguments.out}")
     else:
         say(f"{which}, signed as {signed.signer}. Publish it in place of the version before.")
     if arguments.json:

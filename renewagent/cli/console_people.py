@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import secrets
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -170,16 +170,24 @@ def _named(arguments: argparse.Namespace) -> tuple[str, str]:
     name, subject = arguments.name or "", arguments.subject or ""
     if arguments.certificate is not None:
         from cryptography.hazmat.primitives.serialization import Encoding
-        from cryptography.x509.oid import NameOID
 
         from renewagent.campaign.pem import read_certificates
         from renewagent.certificates import read_certificate
         from renewagent.names import format_name
 
         certificate = read_certificates(arguments.certificate)[0]
-        common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        name = name or (str(common[0].value) if common else "")
         subject = format_name(read_certificate(certificate.public_bytes(Encoding.DER)).subject)
+    name = name or _common_name(subject)
     if not name:
         raise ConfigurationError("What are they called?", advice="Give --name NAME.")
     return name, subject
+
+
+def _common_name(subject: str) -> str:
+    """Nothing where there is none. What is wrong with the text is said where it is taken in."""
+    from renewagent.names import OIDS, parse_name
+
+    with suppress(ValueError):
+        pairs = [pair for rdn in reversed(parse_name(subject)) for pair in sorted(rdn)]
+        return next((value for kind, value in pairs if kind == OIDS["CN"]), "")
+    return ""

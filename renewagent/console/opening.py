@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from pathlib import Path
+
 from sqlalchemy.exc import SQLAlchemyError
 
 from renewagent.console.migrations import NewerDatabase
@@ -9,10 +13,13 @@ from renewagent.console.settings import Settings
 from renewagent.console.store import Store
 from renewagent.errors import ConfigurationError
 
+_SQLITE = "sqlite:///"
+
 
 def open_store(settings: Settings) -> Store:
     """The database, brought up to date. Raises ConfigurationError, without the URL: a password may be in it."""
     make_folder(settings)
+    _make_file(settings.database)
     store = Store(settings.database)
     try:
         store.migrate()
@@ -41,3 +48,11 @@ def make_folder(settings: Settings) -> None:
             f"The folder {settings.data} cannot be made: {problem.strerror}.",
             advice="Make it, and let the user that the console runs as write there (console.data).",
         ) from problem
+
+
+def _make_file(database: str) -> None:
+    """For its owner alone, whatever the folder lets others do: the key of the agents' authority will be in it. SQLite
+    would make it by the umask, and gives its other files the mode of this one. Why it cannot be made, SQLite says."""
+    if database.startswith(_SQLITE):
+        with contextlib.suppress(OSError):
+            os.close(os.open(Path(database.removeprefix(_SQLITE)), os.O_RDWR | os.O_CREAT, 0o600))

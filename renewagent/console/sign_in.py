@@ -121,7 +121,10 @@ async def _card(site: Site, request: Request) -> Response:
         shown = await run_in_threadpool(read_sign_in, octets, site.settings, now)
         link = await site.store.write(lambda connection: new_link(connection, site, now, shown))
     except SignInRefused as refused:
-        _LOG.info("a sign-in was refused", extra={"fields": {"client": address_of(request, site.settings)}})
+        told = {"client": address_of(request, site.settings), "why": refused.message}
+        if refused.__cause__ is not None:  # such as the chain that was not found: for whoever set console.ra_root
+            told["because"] = str(refused.__cause__)
+        _LOG.info("a sign-in was refused", extra={"fields": told})
         return answer(request, 403, refused.message, advice=refused.advice)
     if link is None:
         _LOG.info("a card of nobody's", extra={"fields": {"client": address_of(request, site.settings)}})

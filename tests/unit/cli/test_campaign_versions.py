@@ -69,6 +69,7 @@ def test_every_option_ends_in_its_field(tmp_path: Path, capsys: pytest.CaptureFi
         "out": str(out),
     }
     assert "It is not signed yet: agents do not believe it." in said.err
+    assert f"renewagent campaign sign --card --out {tmp_path / 'autumn.campaign'} {out}\n" in said.err
     found = document(out)
     published = datetime.fromisoformat(found.pop("published"))
     assert timedelta() <= datetime.now(UTC) - published < timedelta(minutes=1)

@@ -3,9 +3,11 @@ touch a database that is newer than the program."""
 
 from __future__ import annotations
 
+import stat
 import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,13 @@ def test_what_is_there_stays(url: str) -> None:
     store.migrate()
     assert store.reading(lambda c: c.exec_driver_sql("SELECT count(*) FROM organisation").scalar()) == 1
     store.close()
+
+
+def test_the_embedded_database_is_its_owners_alone(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)  # as systemd makes a StateDirectory
+    with closing(open_store(settings(tmp_path, f"sqlite:///{tmp_path}/console.db"))):
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.glob("console.db*")}
+    assert modes == dict.fromkeys(("console.db", "console.db-wal", "console.db-shm"), 0o600)
 
 
 def test_a_newer_database_is_left_alone(url: str, tmp_path: Path) -> None:

@@ -310,6 +310,13 @@ def test_a_card_that_is_not_theirs_lets_nobody_in(place: Place, kind: str, why: 
     assert answer.status == 403 and why in answer.text, answer.text
 
 
+def test_the_log_says_why_a_chain_was_not_found(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", sign_in.__name__):
+        place.sign_in(card_of(place, "a foreign root"))
+    (told,) = (vars(record)["fields"] for record in caplog.records if "refused" in record.message)
+    assert "not from this Registration Authority" in told["why"] and "no chain to a trust anchor" in told["because"]
+
+
 def test_a_prescriber_is_told_the_name_to_be_added(place: Place) -> None:
     answer = place.sign_in(card_of(place, "Petra Prescriber"))
     assert "cn=petra prescriber,o=trust" in answer.text.lower()
