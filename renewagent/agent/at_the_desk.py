@@ -32,7 +32,6 @@ from renewagent.cmp import private
 from renewagent.cmp.client import Credential
 from renewagent.errors import (
     CardDataError,
-    DifferentCard,
     RaMisbehaved,
     RaUnreachable,
     RenewalImpossible,
@@ -109,7 +108,6 @@ def renew_at_the_desk(
     if due is not None:
         officer = _order(place, officers_reader, due)
         place.prompter.tell(desk_words.ordered(due.card))
-        _same(theirs, reader, due.card)
     outcome = renew_card(replace(theirs, ordered=identity), known, inspector, reader)
     return {**outcome, "officer": None if officer is None else str(officer)}
 
@@ -121,13 +119,6 @@ def _the_only(readers: Sequence[str]) -> str:
             advice=f"Say which, by --reader. There are: {', '.join(readers)}.",
         )
     return readers[0]
-
-
-def _same(place: Workplace, reader: str, card: CardIdentity) -> None:
-    """The order is for this card, and the officer took their time. Raises DifferentCard."""
-    seen = place.open_card(place.readers.connect(reader)).identity()
-    if seen != card:
-        raise DifferentCard(words.wrong_card(seen, card).body)
 
 
 def _ending(card: RenewableCard, now: datetime) -> list[SigningCertificate]:

@@ -28,7 +28,14 @@ from renewagent.agent.turns import asked_in_turn
 from renewagent.agent.unfinished import PERSON_LEFT, open_renewal, renewal_of, waits_until
 from renewagent.campaign.document import parse_campaign
 from renewagent.certificates import read_certificate
-from renewagent.errors import CampaignError, RaUnreachable, RaWaiting, RenewAgentError, RenewalImpossible
+from renewagent.errors import (
+    CampaignError,
+    DifferentCard,
+    RaUnreachable,
+    RaWaiting,
+    RenewAgentError,
+    RenewalImpossible,
+)
 from renewagent.model import CardIdentity, Finding, SigningCertificate, Slot, Verdict
 from renewagent.renewal import Event, Kind, Renewal, State
 from renewagent.rules import Campaign, for_the_pair
@@ -54,6 +61,8 @@ def renew_card(
     started = time.monotonic()
     card = place.open_card(place.readers.connect(reader))
     identity = card.identity()
+    if place.ordered not in (None, identity):  # the order is for that one alone, and the officer took their time
+        raise DifferentCard(words.wrong_card(identity, place.ordered).body)
     with place.journal.card_lock(identity):
         asking = _asking(inspector, place, identity)
         judged = asking.judge(card, place.now())

@@ -19,6 +19,7 @@ from renewagent.agent.full_inspection import Inspector
 from renewagent.agent.job import Workplace
 from renewagent.agent.journal import Journal
 from renewagent.agent.ra_desk import utc_now
+from renewagent.card.interface import CardConnection
 from renewagent.errors import (
     DifferentCard,
     LastPinTry,
@@ -270,6 +271,26 @@ def test_another_card_in_the_persons_reader_is_not_renewed_under_this_order(
 
     with pytest.raises(DifferentCard):
         it.renew(card, it.people(card, on={"ordered": exchange}))
+    assert_untouched(workshop, other, before)
+
+
+def test_nor_is_one_that_comes_when_the_renewal_begins(
+    workshop: Workshop, counter: MakeCounter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it, card, other = counter(workshop.campaign()), workshop.card(), workshop.card()
+    before, open_card, opened = other.image, it.desk.open_card, list[str]()
+
+    def exchanged(connection: CardConnection) -> Any:
+        opened.append(connection.reader)
+        if opened == [READER, OTHER_READER, READER]:  # to be judged, to order, to be renewed
+            it.desk.take_out()
+            it.desk.put_in(other)
+            connection = it.desk.readers.connect(READER)
+        return open_card(connection)
+
+    monkeypatch.setattr(it.desk, "open_card", exchanged)
+    with pytest.raises(DifferentCard):
+        it.renew(card)
     assert_untouched(workshop, other, before)
 
 
