@@ -80,10 +80,11 @@ def _take_out(job: Job, message: words.Message) -> None:
 
 
 def wait_for_card(job: Job, message: words.Message) -> None:
-    """Until the job's own card is in some reader: `job.reader` and `job.card` are then fresh. Others are named."""
+    """Until the job's own card is in some reader: `job.reader` and `job.card` are then fresh. Others are named, but for
+    those that have been in other readers all along, such as an officer's."""
     named: set[tuple[str, int]] = set()
 
-    def ours(states: Mapping[str, ReaderState]) -> bool | None:
+    def ours(states: Mapping[str, ReaderState], *, at_first: bool = False) -> bool | None:
         for reader, state in states.items():
             if not state.present or (reader, state.events) in named:
                 continue
@@ -92,10 +93,13 @@ def wait_for_card(job: Job, message: words.Message) -> None:
                 return True
             if seen is not None:
                 named.add((reader, state.events))
-                job.place.prompter.tell(words.wrong_card(seen, job.identity))
+                if reader == job.reader or not at_first:
+                    job.place.prompter.tell(words.wrong_card(seen, job.identity))
         return None
 
-    if not ours(job.place.readers.states()):  # else it is in already, and nothing is wanted of the person
+    if not ours(
+        job.place.readers.states(), at_first=True
+    ):  # else it is in already, and nothing is wanted of the person
         job.place.prompter.card_wanted(CardAct.INSERT, job.reader, job.identity, message)
         watch(job, ours)
 

@@ -11,6 +11,7 @@ from renewagent.renewal import MOST_ATTEMPTS
 from renewagent_fixtures.person import Said
 from renewagent_fixtures.virtual_card import Moment, VirtualCard
 from tests.flows.workshop import (
+    OTHER_READER,
     READER,
     Workshop,
     Workstation,
@@ -154,6 +155,19 @@ def test_another_card_that_is_put_in_meanwhile_is_named_and_left_alone(
     ending, theirs = (identity(one)[-4:].upper() for one in (card, stranger))
     wrong = f"This is a different smartcard (ending {theirs}). Insert the one ending {ending}."
     assert [said.message.body for said in person.said if said.message.kind == "wrong-card"] == [wrong, wrong]
+    assert (stranger.image, stranger.pin_tries) == (before, 3)
+
+
+def test_a_card_that_has_been_in_another_reader_all_along_is_not_spoken_of(
+    workshop: Workshop, workstation: Workstations
+) -> None:
+    card, stranger = workshop.card(), workshop.card()
+    old, before, desk = certificate(card), stranger.image, workstation(workshop.campaign())
+    desk.put_in(stranger, OTHER_READER)
+    person = desk.person(card)
+    assert desk.renew(card, person)["signed_in"]
+    assert_renewed(workshop, card, old)
+    assert "insert-again" in person.kinds and "wrong-card" not in person.kinds
     assert (stranger.image, stranger.pin_tries) == (before, 3)
 
 
