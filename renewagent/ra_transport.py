@@ -11,6 +11,7 @@ import email.utils
 import http.client
 import json
 import logging
+import queue
 import socket
 import ssl
 import threading
@@ -111,7 +112,23 @@ class HttpRaTransport:
 
     def post_within(self, url: str, body: bytes, content_type: str, seconds: float) -> PlainAnswer:
         """POST to a plain address, in so many seconds, whatever `timeout` says. As `get_json`."""
-        return _plain(self._ask("POST", url, body, content_type, seconds))
+        answers: queue.SimpleQueue[_HttpAnswer | BaseException] = queue.SimpleQueue()
+
+        def work() -> None:
+            try:
+                answers.put(self._ask("POST", url, body, content_type, seconds))
+            except BaseException as problem:
+                answers.put(problem)
+
+        # In a thread, since nothing cuts off a look-up of the server's name, which may take half a minute.
+        threading.Thread(target=work, name="within", daemon=True).start()
+        try:
+            answer = answers.get(timeout=seconds)
+        except queue.Empty as problem:
+            raise RaUnreachable(_no_answer(_split(url), TimeoutError(), late=True)) from problem
+        if isinstance(answer, BaseException):
+            raise answer
+        return _plain(answer)
 
     def close(self) -> None:
         """Close kept connections."""

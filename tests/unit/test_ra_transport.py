@@ -225,6 +225,23 @@ def test_a_name_that_does_not_exist() -> None:
         HttpRaTransport("http://no-such-host.invalid/", timeout=5).exchange(b"r")
 
 
+def test_a_name_server_that_does_not_answer_meets_the_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A card waits in a transaction for this, which Windows resets after five seconds."""
+    asked, let_go = threading.Event(), threading.Event()
+
+    def never(*_: object, **__: object) -> list[object]:
+        asked.set()
+        let_go.wait(10)
+        raise socket.gaierror("nobody knows")
+
+    monkeypatch.setattr(socket, "getaddrinfo", never)
+    begun, transport = time.monotonic(), HttpRaTransport("http://ra.test/cmp")
+    with pytest.raises(RaUnreachable, match="did not answer in time"):
+        transport.post_within("http://ra.test/key-relay", b"{}", "application/json", 0.5)
+    assert time.monotonic() - begun < 2 and asked.is_set()
+    let_go.set()
+
+
 def test_after_a_failure_the_next_exchange_starts_afresh() -> None:
     turns = iter((b"rubbish\r\n\r\n", reply(b"answer")))
 
