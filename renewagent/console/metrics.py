@@ -46,7 +46,8 @@ def routes(site: Site) -> list[BaseRoute]:
 
 def numbers_in(connection: sa.Connection, now: datetime, stuck_after: timedelta) -> Numbers:
     """All of them, as of `now`."""
-    cards = Counter({(name, CardState.NOT_SEEN.value): 0 for (name,) in connection.execute(_CAMPAIGNS)})
+    # All states, so that an alarm on one sees it rise from 0, not appear.
+    cards = Counter({(name, state.value): 0 for (name,) in connection.execute(_CAMPAIGNS) for state in CardState})
     state = shown_state(now, stuck_after).label("state")
     # A workstation may name campaigns that there are not, and a target list on its way in has none yet.
     ours = STANDING.c.campaign.in_(_CAMPAIGNS)
