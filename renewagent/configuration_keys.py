@@ -70,8 +70,8 @@ def read_path(value: object, place: Place) -> Path:
 
 
 def read_source(value: object, place: Place) -> str:
-    """An http or https URL, or a path."""
-    text = read_text(value, place)
+    """An http or https URL, or a path, which may have "file:" before it as other settings' paths do."""
+    text = read_text(value, place).removeprefix("file://").removeprefix("file:")
     return read_url(text, place) if "://" in text else str(read_path(text, place))
 
 

@@ -33,7 +33,7 @@ sign_in_url = "https://login.example/start"
 timeout = 12
 
 [campaign]
-urls = ["https://ra.example/campaigns/eps.cms", "campaigns/local.cms"]
+urls = ["https://ra.example/campaigns/eps.cms", "campaigns/local.cms", "file:more.cms", "file:///etc/last.cms"]
 anchor = "anchor.pem"
 
 [card]
@@ -80,6 +80,8 @@ def test_every_key_is_read(written: Path) -> None:
     assert found.campaign.urls == (
         "https://ra.example/campaigns/eps.cms",
         str(written.parent / "campaigns" / "local.cms"),
+        str(written.parent / "more.cms"),
+        "/etc/last.cms",
     )
     assert found.campaign_anchor() == written.parent / "anchor.pem"
     assert found.card.management_key == ManagementKeySource("file", written.parent / "keys" / "card.key")
