@@ -153,6 +153,7 @@ class _Run:
             "issuer": told.issuer,
             "not_before": told.not_before,
             "why": f"{line}{told.why[:1].lower()}{told.why[1:]}" if line else told.why,
+            "sha256": told.sha256,
         }
         row.update((own_name(name), cell) for name, cell in told.carried.items())
         return row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -34,7 +35,8 @@ class Plan:
 
 
 class Told(NamedTuple):
-    """One row to be told. `row` and `line` count from the first of the piece."""
+    """One row to be told. `row` and `line` count from the first of the piece; `sha256` (lowercase hex) is of the
+    certificate's octets, "" where there are none, or not all."""
 
     row: int
     verdict: int
@@ -43,6 +45,7 @@ class Told(NamedTuple):
     issuer: str
     not_before: str
     why: str
+    sha256: str
     line: int | None
     carried: dict[str, str]
 
@@ -139,8 +142,9 @@ def _rows_to_tell(rows: Rows, judged: Judged, plan: Plan, first: int, heading: i
     places = wanted.tolist()
     dates = np.datetime_as_string(judged.not_before[wanted].astype("M8[s]")).tolist()
     serials = rows.octets.pieces(judged.serial_from[wanted], judged.serial_to[wanted])
+    ders = rows.octets.pieces(rows.starts[wanted], rows.ends[wanted])
     cells = rows.carried.cells(places)
-    for place, date, serial, carried in zip(places, dates, serials, cells, strict=True):
+    for place, date, serial, der, carried in zip(places, dates, serials, ders, cells, strict=True):
         verdict, rule, seconds = (int(column[place]) for column in (judged.verdict, judged.rule, judged.not_before))
         alone, fault = judged.alone.get(place), rows.faults.get(place)
         yield Told(
@@ -151,6 +155,7 @@ def _rows_to_tell(rows: Rows, judged: Judged, plan: Plan, first: int, heading: i
             issuer=judged.issuers[judged.issuer[place]] if alone is None else alone.issuer,
             not_before="" if seconds == NO_DATE else f"{date}Z",
             why=_why(plan.rules[rule], seconds) if verdict == AFFECTED else (alone.why if alone else ""),
+            sha256=hashlib.sha256(der).hexdigest() if der and fault is None else "",
             line=None if fault is None or fault.line is None else fault.line + heading,
             carried=carried,
         )

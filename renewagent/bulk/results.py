@@ -22,7 +22,7 @@ import pyarrow.parquet
 from renewagent.errors import ConfigurationError
 from renewagent.spreadsheets import harmless
 
-COLUMNS = ("source", "index", "verdict", "rule", "serial", "issuer", "not_before", "why")
+COLUMNS = ("source", "index", "verdict", "rule", "serial", "issuer", "not_before", "why", "sha256")
 Row = dict[str, Any]
 
 

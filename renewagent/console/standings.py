@@ -29,10 +29,19 @@ from renewagent.console.upserts import insert, pieces, put
 from renewagent.names import Name, canonical, format_name, parse_name
 
 _LOG = logging.getLogger(__name__)
+_ANOTHER = "it replaces another certificate than the affected one"
 Place = tuple[str, str]
 """Campaign (its id) and card."""
 Named = tuple[str, str, str]
 """Campaign, and issuer and serial of a certificate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a target list says of a certificate: its organisation, and its SHA-256; each "" if that is not known."""
+
+    organisation: str
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +97,7 @@ def hear_all(connection: sa.Connection, fresh: Sequence[Heard], now: datetime) -
     told = [one for one in fresh if one.campaign]
     before = _standings(connection, {one.check_in.card for one in told})
     listed = _listed(connection, told, before)
-    proofs = _proofs(connection, told, now)
+    proofs = _proofs(connection, told, listed, now)
     after = dict(before)
     for one in told:
         _hear_one(after, one, listed, proofs, now)
@@ -99,7 +108,7 @@ def hear_all(connection: sa.Connection, fresh: Sequence[Heard], now: datetime) -
 def _hear_one(
     standings: dict[Place, Standing],
     one: Heard,
-    listed: Mapping[Named, str],
+    listed: Mapping[Named, Listed],
     proofs: Mapping[str, Proof],
     now: datetime,
 ) -> None:
@@ -107,17 +116,22 @@ def _hear_one(
     standing, proof = standings.get(place), proofs.get(one.check_in.id)
     certificate = one.certificate or Certificate("", "")
     named = standing.certificate if standing is not None and not certificate.serial else certificate
-    if proof is not None and named is not certificate and named.sha256 not in ("", proof.old):
-        proof = None  # nothing was said of what it replaces, and it is another one
     target = listed.get((one.campaign, named.issuer, named.serial))
+    on_list = target.sha256 if target else ""
+    if proof is not None and named is not certificate and (on_list or named.sha256) not in ("", proof.old):
+        _refuse(one, proof, _ANOTHER)  # nothing was said of what it replaces
+        proof = None
+    known = on_list if named is certificate else ""
+    sha256 = known or (proof.old if proof else certificate.sha256)
     claim = Claim(
         at=believable(check_in.at, now),
         state=check_in.state,
-        certificate=replace(certificate, sha256=proof.old) if proof else certificate,
+        certificate=replace(certificate, sha256=sha256),
         version=int(check_in.campaign.rpartition("/")[2]),
         agent=one.agent,
-        organisation=target or one.organisation,
+        organisation=(target.organisation if target else "") or one.organisation,
         listed=target is not None or (standing is not None and _is_listed(one.campaign, standing, listed)),
+        known=known != "",
         rule=check_in.rule,
         why=check_in.why,
         until=check_in.until,
@@ -128,7 +142,7 @@ def _hear_one(
         standings[place] = heard
 
 
-def _is_listed(campaign: str, standing: Standing, listed: Mapping[Named, str]) -> bool:
+def _is_listed(campaign: str, standing: Standing, listed: Mapping[Named, Listed]) -> bool:
     return (campaign, standing.certificate.issuer, standing.certificate.serial) in listed
 
 
@@ -140,20 +154,24 @@ def _standings(connection: sa.Connection, cards: set[str]) -> dict[Place, Standi
     return found
 
 
-def _listed(connection: sa.Connection, told: Iterable[Heard], standings: Mapping[Place, Standing]) -> dict[Named, str]:
-    """Of the certificates that are spoken of, those on target lists, with the organisations given there."""
+def _listed(
+    connection: sa.Connection, told: Iterable[Heard], standings: Mapping[Place, Standing]
+) -> dict[Named, Listed]:
+    """Of the certificates that are spoken of, those on target lists, with what is said there."""
     spoken = {(one.campaign, c.issuer, c.serial) for one in told if (c := one.certificate)}
     kept = {(place[0], s.certificate.issuer, s.certificate.serial) for place, s in standings.items()}
     columns = sa.tuple_(TARGET.c.campaign, TARGET.c.issuer, TARGET.c.serial)
     found = {}
     for some in pieces(sorted(spoken | kept), 300):
-        query = sa.select(TARGET.c.campaign, TARGET.c.issuer, TARGET.c.serial, TARGET.c.organisation)
+        query = sa.select(TARGET.c.campaign, TARGET.c.issuer, TARGET.c.serial, TARGET.c.organisation, TARGET.c.sha256)
         for row in connection.execute(query.where(columns.in_(some))):
-            found[row.campaign, row.issuer, row.serial] = row.organisation
+            found[row.campaign, row.issuer, row.serial] = Listed(row.organisation, row.sha256)
     return found
 
 
-def _proofs(connection: sa.Connection, told: Iterable[Heard], now: datetime) -> dict[str, Proof]:
+def _proofs(
+    connection: sa.Connection, told: Iterable[Heard], listed: Mapping[Named, Listed], now: datetime
+) -> dict[str, Proof]:
     """By check-in: the proofs that hold against the records. They are kept."""
     offered = [(one, one.proof) for one in told if one.proof is not None]
     if not offered:
@@ -165,18 +183,31 @@ def _proofs(connection: sa.Connection, told: Iterable[Heard], now: datetime) -> 
     held = {}
     for one, proof in offered:
         try:
+            # The name is a claim; the hash is what the card has signed.
+            if _hash_on_list(one, listed) not in ("", proof.old):
+                raise ReceiptRefused(_ANOTHER)
             # Else one new card would settle any number of others.
             if used.setdefault(proof.new, (proof.card, proof.old)) != (proof.card, proof.old):
                 raise ReceiptRefused("the certificate that signed it has settled another card")
             if document := documents.get(one.campaign):
                 check_remedy(proof.certificate, document)
         except ReceiptRefused as problem:
-            fields = {"agent": one.agent, "card": proof.card, "check_in": one.check_in.id, "why": str(problem)}
-            _LOG.warning("a receipt proves nothing", extra={"fields": fields})
+            _refuse(one, proof, str(problem))
             continue
         held[one.check_in.id] = proof
     _keep(connection, held.values(), now)
     return held
+
+
+def _hash_on_list(one: Heard, listed: Mapping[Named, Listed]) -> str:
+    named = one.certificate
+    target = listed.get((one.campaign, named.issuer, named.serial)) if named else None
+    return target.sha256 if target else ""
+
+
+def _refuse(one: Heard, proof: Proof, why: str) -> None:
+    fields = {"agent": one.agent, "card": proof.card, "check_in": one.check_in.id, "why": why}
+    _LOG.warning("a receipt proves nothing", extra={"fields": fields})
 
 
 def _documents(connection: sa.Connection, campaigns: set[str]) -> dict[str, bytes]:

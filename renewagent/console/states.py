@@ -49,8 +49,9 @@ class Certificate:
 @dataclass(frozen=True, slots=True)
 class Claim:
     """What one check-in says of one card in one campaign. `at`: aware UTC, clamped (`believable`); `version`: of the
-    campaign; `listed`: its certificate, or that of the standing, is on the target list; `organisation`: the target's,
-    else the agent's; `receipt`: SHA-256 of one that was verified for this card and certificate, else ""."""
+    campaign; `listed`: its certificate, or that of the standing, is on the target list; `known`: the hash of its
+    certificate is the one on that list, and no mere claim; `organisation`: the target's, else the agent's; `receipt`:
+    SHA-256 of one that was verified for this card and certificate, else ""."""
 
     at: datetime
     state: CardState
@@ -59,6 +60,7 @@ class Claim:
     agent: str
     organisation: str
     listed: bool = False
+    known: bool = False
     rule: str = ""
     why: str = ""
     until: datetime | None = None
@@ -103,11 +105,11 @@ def hear(standing: Standing | None, claim: Claim) -> Standing | None:
         return standing
     if standing is None:
         return _begin(claim)
-    if not standing.certificate.same(claim.certificate):
+    if not standing.certificate.same(claim.certificate) or _proves_another(standing, claim):
         return _another_certificate(standing, claim)
     if not claim.certificate.serial and claim.state not in _SETTLING and _is_protected(standing, claim):
         return standing
-    proved = _with_proof(standing, claim)
+    proved = _with_proof(_corrected(standing, claim), claim)
     heard = _newer(proved, claim) if _is_newer(standing, claim) else proved
     return _settle(standing, heard)
 
@@ -149,6 +151,22 @@ def _found_clear(standing: Standing, at: datetime, *, listed: bool) -> Standing:
         at, CardState.CLEAR, standing.certificate, standing.version, standing.agent, standing.organisation, listed
     )
     return hear(standing, claim) or standing
+
+
+def _proves_another(standing: Standing, claim: Claim) -> bool:
+    """True if nothing but a receipt said what the card's certificate was, and that is for another one."""
+    return not standing.certificate.serial and standing.receipt != "" and _contradicts(claim, standing)
+
+
+def _contradicts(claim: Claim, standing: Standing) -> bool:
+    return claim.known and standing.certificate.sha256 != claim.certificate.sha256
+
+
+def _corrected(standing: Standing, claim: Claim) -> Standing:
+    """What was learnt of the certificate before its hash was known gives way, with what was proved of it."""
+    if not _contradicts(claim, standing):
+        return standing
+    return replace(standing, certificate=replace(standing.certificate, sha256=claim.certificate.sha256), receipt="")
 
 
 def _is_protected(standing: Standing, claim: Claim) -> bool:

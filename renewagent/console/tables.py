@@ -108,6 +108,7 @@ TARGET = sa.Table(
     _key("campaign"),
     _key("issuer"),
     _key("serial"),
+    _text("sha256"),
     _text("verdict"),
     _text("rule"),
     _text("organisation"),
@@ -121,7 +122,8 @@ TARGET = sa.Table(
     sa.Index("ix_target_counted", "campaign", "organisation", "added", "not_before"),
     sa.Index("ix_target_holder", "campaign", "holder"),
 )
-"""The certificates that a bulk check found for a campaign (its id); `carried` is JSON of all other columns."""
+"""The certificates that a bulk check found for a campaign (its id); `sha256` is "" where it is not known what a card
+holds: the row is of an older check, or of a damaged copy. `carried` is JSON of all other columns."""
 
 CARD = sa.Table(
     "card",

@@ -26,10 +26,11 @@ PIECE = 1000
 LARGEST_LINE = 64 * 1024
 """Characters of a row in JSON lines, and of a cell in CSV."""
 _WANTED = frozenset({"affected", "damaged"})
-_OURS = frozenset({"source", "index", "verdict", "rule", "serial", "issuer", "not_before", "why"})
+_OURS = frozenset({"source", "index", "verdict", "rule", "serial", "issuer", "not_before", "why", "sha256"})
 _MOST_CARRIED = 50
 _LONGEST = 500
 _SERIAL = re.compile(r"-?[0-9a-f]{1,64}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "organisation": (
@@ -54,10 +55,11 @@ class TargetsRefused(RenewAgentError):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One certificate, its issuer canonical. `carried`: the other columns."""
+    """One certificate, its issuer canonical; `sha256` is "" if unknown. `carried`: the other columns."""
 
     issuer: str
     serial: str
+    sha256: str
     verdict: str
     rule: str
     not_before: datetime | None
@@ -120,12 +122,19 @@ def target_of(row: Mapping[str, Any], columns: Columns) -> Target | None:
     return Target(
         issuer=canonical_issuer(issuer),
         serial=format(int(serial, 16), "x"),
+        sha256=_sha256(row, verdict),
         verdict=verdict,
         rule=_text(row.get("rule")),
         not_before=_time(_text(row.get("not_before"))),
         carried={_text(name): _text(row[name]) for name in others[:_MOST_CARRIED] if row[name] not in (None, "")},
         **{what: _text(row.get(name)) if name else "" for what, name in named.items()},
     )
+
+
+def _sha256(row: Mapping[str, Any], verdict: str) -> str:
+    """What a damaged copy hashes to says nothing of the certificate on the card. Older results tell none."""
+    said = _text(row.get("sha256"))
+    return said if verdict == "affected" and _SHA256.fullmatch(said) else ""
 
 
 def _plain(name: str) -> str:

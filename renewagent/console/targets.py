@@ -149,6 +149,7 @@ def _rows(aside: str, targets: Iterable[Target], now: datetime) -> list[dict[str
             "campaign": aside,
             "issuer": one.issuer,
             "serial": one.serial,
+            "sha256": one.sha256,
             "verdict": one.verdict,
             "rule": one.rule,
             "organisation": one.organisation,
@@ -181,7 +182,8 @@ def _put_in_place(
 
 
 def _claim_standings(connection: sa.Connection, campaign: str, now: datetime) -> None:
-    """Cards that were heard of before they were listed belong where the list says, and are not clear by word alone."""
+    """Cards that were heard of before they were listed belong where the list says, and are not clear by word alone;
+    a receipt for another certificate than the one on the list is theirs no more."""
     same = (
         TARGET.c.campaign == STANDING.c.campaign,
         TARGET.c.issuer == STANDING.c.issuer,
@@ -193,6 +195,12 @@ def _claim_standings(connection: sa.Connection, campaign: str, now: datetime) ->
     connection.execute(sa.update(STANDING).where(listed).values(organisation=named))
     clear = sa.and_(listed, STANDING.c.state == CardState.CLEAR.value)
     connection.execute(sa.update(STANDING).where(clear).values(state=CardState.AFFECTED.value, since=now))
+    sha256 = sa.select(TARGET.c.sha256).where(*same).correlate(STANDING).scalar_subquery()
+    wrong = sa.exists().where(*same, TARGET.c.sha256 != "", TARGET.c.sha256 != STANDING.c.sha256).correlate(STANDING)
+    of_it = sa.and_(STANDING.c.campaign == campaign, wrong)
+    undone = sa.and_(of_it, STANDING.c.state == CardState.DONE.value)
+    connection.execute(sa.update(STANDING).where(undone).values(state=CardState.RENEWED.value, since=now))
+    connection.execute(sa.update(STANDING).where(of_it).values(sha256=sha256, receipt=""))
 
 
 def _clear(connection: sa.Connection, aside: str, now: datetime) -> None:

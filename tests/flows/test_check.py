@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.inventory import FROM, TO, Issuing
 from tests.unit.campaign.authority import root
 
 COUNT = 400
-OURS = ("source", "index", "verdict", "rule", "serial", "issuer", "not_before", "why")
+OURS = ("source", "index", "verdict", "rule", "serial", "issuer", "not_before", "why", "sha256")
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,7 @@ def wanted(ders: list[bytes]) -> list[dict[str, Any]]:
                 "serial": format(facts.serial, "x"),
                 "issuer": facts.issuer,
                 "not_before": facts.not_before.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "sha256": hashlib.sha256(der).hexdigest(),
             }
         )
     return found

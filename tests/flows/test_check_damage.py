@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,15 @@ def test_pem_with_something_bad_in_the_middle(bad: str, verdict: str, words: str
         line = front.count("\n") + 1
         assert rows[2]["why"].startswith(f"Line {line:,}: ")
         assert f"number 2 (damaged): Line {line:,}: " in said
+
+
+def test_the_hash_is_of_what_lies_in_the_source(tmp_path: Path) -> None:
+    """Also of what cryptography refuses; and none where the octets cannot be had whole."""
+    refused = GOOD[2].replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020107"), 1)  # its version
+    (tmp_path / "a.pem").write_text("".join([pem(GOOD[0]), bad_pem(600), pem(refused)]))
+    rows, _, _ = check(tmp_path / "a.pem")
+    assert verdicts(rows) == ["affected", "damaged", "damaged"]
+    assert [row["sha256"] for row in rows] == [sha256(GOOD[0]).hexdigest(), "", sha256(refused).hexdigest()]
 
 
 def test_pem_with_other_things_in_it(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def without_carried(rows: list[dict[str, object]]) -> list[dict[str, object]]:
     return [{name: row[name] if name != "source" else "" for name in OURS} for row in rows]
 
 
-OURS = ("source", "index", "verdict", "rule", "serial", "issuer", "not_before", "why")
+OURS = ("source", "index", "verdict", "rule", "serial", "issuer", "not_before", "why", "sha256")
 
 
 @pytest.mark.parametrize(

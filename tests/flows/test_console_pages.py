@@ -315,9 +315,9 @@ def test_a_campaign_from_preview_to_published(browser: Browser, full: Console, t
 
 def test_targets_codes_and_people(browser: Browser, full: Console, tmp_path: Path) -> None:
     result = tmp_path / "affected.csv"
-    heading = "source,index,verdict,rule,serial,issuer,not_before,why,organisation,name,email\r\n"
+    heading = "source,index,verdict,rule,serial,issuer,not_before,why,sha256,organisation,name,email\r\n"
     issuer = '"CN=NHS Signing G2,O=nhs,C=GB"'
-    row = f"x,0,affected,short keys,1a2b,{issuer},2026-09-24T00:00:00Z,Issued.,RX2,Dr New,\r\n"
+    row = f"x,0,affected,short keys,1a2b,{issuer},2026-09-24T00:00:00Z,Issued.,{'ab' * 32},RX2,Dr New,\r\n"
     result.write_text(heading + row)
     with full.context(browser, "manager") as context:
         page = at(context.new_page(), "/targets")

@@ -90,6 +90,7 @@ def test_no_cell_is_a_formula(cell: str, tmp_path: Path) -> None:
 
 def test_names_that_are_ours() -> None:
     assert own_name("issuer") == "issuer (carried)"
+    assert own_name("sha256") == "sha256 (carried)"
     assert own_name("mail") == "mail"
 
 

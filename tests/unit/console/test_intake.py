@@ -92,8 +92,9 @@ def state(site: Site, card: SmartCard) -> str:
     return str(found)
 
 
-def list_target(site: Site, card: SmartCard, organisation: str = "RX1") -> None:
+def list_target(site: Site, card: SmartCard, organisation: str = "RX1", sha256: str = "") -> None:
     row = {"campaign": ID, "issuer": canonical_issuer(ISSUER), "serial": card.serial, "organisation": organisation}
+    row["sha256"] = sha256
     site.store.writing(lambda c: c.execute(sa.insert(TARGET).values(**row, added=NOW)))
 
 
@@ -304,6 +305,91 @@ def test_what_another_organisations_workstation_says_settles_no_target(
     hostile.deliver(pretended.claim("done", NOW + 3 * MINUTE, receipt=forged))
     assert {row.state for row in rows(site, STANDING)} == {"renewed"}
     assert not rows(site, RECEIPT)
+
+
+def naming(claim: CheckIn, other: SmartCard, sha256: str) -> CheckIn:
+    """The same by a workstation that names the certificate of another card."""
+    assert claim.certificate is not None
+    return replace(claim, certificate=replace(claim.certificate, serial=other.serial, sha256=sha256))
+
+
+@pytest.mark.parametrize("said", ["of its own card", "none"])
+def test_the_receipt_of_one_certificate_does_not_settle_another(
+    site: Site, app: ASGIApp, card: SmartCard, ra: Holder, caplog: pytest.LogCaptureFixture, said: str
+) -> None:
+    hostile, other = enrolled(site, app, "RX9"), SmartCard("chuid:cd34", "3c", NOW - 100 * DAY)
+    list_target(site, card, sha256=card.old)
+    list_target(site, other, sha256=other.old)
+    receipt = card.receipt(new_signer(ra, NOW), NOW)
+    sha256 = card.old if said == "of its own card" else ""
+    hostile.deliver(naming(card.claim("done", NOW, receipt=receipt), other, sha256))
+    (standing,) = rows(site, STANDING)
+    assert (standing.serial, standing.state) == (other.serial, "renewed")
+    assert (standing.sha256, standing.receipt) == (other.old, "")
+    assert not rows(site, RECEIPT)
+    (refusal,) = [one for one in caplog.records if one.message == "a receipt proves nothing"]
+    assert refusal.fields["why"] == "it replaces another certificate than the affected one"  # type: ignore[attr-defined]
+    hostile.deliver(card.claim("done", NOW + MINUTE, receipt=receipt))  # what it is good for
+    (standing,) = rows(site, STANDING)
+    assert (standing.serial, standing.state, standing.sha256) == (card.serial, "done", card.old)
+
+
+def test_nor_by_saying_first_and_naming_later(
+    site: Site, app: ASGIApp, card: SmartCard, ra: Holder, caplog: pytest.LogCaptureFixture
+) -> None:
+    hostile, other = enrolled(site, app, "RX9"), SmartCard("chuid:cd34", "3c", NOW - 100 * DAY)
+    list_target(site, other, sha256=other.old)
+    receipt = card.receipt(new_signer(ra, NOW), NOW)
+
+    def settled() -> list[str]:
+        return [row.serial for row in rows(site, STANDING) if row.receipt and row.serial]
+
+    # Named first, with the receipt brought by a claim that names nothing.
+    hostile.deliver(naming(card.claim("affected", NOW - 3 * MINUTE), other, card.old))
+    hostile.deliver(replace(card.claim("done", NOW - 2 * MINUTE, receipt=receipt), certificate=None))
+    assert (state(site, card), settled()) == ("renewed", [])
+    assert "a receipt proves nothing" in caplog.messages
+    # The receipt first, named by what follows.
+    second = SmartCard("chuid:ee55", "5e", NOW - 100 * DAY)
+    receipt = second.receipt(new_signer(ra, NOW), NOW)
+    hostile.deliver(replace(second.claim("renewed", NOW - 2 * MINUTE, receipt=receipt), certificate=None))
+    hostile.deliver(naming(second.claim("done", NOW - MINUTE), other, second.old))
+    assert (state(site, second), settled()) == ("renewed", [])
+    third = SmartCard("chuid:ff66", "6f", NOW - 100 * DAY)
+    receipt = third.receipt(new_signer(ra, NOW), NOW)
+    hostile.deliver(replace(third.claim("done", NOW - 2 * MINUTE, receipt=receipt), certificate=None))
+    hostile.deliver(naming(third.claim("done", NOW - MINUTE), other, third.old))
+    assert (state(site, third), settled()) == ("done", [])  # done as far as that is known, which is no target
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+def test_a_listed_card_is_settled_by_its_own_receipt(
+    site: Site, workstation: Workstation, card: SmartCard, ra: Holder, hashed: bool
+) -> None:
+    list_target(site, card, sha256=card.old if hashed else "")
+    begun = card.claim("affected", NOW - 2 * MINUTE)
+    assert begun.certificate is not None
+    workstation.deliver(replace(begun, certificate=replace(begun.certificate, sha256="")))  # seen at insertion
+    assert [row.sha256 for row in rows(site, STANDING)] == [card.old if hashed else ""]
+    receipt = card.receipt(new_signer(ra, NOW), NOW)
+    workstation.deliver(replace(card.claim("renewed", NOW - MINUTE, receipt=receipt), certificate=None))
+    workstation.deliver(card.claim("done", NOW))
+    (standing,) = rows(site, STANDING)
+    assert (standing.state, standing.sha256) == ("done", card.old)
+    assert standing.receipt == hashlib.sha256(receipt).hexdigest()
+
+
+def test_a_list_without_hashes_cannot_tell(site: Site, workstation: Workstation, card: SmartCard, ra: Holder) -> None:
+    other = SmartCard("chuid:cd34", "3c", NOW - 100 * DAY)
+    list_target(site, other)
+    receipt = card.receipt(new_signer(ra, NOW), NOW)
+    claim = naming(card.claim("done", NOW, receipt=receipt), other, card.old)
+    workstation.deliver(claim)
+    assert [(row.serial, row.state, row.sha256) for row in rows(site, STANDING)] == [(other.serial, "done", card.old)]
+    site.store.writing(lambda c: c.execute(sa.update(TARGET).values(sha256=other.old)))  # as another server does
+    workstation.deliver(naming(card.claim("done", NOW + MINUTE), other, card.old))
+    (standing,) = rows(site, STANDING)
+    assert (standing.state, standing.sha256, standing.receipt) == ("renewed", other.old, "")
 
 
 def test_clear_while_no_campaign_is_in_force_settles_nothing(

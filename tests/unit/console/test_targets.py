@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from starlette.applications import Starlette
 
 from renewagent.bulk.results import Results
+from renewagent.check_ins import CheckIn
 from renewagent.console import agents
 from renewagent.console.audit import entries
 from renewagent.console.mishaps import HANDLERS
@@ -55,6 +56,7 @@ def row(number: int, **changes: Any) -> dict[str, Any]:
         "issuer": ISSUER,
         "not_before": "2026-08-14T09:30:00Z",
         "why": "issued between",
+        "sha256": SmartCard(f"serial:{number:02x}", f"{number + 1:x}", NOW).old,
         "Name": f"Dr {number}",
         "ODS code": f"RX{number % 3}",
         "E-mail": f"{number}@nhs.test",
@@ -106,6 +108,8 @@ def test_what_check_writes_becomes_the_list(site: Site, tmp_path: Path, kind: st
     )
     assert first.not_before is not None
     assert json.loads(first.carried) == {"Ward": "7"}
+    assert first.sha256 == given[0]["sha256"]
+    assert found["-5"].sha256 == ""  # of a damaged copy
     assert found["-5"].not_before is None
     assert found["6"].holder == "=HYPERLINK()"
     with site.store.engine.connect() as connection:
@@ -119,6 +123,15 @@ def test_the_column_of_organisations_may_be_given(site: Site, tmp_path: Path) ->
     with pytest.raises(TargetsRefused, match="Trust"):
         take(site, path, organisation_column="Trust")
     assert find_columns({**row(0), "site": "x"}).organisation == "ODS code"
+
+
+@pytest.mark.parametrize("said", [None, "", "AB" * 32, "ab", "=1", "ab" * 33])
+def test_a_hash_that_is_none_is_not_known(site: Site, tmp_path: Path, said: str | None) -> None:
+    given = {name: cell for name, cell in row(0, sha256=said).items() if cell is not None}
+    path = tmp_path / "older.jsonl"
+    path.write_text(json.dumps(given) + "\n")
+    take(site, path)
+    assert [(one.serial, one.sha256) for one in targets(site)] == [("1", "")]
 
 
 def test_another_upload_takes_the_place_of_the_first(site: Site, tmp_path: Path) -> None:
@@ -237,6 +250,49 @@ def test_receipts_are_counted_against_the_list(site: Site, tmp_path: Path) -> No
     assert count() == (10, 4, 2, 1)
     assert count("RX0") == (4, 2, 1, 1)
     assert count("RX9") == (0, 0, 0, 0)
+
+
+def test_a_receipt_for_another_certificate_does_not_outlive_the_list(site: Site, tmp_path: Path) -> None:
+    """What was heard before the list was known, or under one without hashes, is judged again."""
+    ra = root("Signing CA")
+    (tmp_path / "ra-root.pem").write_bytes(ra.pem())
+    workstation = Workstation(Starlette(routes=agents.routes(site), exception_handlers=dict(HANDLERS)))
+    workstation.enrol(fleet_code(site, "RX1"))
+    wrong, right, waiting = (SmartCard(f"serial:{n:02x}", f"{n + 1:x}", NOW - 100 * DAY) for n in range(3))
+    receipt = wrong.receipt(new_signer(ra, NOW), NOW, old="cd" * 32)
+    workstation.deliver(claiming(wrong, "done", sha256="cd" * 32, receipt=receipt))
+    workstation.deliver(right.claim("done", NOW, receipt=right.receipt(new_signer(ra, NOW), NOW)))
+    receipt = waiting.receipt(new_signer(ra, NOW), NOW, old="cd" * 32)
+    workstation.deliver(claiming(waiting, "renewed", sha256="cd" * 32, receipt=receipt))
+
+    def standings() -> dict[str, tuple[str, str, bool]]:
+        with site.store.engine.connect() as connection:
+            found = connection.execute(sa.select(STANDING)).all()
+        return {one.card: (one.state, one.sha256, one.receipt != "") for one in found}
+
+    take(site, written(tmp_path, [row(n, sha256="") for n in range(3)]))  # tells no more than before
+    assert standings() == {
+        wrong.identity: ("done", "cd" * 32, True),
+        right.identity: ("done", right.old, True),
+        waiting.identity: ("renewed", "cd" * 32, True),
+    }
+    take(site, written(tmp_path, [row(n) for n in range(3)]))
+    assert standings() == {
+        wrong.identity: ("renewed", wrong.old, False),
+        right.identity: ("done", right.old, True),
+        waiting.identity: ("renewed", waiting.old, False),
+    }
+    found = site.store.reading(lambda c: count_targets(c, ID))
+    assert (found.targets, found.seen, found.receipts, found.done) == (3, 3, 1, 1)
+    workstation.deliver(wrong.claim("done", NOW + DAY, receipt=wrong.receipt(new_signer(ra, NOW), NOW)))
+    assert standings()[wrong.identity] == ("done", wrong.old, True)
+
+
+def claiming(card: SmartCard, state: str, sha256: str, **more: Any) -> CheckIn:
+    """A claim that gives the card's certificate another hash than it has."""
+    claim = card.claim(state, NOW, **more)
+    assert claim.certificate is not None
+    return replace(claim, certificate=replace(claim.certificate, sha256=sha256))
 
 
 @pytest.mark.parametrize(("kind", "count"), [(".csv", 100_000), (".jsonl", 5_000), (".parquet", 5_000)])

@@ -297,6 +297,7 @@ def _target() -> None:
         sa.Column("campaign", sa.Text(), nullable=False),
         sa.Column("issuer", sa.Text(), nullable=False),
         sa.Column("serial", sa.Text(), nullable=False),
+        sa.Column("sha256", sa.Text(), server_default="", nullable=False),
         sa.Column("verdict", sa.Text(), server_default="", nullable=False),
         sa.Column("rule", sa.Text(), server_default="", nullable=False),
         sa.Column("organisation", sa.Text(), server_default="", nullable=False),
