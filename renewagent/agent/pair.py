@@ -83,6 +83,7 @@ def drop_copy(job: Job) -> None:
     """When the RA has the receipt, or takes none."""
     slot = _copy_slot(job) if job.renewal.way is Way.A else None
     if slot is not None and _read(job, slot) == job.old.der:
+        job.vouching = (job.slot, read_certificate(job.fact("certificate")))  # the receipt revoked the old one
         job.administering(lambda session: session.store(slot, None))
 
 

@@ -108,6 +108,7 @@ class Counter:
                 journal=cut.journal(journal) if cut else journal,
                 prompter=people or self.people(card),
                 contact=CONTACT,
+                key_relay=desk.key_relay,
             )
             campaigns = list(desk.campaigns.values())
             inspector = Inspector(desk.open_card, [one.campaign for one in campaigns], (), desk.desk.standing)

@@ -147,10 +147,11 @@ def test_no_passcode_is_presented_for_it(relaying: Workshop, workstation: Workst
     assert counts[0] == counts[1]
 
 
+@pytest.mark.parametrize("protects", [False, True], ids=["cr", "kur"])
 @pytest.mark.parametrize("way", WAYS)
-def test_the_pair(relaying: Workshop, workstation: Workstations, way: str) -> None:
+def test_the_pair(relaying: Workshop, workstation: Workstations, way: str, protects: bool) -> None:
     how = WAYS[way]
-    card = relaying.card(profile=how["profile"], protects=True, kept_by_ra=0x0C)
+    card = relaying.card(profile=how["profile"], protects=protects, kept_by_ra=0x0C)
     old, own = certificate(card), certificate(card, AUTHENTICATION)
     outcome = workstation(relaying.campaign(rekey=how["rekey"], renews="pair")).relayed().renew(card)
     renewed = way != "D"  # where nothing would stand at the RA while 9A has no certificate
@@ -431,12 +432,16 @@ def test_the_ra_ends_in_the_middle_of_the_transaction(
 # -- who gets no leave ------------------------------------------------------------------------------------------------
 
 
-def ask_leave(desk: Workstation, card: VirtualCard, step: str, whose: VirtualCard | None = None) -> Any:
+def ask_leave(
+    desk: Workstation, card: VirtualCard, step: str, whose: VirtualCard | None = None, passcode: str = PIN
+) -> Any:
     """A request for leave for `card`, signed by the 9A key of the card `whose`; the RA's answer."""
-    return desk.desk.key_leave(signed_request(desk, card, step, whose))
+    return desk.desk.key_leave(signed_request(desk, card, step, whose, passcode))
 
 
-def signed_request(desk: Workstation, card: VirtualCard, step: str, whose: VirtualCard | None = None) -> Any:
+def signed_request(
+    desk: Workstation, card: VirtualCard, step: str, whose: VirtualCard | None = None, passcode: str = PIN
+) -> Any:
     signer = whose or card
     desk.put_in(signer)
     connection = desk.readers.connect(READER)
@@ -444,7 +449,7 @@ def signed_request(desk: Workstation, card: VirtualCard, step: str, whose: Virtu
         driver, own = desk.open_card(connection), x509.load_der_x509_certificate(certificate(signer, AUTHENTICATION))
         key = own.public_key()
         assert isinstance(key, ec.EllipticCurvePublicKey)
-        with Pin(PIN) as pin, driver.signing(pin) as session:
+        with Pin(passcode) as pin, driver.signing(pin) as session:
             credential = Credential(own, (), card_key(session, Slot("9a"), key))
             wish = private.KeyLeaveRequest(card=identity(card), step=step)
             return desk.desk.enquiry(credential, private.KEY_LEAVE, wish)
