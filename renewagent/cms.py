@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs7 import PKCS7Options, PKCS7SignatureBuilder
 
-from renewagent.loading import load_certificate
+from renewagent.loading import load_certificate, serial_number
 
 _HASHES: dict[str, hashes.HashAlgorithm] = {
     "sha256": hashes.SHA256(),
@@ -132,7 +132,7 @@ def _signer_certificate(signer: Any, certificates: Sequence[x509.Certificate]) -
     for certificate in certificates:
         if sid.name == "issuer_and_serial_number":
             issuer, serial = sid.chosen["issuer"].dump(), sid.chosen["serial_number"].native
-            if certificate.serial_number == serial and certificate.issuer.public_bytes() == issuer:
+            if serial_number(certificate) == serial and certificate.issuer.public_bytes() == issuer:
                 return certificate
         elif _key_identifier(certificate) == sid.chosen.native:
             return certificate

@@ -34,3 +34,10 @@ def load_certificate(der: bytes) -> x509.Certificate:
     except UNREADABLE as error:
         raise ValueError(f"a certificate that cannot be read ({error})") from error
     return certificate
+
+
+def serial_number(certificate: x509.Certificate) -> int:
+    """Whatever it is: of one that is not positive `cryptography` warns when it is asked for, and not before."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return certificate.serial_number

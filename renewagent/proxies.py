@@ -53,6 +53,8 @@ def tls_context(root: Path | None = None) -> ssl.SSLContext:
     if root is not None:
         try:
             context.load_verify_locations(cafile=str(root))
+        except ssl.SSLError as error:
+            raise ConfigurationError(f"{root} holds no certificate.") from error
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"The certificates in {root} cannot be read.") from error
     return context

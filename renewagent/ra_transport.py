@@ -283,6 +283,8 @@ def _context(root_file: Path | None) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context()
         context.load_verify_locations(cafile=str(root_file))
+    except ssl.SSLError as error:
+        raise ConfigurationError(f"{root_file} holds no certificate.") from error
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"The certificates in {root_file} cannot be read.") from error
     return context

@@ -137,6 +137,7 @@ def test_whatever_the_card_was_cut_off_in_both_keys_are_on_it(
     person = first.person(card, insert=None, stop_at=frozenset({"pulled-half-way", "pulled-unsafe"}))
     with contextlib.suppress(RenewAgentError):
         first.renew(card, person)
+    first.settle()
     assert happened()
     assert old_key in [card.public_key(slot) for slot in (SIGNING, PARKING)]
     if certificate(card) == old and card.public_key(SIGNING) == old_key:
