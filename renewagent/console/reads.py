@@ -180,7 +180,8 @@ def _standings(campaign: str, person: Person, shown: sa.ColumnElement[str]) -> s
     first = sa.case((TARGET.c.serial.is_(None), _day(STANDING.c.first)), else_=0)
     settled = STANDING.c.state.in_([CardState.DONE.value, CardState.CLEAR.value])
     since = sa.case((settled, _day(STANDING.c.since)), else_=0)
-    columns = (STANDING.c.organisation, shown, _day(STANDING.c.not_before), first, since, listed)
+    about: list[sa.ColumnElement[Any]] = [STANDING.c.organisation, shown, _day(STANDING.c.not_before)]
+    columns = [*about, first, since, listed]
     names = _Standings._fields[:-1]
     rows = sa.select(*(column.label(name) for column, name in zip(columns, names, strict=True)))
     rows = rows.select_from(sa.outerjoin(STANDING, TARGET, target))

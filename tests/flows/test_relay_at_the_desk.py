@@ -161,7 +161,8 @@ def test_an_order_alone_opens_no_card(
             assert "notAuthorized" in caught.value.fail_info
     assert relay(it.desk, session=audited(workshop, card, "order.given")[0]["order"], witness="00" * 16).status == 403
     assert sessions(workshop, card) == [] and card.image == before
-    assert len(audited(workshop, card, "key-relay.refused")) == 2 * len(STEPS)
+    refused = [one for one in audited(workshop, card, "key-relay.refused") if "card" in one]
+    assert len(refused) == 2 * len(STEPS)
 
 
 @pytest.mark.parametrize("ends", [LATE, SOON], ids=["expired", "due"])
