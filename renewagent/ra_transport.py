@@ -23,13 +23,12 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import SplitResult, urlsplit
 
-import truststore
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProtocolError
 
 from renewagent.cmp.wire import CONTENT_TYPE
 from renewagent.errors import ConfigurationError, RaUnreachable, RaWaiting
-from renewagent.proxies import credentials, proxy_for
+from renewagent.proxies import credentials, proxy_for, tls_context
 
 LONGEST_WAIT = 14 * 86400
 """Seconds: a server cannot put us off for ever."""
@@ -86,7 +85,7 @@ class HttpRaTransport:
     def __init__(self, url: str, root_file: Path | None = None, timeout: float = 30.0) -> None:
         self.url = url
         self._timeout = timeout
-        self._context = _context(root_file) if _split(url).scheme == "https" or root_file else None
+        self._context = tls_context(root_file) if _split(url).scheme == "https" or root_file else None
         self._kept: dict[tuple[str, str], tuple[_Connection, float]] = {}
         # It shows a traceback for headers that were cut short, which would reach the person's terminal.
         logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
@@ -167,7 +166,7 @@ class HttpRaTransport:
         host, port = way.hostname or "", way.port
         if parts.scheme == "http":
             return _PlainConnection(host, port, timeout=seconds, by=proxy)
-        context = self._context or _context(None)
+        context = self._context or tls_context()
         connection = _TlsConnection(host, port or (80 if proxy else None), timeout=seconds, ssl_context=context)
         if proxy is not None:
             connection.set_tunnel(parts.hostname or "", parts.port or 443, credentials(proxy))
@@ -273,21 +272,6 @@ def _split(url: str) -> SplitResult:
 
 def _target(parts: SplitResult) -> str:
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-
-
-def _context(root_file: Path | None) -> ssl.SSLContext:
-    context: ssl.SSLContext
-    if root_file is None:
-        context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        return context
-    try:
-        context = ssl.create_default_context()
-        context.load_verify_locations(cafile=str(root_file))
-    except ssl.SSLError as error:
-        raise ConfigurationError(f"{root_file} holds no certificate.") from error
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"The certificates in {root_file} cannot be read.") from error
-    return context
 
 
 def _date(text: str | None) -> datetime | None:

@@ -186,8 +186,8 @@ class Resident:
         try:
             driver = self._open_card(connection)
             result = inspect_head(driver, self.status.campaigns, self._settings.signing_issuers, self._now())
-            apdus, octets = connection.apdus, connection.octets
-            return HeadCheck(result, apdus, octets, self._which(driver, result))
+            identity = self._which(driver, result)
+            return HeadCheck(result, connection.apdus, connection.octets, identity)
         finally:
             connection.close()
 
@@ -271,8 +271,11 @@ class Resident:
             message = words.revoked(self._settings.contact)
         if reader in self._ask_after:
             message = words.waiting(self._ask_after[reader].astimezone(), now, self._settings.contact)
-        turn = kept_here(self._settings.state_folder, card.get("certificate"), now)
-        if turn is not None and card["verdict"] == Verdict.AFFECTED.value:
+        affected = (
+            card["verdict"] == Verdict.AFFECTED.value
+        )  # else the journal stays shut, and SQLite out
+        turn = kept_here(self._settings.state_folder, card.get("certificate"), now) if affected else None
+        if turn is not None:
             message, card = later(turn.astimezone(), now, self._settings.contact), {**card, **come_back(turn)}
             with self._lock:
                 self._ask_after[reader] = turn
