@@ -131,6 +131,11 @@ class CheckIn:
         )
 
 
+def card_model(card: str) -> str:
+    """By how the card is named (`str(CardIdentity)`), since asking it would take a dozen exchanges; "" if unknown."""
+    return {"chuid": "piv", "serial": "piv", "token": "pkcs11"}.get(card.partition(":")[0], "")
+
+
 _FIELDS = frozenset("id at card state certificate campaign rule model why until order receipt".split())
 _OF_CERTIFICATE = frozenset("issuer serial not_before not_after sha256".split())
 

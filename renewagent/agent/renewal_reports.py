@@ -8,11 +8,10 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from types import MappingProxyType
 
 from renewagent.agent.job import Job
 from renewagent.agent.unfinished import PERSON_LEFT
-from renewagent.check_ins import CardState, CertificateClaim, CheckIn
+from renewagent.check_ins import CardState, CertificateClaim, CheckIn, card_model
 from renewagent.errors import RaWaiting
 from renewagent.model import SigningCertificate
 from renewagent.names import format_name
@@ -24,7 +23,6 @@ _GOES_ON = frozenset({Kind.AGREED, Kind.READY_AT_RA, Kind.RESUMED})
 _RENEWED = frozenset({Kind.RECEIPTED, Kind.NO_RECEIPTS, Kind.FOUND_RECEIPTED})
 _DONE = frozenset({Kind.SIGNED_IN, Kind.PAIRED})
 _WAITS = "RA-WAITING"
-_MODELS: Mapping[str, str] = MappingProxyType({"chuid": "piv", "serial": "piv", "token": "pkcs11"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +103,7 @@ class RenewalReports:
             certificate=self._certificate(),
             campaign="" if started_elsewhere else job.campaign_name,
             rule=job.rule or "",
-            model=_MODELS.get(job.identity.scheme, ""),
+            model=card_model(str(job.identity)),
             why=said.why,
             until=said.until,
             receipt=said.receipt,

@@ -14,7 +14,7 @@ from typing import Any
 
 from renewagent.agent import words
 from renewagent.agent.check_in_queue import CheckInQueue
-from renewagent.check_ins import PAUSED, CardState, CertificateClaim, CheckIn
+from renewagent.check_ins import PAUSED, CardState, CertificateClaim, CheckIn, card_model
 from renewagent.model import Verdict
 from renewagent.rules import Campaign
 
@@ -63,7 +63,7 @@ def check_ins_of(found: Found, now: datetime) -> list[CheckIn]:
         certificate=_certificate(card.get("certificate")) if state is not CardState.RENEWED else None,
         campaign=hit,
         rule=(card.get("rule") or "") if hit else "",
-        model=_model(card["card"]),
+        model=card_model(card["card"]),
         why=why,
         until=until,
     )
@@ -116,11 +116,6 @@ def _certificate(document: Mapping[str, Any] | None) -> CertificateClaim | None:
         not_after=datetime.fromisoformat(document["not_after"]),
         sha256=document.get("sha256") or "",
     )
-
-
-def _model(card: str) -> str:
-    """By how the card is named: asking it would take a dozen exchanges."""
-    return {"chuid": "piv", "serial": "piv", "token": "pkcs11"}.get(card.partition(":")[0], "")
 
 
 @dataclass(slots=True)

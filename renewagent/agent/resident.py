@@ -271,9 +271,7 @@ class Resident:
             message = words.revoked(self._settings.contact)
         if reader in self._ask_after:
             message = words.waiting(self._ask_after[reader].astimezone(), now, self._settings.contact)
-        affected = (
-            card["verdict"] == Verdict.AFFECTED.value
-        )  # else the journal stays shut, and SQLite out
+        affected = card["verdict"] == Verdict.AFFECTED.value  # else the journal stays shut, and SQLite out
         turn = kept_here(self._settings.state_folder, card.get("certificate"), now) if affected else None
         if turn is not None:
             message, card = later(turn.astimezone(), now, self._settings.contact), {**card, **come_back(turn)}
