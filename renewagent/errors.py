@@ -38,6 +38,8 @@ RenewAgentError
 │   ├── NotYet                    this card's turn comes later (`.until`)
 │   └── RaMisbehaved              an answer that must not be believed; nothing was installed
 └── RenewalImpossible             no safe way to renew this card here: see your RA
+
+`renewagent.tokens.errors` has the branch of one-time passwords and EPCS.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ class Purpose(Enum):
     RECEIPT = "renewagent receipt v1"
     TICKET = "renewagent ticket v1"
     ORDER = "renewagent order v1"
+    APPROVAL = "renewagent approval v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,9 @@ class Statement:
     `origin` is the peer's (scheme, host, port); `card` is `str(CardIdentity)`; `certificate` the SHA-256 (hex) of the
     certificate that it is about: the new one in a receipt, the signing certificate on the card in a sign-in at the RA
     and the authentication certificate itself in one at the console, the one to be replaced in a ticket, the person's
-    authentication certificate in an officer's order; `old` the replaced one's in a receipt, the one to be replaced in
-    an order, else "-"; `campaign` is "id/version" or "-"; `at` aware UTC, whole seconds; `nonce` the peer's, lowercase
-    hex of 8 to 64 bytes.
+    authentication certificate in an officer's order and in an approval at the EPCS desk; `old` the replaced one's in a
+    receipt, the one to be replaced in an order, the SHA-256 of what is approved in an approval, else "-"; `campaign` is
+    "id/version" or "-"; `at` aware UTC, whole seconds; `nonce` the peer's, lowercase hex of 8 to 64 bytes.
     """
 
     purpose: Purpose

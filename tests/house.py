@@ -20,7 +20,19 @@ TREES = {"renewagent": ROOT, "renewagent_drivers": ROOT / "drivers", "renewagent
 
 # The longest pattern that fits names a module's floor; it may import its own floor and those above.
 FLOORS = (
-    ("words", ("renewagent", "renewagent.errors", "renewagent.model", "renewagent.names", "renewagent.pin")),
+    (
+        "words",
+        (
+            "renewagent",
+            "renewagent.errors",
+            "renewagent.model",
+            "renewagent.names",
+            "renewagent.pin",
+            "renewagent.tokens",
+            "renewagent.tokens.errors",
+            "renewagent.tokens.model",
+        ),
+    ),
     (
         "judgement",
         (
@@ -53,6 +65,24 @@ FLOORS = (
             "renewagent.console.charts",
             "renewagent.console.permissions",
             "renewagent.console.states",
+            "renewagent.tokens.advice",
+            "renewagent.tokens.authority",
+            "renewagent.tokens.business_days",
+            "renewagent.tokens.calendar",
+            "renewagent.tokens.codes",
+            "renewagent.tokens.ehr",
+            "renewagent.tokens.explain",
+            "renewagent.tokens.forms",
+            "renewagent.tokens.grants",
+            "renewagent.tokens.leases",
+            "renewagent.tokens.npi",
+            "renewagent.tokens.pictures",
+            "renewagent.tokens.reregistration",
+            "renewagent.tokens.serials",
+            "renewagent.tokens.soft_causes",
+            "renewagent.tokens.throttle",
+            "renewagent.tokens.tickets",
+            "renewagent.tokens.validation",
             "renewagent.bulk.chart",
             "renewagent.bulk.dates",
             "renewagent.bulk.distinguished",
@@ -87,6 +117,7 @@ FLOORS = (
             "renewagent.console.*",
             "renewagent.bulk",
             "renewagent.bulk.*",
+            "renewagent.tokens.*",
         ),
     ),
     ("doors", ("renewagent.cli", "renewagent.cli.*", "renewagent.__main__", "renewagent.agent.*command*")),
@@ -95,7 +126,14 @@ FLOORS = (
 ORDER = tuple(name for name, _ in FLOORS)
 
 # The doors that load fixtures, and only when their command is called.
-FIXTURE_DOORS = ("renewagent.cli.audit", "renewagent.cli.demo", "renewagent.cli.mock_ra", "renewagent.cli.virtual_card")
+FIXTURE_DOORS = (
+    "renewagent.cli.audit",
+    "renewagent.cli.demo",
+    "renewagent.cli.demo_tokens",
+    "renewagent.cli.mock_epcs",
+    "renewagent.cli.mock_ra",
+    "renewagent.cli.virtual_card",
+)
 
 # What judgement may not touch: the clock, the disk, the network, other processes and threads. Chance comes in as an
 # argument, whose default may be `secrets`.

@@ -48,32 +48,36 @@ class Entry:
 @dataclass(frozen=True, slots=True)
 class Newcomer:
     """Somebody to be added. `subject`: the name in their card's authentication certificate, RFC 4514 text in any
-    spelling; `account`: their name at the single-sign-on proxy, letter for letter. One of the two may be ""."""
+    spelling; `account`: their name at the single-sign-on proxy, letter for letter; `ehr`: their user name in the EHR.
+    One of the three is needed. `dea`: their DEA registration number, or ""."""
 
     name: str
     role: Role
     organisations: tuple[str, ...]
     subject: str = ""
     account: str = ""
+    ehr: str = ""
+    dea: str = ""
 
 
 def add(
     connection: sa.Connection, now: datetime, actor: str, newcomer: Newcomer, entropy: Callable[[int], bytes]
 ) -> Person:
     """Let somebody in from now on. Raises PeopleError."""
-    name, account = _text(newcomer.name, "A name"), newcomer.account
+    name, account, ehr = _text(newcomer.name, "A name"), newcomer.account, newcomer.ehr
     codes, subject = organisation_codes(newcomer.organisations), canonical_subject(newcomer.subject)
-    if not subject and not account:
+    if not (subject or account or ehr):
         raise PeopleError("Nobody can sign in without a card and without an account.")
-    if account:
-        _text(account, "An account")
-    for column, value in ((PERSON.c.subject, subject), (PERSON.c.account, account)):
+    for value in filter(None, (account, ehr, newcomer.dea)):
+        _text(value, "An account, or a registration,")
+    for column, value in ((PERSON.c.subject, subject), (PERSON.c.account, account), (PERSON.c.ehr, ehr)):
         if value and _found(connection, column == value) is not None:
             raise PeopleError(f"{value} is somebody else who may sign in already.")
-    person = Person(entropy(8).hex(), name, newcomer.role, codes)
+    person = Person(entropy(8).hex(), name, newcomer.role, codes, ehr, newcomer.dea)
     row = {"id": person.id, "name": name, "role": person.role.value, "organisations": " ".join(sorted(codes))}
-    connection.execute(sa.insert(PERSON).values(**row, subject=subject, account=account, added=now))
-    audit.record(connection, now, actor, "person.added", {**row, "subject": subject, "account": account})
+    row |= {"subject": subject, "account": account, "ehr": ehr, "dea": newcomer.dea}
+    connection.execute(sa.insert(PERSON).values(**row, added=now))
+    audit.record(connection, now, actor, "person.added", row)
     raise_revision(connection, "people")
     return person
 
@@ -107,6 +111,11 @@ def by_subject(connection: sa.Connection, subject: str) -> Person | None:
 def by_account(connection: sa.Connection, account: str) -> Person | None:
     """By their name at the sign-on proxy; nobody has an empty one."""
     return _found(connection, PERSON.c.account == account) if account else None
+
+
+def by_ehr(connection: sa.Connection, user: str) -> Person | None:
+    """By their user name in the EHR; nobody has an empty one."""
+    return _found(connection, PERSON.c.ehr == user) if user else None
 
 
 def everybody(connection: sa.Connection) -> list[Entry]:
@@ -157,7 +166,7 @@ def _found(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> Pers
 
 
 def _person(row: sa.Row[Any]) -> Person:
-    return Person(row.id, row.name, Role(row.role), frozenset(row.organisations.split()))
+    return Person(row.id, row.name, Role(row.role), frozenset(row.organisations.split()), row.ehr, row.dea)
 
 
 def _text(value: str, what: str) -> str:

@@ -15,7 +15,7 @@ EVERY = "*"
 
 
 class Role(Enum):
-    """The roles of a Registration Authority, the highest first."""
+    """The roles of a Registration Authority, the highest first, and those of EPCS, which have no part in the RA."""
 
     RA_MANAGER = "ra-manager"
     RA_AGENT_ADVANCED = "ra-agent-advanced"
@@ -23,6 +23,8 @@ class Role(Enum):
     SPONSOR = "sponsor"
     ID_CHECKER = "id-checker"
     LOCAL_SMARTCARD_ADMINISTRATOR = "local-smartcard-administrator"
+    EPCS_ADMINISTRATOR = "epcs-administrator"
+    PRESCRIBER = "prescriber"
 
     @property
     def words(self) -> str:
@@ -37,6 +39,8 @@ _WORDS = {
     Role.SPONSOR: "Sponsor",
     Role.ID_CHECKER: "ID Checker",
     Role.LOCAL_SMARTCARD_ADMINISTRATOR: "Local Smartcard Administrator",
+    Role.EPCS_ADMINISTRATOR: "EPCS administrator",
+    Role.PRESCRIBER: "Prescriber",
 }
 
 
@@ -57,12 +61,16 @@ class Permission(Enum):
     UPLOAD_TARGETS = "upload the targets of a campaign"
     MANAGE_PEOPLE = "say who may sign in"
     SEE_AUDIT = "see the audit log"
+    USE_EPCS = "use the EPCS desk"
+    ADMINISTER_EPCS = "look after other people's tokens and grants"
+    EXECUTE_EPCS = "execute grants and revocations"
 
 
 _MANAGER = frozenset({Role.RA_MANAGER})
 _ADVANCED = _MANAGER | {Role.RA_AGENT_ADVANCED}
 _AGENTS = _ADVANCED | {Role.RA_AGENT}
-_EVERYONE = frozenset(Role)
+_EPCS = frozenset({Role.EPCS_ADMINISTRATOR, Role.PRESCRIBER})
+_EVERYONE = frozenset(Role) - _EPCS
 
 MAY: dict[Permission, frozenset[Role]] = {
     Permission.SEE_DASHBOARD: _EVERYONE,
@@ -80,6 +88,9 @@ MAY: dict[Permission, frozenset[Role]] = {
     Permission.UPLOAD_TARGETS: _ADVANCED,
     Permission.MANAGE_PEOPLE: _MANAGER,
     Permission.SEE_AUDIT: _MANAGER,
+    Permission.USE_EPCS: _EPCS,
+    Permission.ADMINISTER_EPCS: frozenset({Role.EPCS_ADMINISTRATOR}),
+    Permission.EXECUTE_EPCS: _EPCS,
 }
 FOR_ALL = frozenset({Permission.PUBLISH_CAMPAIGN, Permission.UPLOAD_TARGETS, Permission.SEE_AUDIT})
 """These reach beyond any organisation: only for somebody who answers for all of them."""
@@ -87,12 +98,15 @@ FOR_ALL = frozenset({Permission.PUBLISH_CAMPAIGN, Permission.UPLOAD_TARGETS, Per
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who may sign in. `organisations`: codes, or `EVERY` alone."""
+    """Somebody who may sign in. `organisations`: codes, or `EVERY` alone; `ehr`: their user name in the EHR, and `dea`
+    their DEA registration number, or ""."""
 
     id: str
     name: str
     role: Role
     organisations: frozenset[str]
+    ehr: str = ""
+    dea: str = ""
 
     @property
     def answers_for_all(self) -> bool:
@@ -106,6 +120,8 @@ class Person:
 
     def may(self, permission: Permission) -> bool:
         """At all; for one organisation's things ask `covers` besides."""
+        if permission is Permission.EXECUTE_EPCS and not self.dea:
+            return False  # 21 CFR 1311.125(c): a DEA registrant
         return self.role in MAY[permission] and (permission not in FOR_ALL or self.answers_for_all)
 
     def covers(self, organisation: str) -> bool:

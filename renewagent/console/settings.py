@@ -37,6 +37,20 @@ class SingleSignOn:
 
 
 @dataclass(frozen=True, slots=True)
+class EpcsSettings:
+    """The EPCS desk: the vendor's and the EHR's addresses and our keys there, PEM of what their TLS certificates lead
+    to (besides what the system trusts); how long an administrator override lasts and how often the scheduler looks."""
+
+    vendor_url: str
+    vendor_key: str = field(repr=False)
+    ehr_url: str
+    ehr_key: str = field(repr=False)
+    root: Path | None = None
+    override: timedelta = timedelta(minutes=15)
+    look_every: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """`data`: the folder of the embedded store and of what is made at the first start. `ra_root`: what cards'
     certificates lead to; `campaign_anchor`: what campaign signers' do. `stuck_after`: a card that stays outstanding in
@@ -53,6 +67,7 @@ class Settings:
     tls_key: Path | None = None
     crls: tuple[Path, ...] = ()
     sso: SingleSignOn | None = None
+    epcs: EpcsSettings | None = None
     inventories: Path | None = None
     operations: Operations | None = None
     log_requests: bool = True

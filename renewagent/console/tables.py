@@ -235,9 +235,12 @@ PERSON = sa.Table(
     _text("account", index=True),
     _when("added", nullable=False),
     _when("ended"),
+    _text("ehr", index=True),
+    _text("dea"),
 )
 """Whoever may sign in to the console. `organisations`: codes with spaces between, "*" for all; `subject` the canonical
-RFC 4514 name in their card's authentication certificate, `account` their name at the single-sign-on proxy, or ""."""
+RFC 4514 name in their card's authentication certificate, `account` their name at the single-sign-on proxy, `ehr` their
+user name in the EHR, `dea` their DEA registration number, or ""."""
 
 SESSION = sa.Table(
     "session",

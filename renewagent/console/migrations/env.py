@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from alembic import context
 
+import renewagent.console.epcs.tables  # noqa: F401  # the desk's tables are in the same METADATA
 from renewagent.console.tables import METADATA, Moment
 
 

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+import renewagent.console.epcs.tables  # noqa: F401  # the desk's tables are in the same METADATA
 from renewagent.console.migrations import head, revision
 from renewagent.console.opening import open_store
 from renewagent.console.settings import Listener, Settings

@@ -7,26 +7,29 @@ import pytest
 from renewagent.console.permissions import FOR_ALL, MAY, Permission, Person, Role
 
 TABLE = """
-                     RAM  RAAA  RAA  SPO  IDC  LSA
-SEE_DASHBOARD         x    x     x    x    x    x
-SEE_CARDS             x    x     x    x    x    x
-SEE_HOLDERS           x    x     x    -    x    -
-EXPORT_CARDS          x    x     x    x    x    -
-SEE_CAMPAIGNS         x    x     x    x    x    x
-SEE_AGENTS            x    x     x    -    -    -
-ASK_FOR_CHECKS        x    x     x    -    -    -
-REVOKE_AGENT          x    x     -    -    -    -
-MAKE_FLEET_CODES      x    -     -    -    -    -
-DRAFT_CAMPAIGN        x    x     -    -    -    -
-PUBLISH_CAMPAIGN      x    -     -    -    -    -
-UPLOAD_TARGETS        x    x     -    -    -    -
-MANAGE_PEOPLE         x    -     -    -    -    -
-SEE_AUDIT             x    -     -    -    -    -
+                     RAM  RAAA  RAA  SPO  IDC  LSA  EPA  PRE
+SEE_DASHBOARD         x    x     x    x    x    x    -    -
+SEE_CARDS             x    x     x    x    x    x    -    -
+SEE_HOLDERS           x    x     x    -    x    -    -    -
+EXPORT_CARDS          x    x     x    x    x    -    -    -
+SEE_CAMPAIGNS         x    x     x    x    x    x    -    -
+SEE_AGENTS            x    x     x    -    -    -    -    -
+ASK_FOR_CHECKS        x    x     x    -    -    -    -    -
+REVOKE_AGENT          x    x     -    -    -    -    -    -
+MAKE_FLEET_CODES      x    -     -    -    -    -    -    -
+DRAFT_CAMPAIGN        x    x     -    -    -    -    -    -
+PUBLISH_CAMPAIGN      x    -     -    -    -    -    -    -
+UPLOAD_TARGETS        x    x     -    -    -    -    -    -
+MANAGE_PEOPLE         x    -     -    -    -    -    -    -
+SEE_AUDIT             x    -     -    -    -    -    -    -
+USE_EPCS              -    -     -    -    -    -    x    x
+ADMINISTER_EPCS       -    -     -    -    -    -    x    -
+EXECUTE_EPCS          -    -     -    -    -    -    x    x
 """
 
 
 def person(role: Role, *organisations: str) -> Person:
-    return Person("1", "Nadia Osei", role, frozenset(organisations))
+    return Person("1", "Nadia Osei", role, frozenset(organisations), dea="AO1234563")
 
 
 def rows() -> dict[str, list[bool]]:
