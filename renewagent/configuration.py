@@ -84,6 +84,15 @@ class ConsoleSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DeskSettings:
+    """The EPCS desk, of tokens and grants: the console's address for people, and the PEM file of a root to trust besides
+    the system's."""
+
+    url: str | None = None
+    root: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AgentSettings:
     """The agent at this workstation. `poll_interval` is in seconds."""
 
@@ -106,6 +115,7 @@ class Configuration:
     campaign: CampaignSettings = field(default_factory=CampaignSettings)
     card: CardSettings = field(default_factory=CardSettings)
     console: ConsoleSettings = field(default_factory=ConsoleSettings)
+    desk: DeskSettings = field(default_factory=DeskSettings)
     contact: Contact = field(default_factory=Contact)
     agent: AgentSettings = field(default_factory=AgentSettings)
     policy: PolicySettings = field(default_factory=PolicySettings)
@@ -180,6 +190,7 @@ def configured(settings: Mapping[str, Any]) -> Configuration:
         campaign=CampaignSettings(**section("campaign")),
         card=CardSettings(**section("card")),
         console=ConsoleSettings(**section("console")),
+        desk=DeskSettings(**section("desk")),
         contact=Contact(**section("contact")),
         agent=AgentSettings(**section("agent")),
         policy=PolicySettings(**section("policy")),

@@ -170,6 +170,8 @@ KEYS: Keys = MappingProxyType(
         "console.root": read_path,
         "console.stream": read_switch,
         "console.machine": read_text,
+        "desk.url": read_url,
+        "desk.root": read_path,
         "contact.name": read_text,
         "contact.phone": read_text,
         "contact.url": read_text,

@@ -43,6 +43,7 @@ FLOORS = (
             "renewagent.statements",
             "renewagent.check_ins",
             "renewagent.algorithms",
+            "renewagent.asking",
             "renewagent.certificates",
             "renewagent.chains",
             "renewagent.cms",

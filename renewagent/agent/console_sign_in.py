@@ -180,18 +180,45 @@ def sign_in_card(
 def prove(mine: SignInCard, prompter: Prompter, origin: str, nonce: str, now: Callable[[], datetime]) -> bytes:
     """CMS SignedData by the card over a sign-in statement for `origin`. Raises PersonStopped, LastPinTry, PinBlocked,
     CardRemoved and the like."""
+    try:
+        return _signed(mine, prompter, now, Purpose.SIGN_IN, origin, nonce, "-")
+    except PersonStopped as stopped:
+        raise PersonStopped("You were not signed in: no passcode was typed.") from stopped
+
+
+def approve(
+    mine: SignInCard, prompter: Prompter, origin: str, nonce: str, digest: str, now: Callable[[], datetime]
+) -> bytes:
+    """The same over an approval at the EPCS desk of what has the SHA-256 `digest` (hex): whoever calls has shown it to
+    the person."""
+    try:
+        return _signed(mine, prompter, now, Purpose.APPROVAL, origin, nonce, digest)
+    except PersonStopped as stopped:
+        raise PersonStopped("Nothing was approved: no passcode was typed.") from stopped
+
+
+def _signed(
+    mine: SignInCard,
+    prompter: Prompter,
+    now: Callable[[], datetime],
+    purpose: Purpose,
+    origin: str,
+    nonce: str,
+    old: str,
+) -> bytes:
     passcode = Passcode(prompter)
     certificate = x509.load_der_x509_certificate(mine.certificate.der)
     public_key: Any = certificate.public_key()
     try:
         passcode.obtain(mine.card)
         statement = Statement(
-            purpose=Purpose.SIGN_IN,
+            purpose=purpose,
             origin=origin,
             card=str(mine.identity),
             certificate=mine.certificate.sha256,
             at=now().replace(microsecond=0),
             nonce=nonce,
+            old=old,
         )
         return passcode.signing(
             mine.card,
@@ -201,8 +228,6 @@ def prove(mine: SignInCard, prompter: Prompter, origin: str, nonce: str, now: Ca
                 card_key(FittingSession(session, public_key), mine.slot, public_key),
             ),
         )
-    except PersonStopped as stopped:
-        raise PersonStopped("You were not signed in: no passcode was typed.") from stopped
     except KeyDoesNotFit as problem:
         raise CardDataError("The smartcard's key does not belong to its certificate to sign in with.") from problem
     finally:

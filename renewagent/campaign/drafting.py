@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+from renewagent.asking import Members
 from renewagent.campaign.document import parse_campaign, time_text
 from renewagent.campaign.fields import read_json
 from renewagent.campaign.versions import next_version
 
-Members = dict[str, Any]
-"""The members of a document by name, in JSON's types."""
 LASTS = timedelta(days=90)
 """How long a new campaign is in force where nobody says."""
 _ORDER = "id version published expires reason rules remedy renews rekey old_key removal_ends_session deadline contact"

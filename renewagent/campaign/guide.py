@@ -1,7 +1,7 @@
 """`campaign new` step by step: asks in plain words, explains, checks each answer at once, and lets one go back.
 
-It knows no terminal: whoever has one is an `Asker`. It writes nothing; what comes out are the members of a document
-that parses. The questions are `renewagent.campaign.questions`.
+It writes nothing; what comes out are the members of a document that parses. How one question is asked is
+`renewagent.asking`'s, the questions are `renewagent.campaign.questions`.
 """
 
 from __future__ import annotations
@@ -9,34 +9,20 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
+from renewagent import asking
+from renewagent.asking import BACK, BACKWARDS, ON, Asker, Members, Question
 from renewagent.campaign.document import parse_campaign, time_text
-from renewagent.campaign.drafting import LASTS, Members, new_document
-from renewagent.campaign.questions import FIRST, LAST, RULE, Question
+from renewagent.campaign.drafting import LASTS, new_document
+from renewagent.campaign.questions import FIRST, LAST, RULE
 from renewagent.campaign.summary import remedy_in_words, rules_in_words, unrestricted
 from renewagent.errors import CampaignError
 from renewagent.reasons import moment
 from renewagent.rules import Campaign
 
-BACK, NOTHING = "<", "-"
-HOW = (
-    "A few questions, one after the other. Enter takes what stands in brackets; where there is nothing, it is left "
-    f"open.\n{NOTHING} takes an earlier answer away, {BACK} goes back one question. "
-    "Ctrl-C stops, and nothing is written."
-)
+HOW = asking.HOW + "Ctrl-C stops, and nothing is written."
 _STILL_TO_COME: Mapping[str, Any] = {"id": "still-to-come", "reason": {"en": "Still to come."}}
-_ON, _BACKWARDS = 1, -1
-
-
-class Asker(Protocol):
-    """A person who reads and types."""
-
-    def say(self, text: str) -> None:
-        """Show some lines."""
-
-    def ask(self, prompt: str) -> str:
-        """One line, without its end. Raises PersonStopped."""
 
 
 class Guide:
@@ -53,10 +39,7 @@ class Guide:
         """The members, once the person has seen all of it and said yes. Raises PersonStopped."""
         self._asker.say(HOW)
         steps = [*map(self._step, FIRST), self._ask_rules, *map(self._step, LAST), self._look]
-        place, way = 0, _ON
-        while place < len(steps):
-            way = steps[place](way)
-            place = max(0, place + way)
+        asking.through(steps)
         return {**self._members, "rules": self._rules}
 
     def _step(self, question: Question) -> Callable[[int], int]:
@@ -64,10 +47,10 @@ class Guide:
         return lambda way: self._ask(question, self._members) if question.applies(self._members) else way
 
     def _ask_rules(self, way: int) -> int:
-        rule, place = (0, 0) if way == _ON else (len(self._rules) - 1, len(RULE))
+        rule, place = (0, 0) if way == ON else (len(self._rules) - 1, len(RULE))
         while True:
             if place < 0 and rule == 0:
-                return _BACKWARDS
+                return BACKWARDS
             if place < 0:
                 rule, place = rule - 1, len(RULE)
             elif place < len(RULE):
@@ -77,7 +60,7 @@ class Guide:
             elif more:
                 rule, place = rule + 1, 0
             else:
-                return _ON
+                return ON
 
     def _another(self, rule: int) -> bool | None:
         """Show the rules, and ask for one more; None for back."""
@@ -94,31 +77,13 @@ class Guide:
         return None if typed == BACK else False
 
     def _ask(self, question: Question, members: Members) -> int:
-        choices = "".join(f"\n  {number}  {words}" for number, (_, words) in enumerate(question.choices, start=1))
-        self._asker.say(f"\n{question.title}\n{question.explanation}{choices}")
-        while True:
-            known = question.shown(_get(members, question.path, question.otherwise))
-            typed = self._asker.ask(f"[{known}]: " if known else ": ").strip()
-            if typed == BACK:
-                return _BACKWARDS
-            if not (problem := self._take(question, members, typed or known)):
-                return _ON
-            self._asker.say(problem)
+        return asking.ask(self._asker, question, members, lambda _: self._check())
 
-    def _take(self, question: Question, members: Members, typed: str) -> str:
-        """The answer into `members`; what is wrong with it, "" for nothing."""
-        if typed in ("", NOTHING) and question.needed:
-            return "This is needed."
-        before = copy.deepcopy(members)
+    def _check(self) -> None:
         try:
-            _put(members, question.path, None if typed in ("", NOTHING) else question.value(typed))
             self._campaign()
-        except (ValueError, CampaignError) as problem:
-            members.clear()
-            members.update(before)
-            said = str(problem).removeprefix("This is not a valid campaign: ")
-            return f"{said[:1].upper()}{said[1:]}".removesuffix(".") + "."
-        return ""
+        except CampaignError as problem:
+            raise ValueError(str(problem).removeprefix("This is not a valid campaign: ")) from problem
 
     def _campaign(self) -> Campaign:
         """What there is so far, with something in place of what is still to come."""
@@ -138,24 +103,4 @@ class Guide:
         ]
         self._asker.say("\n".join(whole))
         typed = self._asker.ask(f"Write it? Enter for yes, {BACK} to go back: ").strip().lower()
-        return _ON if typed in ("", "y", "yes") else _BACKWARDS
-
-
-def _get(members: Mapping[str, Any], path: tuple[str, ...], otherwise: Any) -> Any:
-    *above, name = path
-    for one in above:
-        members = members.get(one) or {}
-    return members.get(name, otherwise)
-
-
-def _put(members: Members, path: tuple[str, ...], value: Any) -> None:
-    """None takes it away; what is empty then goes as well."""
-    name, *below = path
-    if below:
-        inner = dict(members.get(name) or {})
-        _put(inner, tuple(below), value)
-        value = inner or None
-    if value is None:
-        members.pop(name, None)
-    else:
-        members[name] = value
+        return ON if typed in ("", "y", "yes") else BACKWARDS

@@ -2,46 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from renewagent.asking import Question
 from renewagent.campaign.document import serials_text, time_text
 from renewagent.campaign.typed import read_count, read_moment, read_name, read_serials
 from renewagent.names import format_name
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One question about the member at `path`. `read` turns what was typed into JSON's types, or raises ValueError with
-    the sentence to show; `show` is the reverse. `choices` are (value, words); `otherwise` stands where nothing is
-    known; `applies`: asked only where this is true of the members so far."""
-
-    path: tuple[str, ...]
-    title: str
-    explanation: str
-    read: Callable[[str], Any] = str
-    show: Callable[[Any], str] = str
-    choices: tuple[tuple[Any, str], ...] = ()
-    otherwise: Any = None
-    needed: bool = False
-    applies: Callable[[Mapping[str, Any]], bool] = lambda members: True
-
-    def value(self, typed: str) -> Any:
-        """What was typed, read: a number of a choice, or its value in words. Raises ValueError."""
-        if not self.choices:
-            return self.read(typed)
-        for number, (value, _) in enumerate(self.choices, start=1):
-            if typed in (str(number), str(value)):
-                return value
-        raise ValueError(f"Type a number from 1 to {len(self.choices)}")
-
-    def shown(self, value: Any) -> str:
-        """A value as it would be typed; "" for none."""
-        if value is None:
-            return ""
-        values = [one for one, _ in self.choices]
-        return str(values.index(value) + 1) if value in values else self.show(value)
 
 
 def _time(text: str) -> str:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from renewagent.cli.answer import say
+from renewagent.cli.at_terminal import Terminal, at_terminal
 from renewagent.cli.campaign_files import advised, check_out, document_in, write_out
 from renewagent.cli.campaign_telling import tell
 from renewagent.cli.campaign_versions import answer
 from renewagent.cli.kinds import count, distinguished_name, moment, serials
-from renewagent.errors import ConfigurationError, PersonStopped
+from renewagent.errors import ConfigurationError
 
 _WHAT = """At a terminal it asks step by step, with what the options say in brackets; --yes, and standard input that is
 no terminal, keep it from asking. Options for rules describe one rule (several issuers: one rule each). With --from,
@@ -94,34 +93,16 @@ def _new(arguments: argparse.Namespace) -> int:
 
 def _asked(members: dict[str, Any], arguments: argparse.Namespace, now: datetime) -> dict[str, Any]:
     """With the person's answers, where there is a person. Raises ConfigurationError where something is missing."""
-    if not arguments.yes and sys.stdin.isatty():
+    if not arguments.yes and at_terminal():
         from renewagent.campaign.guide import Guide
 
-        return Guide(_Terminal(), members, now).run()
+        return Guide(Terminal("nothing was written"), members, now).run()
     needed = {"id": "--id NAME", "reason": "--reason TEXT", "rules": "--issued-from T, or another rule"}
     if missing := [option for name, option in needed.items() if name not in members]:
         raise ConfigurationError(
             "Something is missing for a campaign.", advice=f"Give {' and '.join(missing)}, or run it at a terminal."
         )
     return members
-
-
-class _Terminal:
-    """A person at standard input and standard error."""
-
-    def say(self, text: str) -> None:
-        """See `Asker`."""
-        say(text)
-
-    def ask(self, prompt: str) -> str:
-        """See `Asker`."""
-        sys.stderr.write(prompt)
-        sys.stderr.flush()
-        line = sys.stdin.readline()
-        if not line:
-            say("")
-            raise PersonStopped("You stopped: nothing was written.")
-        return line.rstrip("\r\n")
 
 
 def _given(arguments: argparse.Namespace, known: dict[str, Any]) -> dict[str, Any]:

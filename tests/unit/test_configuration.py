@@ -50,6 +50,10 @@ root = "console-root.pem"
 stream = true
 machine = "Ward 7"
 
+[desk]
+url = "https://console.example"
+root = "desk-root.pem"
+
 [contact]
 name = "Registration Authority"
 phone = "…"
@@ -90,6 +94,7 @@ def test_every_key_is_read(written: Path) -> None:
     assert found.card.pkcs11_module == Path("/usr/lib/vendor/module.so")
     assert (found.card.keep_old_key_days, CardSettings().keep_old_key_days) == (0, KEEP_DAYS)
     assert (found.console.url, found.console.enrolment) == ("https://console.example", "a-token")
+    assert (found.desk.url, found.desk.root) == ("https://console.example", written.parent / "desk-root.pem")
     assert (found.console.root, found.console.stream) == (written.parent / "console-root.pem", True)
     assert found.console.machine == "Ward 7"
     assert "a-token" not in repr(found)
