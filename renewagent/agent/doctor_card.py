@@ -1,0 +1,177 @@
+"""The doctor's look at readers and smartcards: is there one, is its certificate good today and on the day that a
+prescription is dispensed, and can its passcode still be typed. Nothing is written to a card, no passcode is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+
+from renewagent.agent import words
+from renewagent.agent.doctor import Health, Observation
+from renewagent.agent.full_inspection import Inspection
+from renewagent.agent.inspection_child import inspect_reader
+from renewagent.agent.times_in_words import date_in_words
+from renewagent.agent.workstation import card_opener, filled_readers, open_readers
+from renewagent.campaign.pem import read_certificates
+from renewagent.card.interface import Readers
+from renewagent.chains import build_chain, issuers_among
+from renewagent.configuration import Configuration
+from renewagent.errors import NoCard, NoReader, PcscUnavailable
+from renewagent.loading import UNREADABLE
+from renewagent.model import CertificateHead, Slot, Verdict
+from renewagent.rules import Campaign, Contact
+
+SOON = timedelta(days=90)
+"""How long before its end a certificate is mentioned: when holders may renew it themselves."""
+DISPENSED_WITHIN = timedelta(days=28)
+"""How long after signing a prescription may still be dispensed, and its signature verified."""
+_SERVICE, _READER, _CARD = "smartcard service", "reader", "smartcard"
+_CERTIFICATE, _DATES, _CHAIN, _PASSCODE = "signing certificate", "certificate dates", "issuers", "passcode"
+
+
+@dataclass(frozen=True, slots=True)
+class CardChecks:
+    """What is looked at, and by what. `reader`: this one alone."""
+
+    configuration: Configuration
+    campaigns: Sequence[Campaign]
+    now: datetime
+    reader: str | None = None
+
+    def __call__(self) -> Iterable[Observation]:
+        """The smartcard service, readers, and every card that is in. Raises what a reader's card raises."""
+        try:
+            with closing(open_readers(self.configuration.card.readers)) as readers:
+                return list(self._of_readers(readers))
+        except PcscUnavailable as error:
+            return [Observation.of_error(_SERVICE, error)]
+
+    def _of_readers(self, readers: Readers) -> Iterator[Observation]:
+        names = ", ".join(sorted(readers.states()))
+        yield Observation(_SERVICE, Health.OK, "The smartcard service is running.")
+        try:
+            filled = filled_readers(readers, self.reader)
+        except NoReader as error:
+            yield Observation.of_error(_READER, error)
+            return
+        except NoCard as error:
+            yield Observation(_READER, Health.OK, f"Readers: {names}.")
+            yield Observation.of_error(_CARD, error, Health.WARNING)
+            return
+        for name in filled:
+            yield Observation(_READER, Health.OK, f"There is a smartcard in {name}.")
+            inspection = inspect_reader(self.configuration, self.campaigns, readers, name, self.now)
+            yield from of_inspection(inspection, self.campaigns, self.configuration.contact, self.now)
+            yield from self._of_chain(readers, inspection)
+
+    def _of_chain(self, readers: Readers, inspection: Inspection) -> Iterator[Observation]:
+        slot, root = inspection.judgement.slot, self.configuration.ra.root
+        if slot is None or root is None:
+            return
+        der = self._certificate(readers, inspection.reader, slot)
+        if der is not None:
+            yield of_chain(der, root, self.now)
+
+    def _certificate(self, readers: Readers, reader: str, slot: Slot) -> bytes | None:
+        with closing(readers.connect(reader)) as connection:
+            return card_opener(self.configuration.card)(connection).certificate(slot)
+
+
+def of_inspection(
+    inspection: Inspection, campaigns: Sequence[Campaign], contact: Contact, now: datetime
+) -> Iterator[Observation]:
+    """What an inspection says of a card: verdict, dates, tries."""
+    judgement = inspection.judgement
+    yield _of_verdict(inspection, campaigns, contact, now)
+    if judgement.finding.head is not None:
+        yield of_dates(judgement.finding.head, contact, now)
+    if inspection.card is not None:
+        yield of_tries(inspection.pin_tries)
+
+
+def _of_verdict(inspection: Inspection, campaigns: Sequence[Campaign], contact: Contact, now: datetime) -> Observation:
+    judgement, error = inspection.judgement, inspection.judgement.error
+    if error is not None:
+        return Observation(_CARD, Health.PROBLEM, error.message, words.advice_with_contact(error, contact))
+    if judgement.revoked:
+        said = words.revoked(contact)
+        return Observation(_CERTIFICATE, Health.PROBLEM, said.body, said.advice)
+    finding = judgement.finding
+    named = finding.campaign or finding.paused
+    campaign = next((one for one in campaigns if one.id == named), None)
+    said = words.for_finding(finding, campaign, now.astimezone(), now, contact, judged=bool(campaigns))
+    good = finding.verdict is Verdict.UNAFFECTED
+    health = Health.PROBLEM if not good else Health.OK if campaigns and not judgement.note else Health.UNKNOWN
+    return Observation(_CERTIFICATE, health, f"{said.title}. {said.body} {judgement.note}".strip(), said.advice)
+
+
+def of_dates(head: CertificateHead, contact: Contact, now: datetime) -> Observation:
+    """Whether the signing certificate is in date, and for how long."""
+    until = f"The signing certificate is good until {date_in_words(head.not_after)}."
+    if now >= head.not_after:
+        said = words.expired(head.not_after, contact)
+        return Observation(_DATES, Health.PROBLEM, said.body, said.advice)
+    if now < head.not_before:
+        said_from = f"The signing certificate is good only from {date_in_words(head.not_before)}."
+        return Observation(_DATES, Health.PROBLEM, said_from, "Check this computer's clock, or wait until then.")
+    if head.not_after - now < SOON:
+        return Observation(_DATES, Health.WARNING, until, "Renew your smartcard before then.")
+    return Observation(_DATES, Health.OK, until)
+
+
+def of_tries(left: int | None) -> Observation:
+    """Whether the passcode can still be typed."""
+    if left is None:
+        return Observation(_PASSCODE, Health.UNKNOWN, "This smartcard does not say how many tries are left.")
+    if left == 0:
+        return Observation(_PASSCODE, Health.PROBLEM, "This smartcard is locked.", words.tries_in_words(0))
+    if left == 1:
+        advice = "Unlock your smartcard before you type its passcode again."
+        return Observation(_PASSCODE, Health.WARNING, words.tries_in_words(1), advice)
+    return Observation(_PASSCODE, Health.OK, f"You have {words.tries(left)} for its passcode.")
+
+
+def of_chain(der: bytes, root: Path, now: datetime) -> Observation:
+    """Whether everyone above the certificate is in date today and when a prescription that is signed today is
+    dispensed: whoever verifies it then looks at them all. Raises ConfigurationError for the file of the root."""
+    known = read_certificates(root)
+    try:
+        leaf = x509.load_der_x509_certificate(der)
+    except UNREADABLE:
+        return Observation(_CHAIN, Health.PROBLEM, "The signing certificate cannot be read.", _SEE_IT)
+    above = _above(leaf, known)
+    if not above:
+        said = "Who issued the signing certificate is not known on this computer, so its issuers were not looked at."
+        return Observation(_CHAIN, Health.UNKNOWN, said, _SEE_IT)
+    for issuer in above:
+        name, ends = issuer.subject.rfc4514_string(), issuer.not_valid_after_utc
+        if ends <= now:
+            said = f"The issuer {name} ended on {date_in_words(ends)}: nobody can verify what you sign."
+            return Observation(_CHAIN, Health.PROBLEM, said, "Contact your Registration Authority.")
+        if ends - now < DISPENSED_WITHIN:
+            said = (
+                f"The issuer {name} ends on {date_in_words(ends)}: what you sign today may not verify when dispensed."
+            )
+            return Observation(_CHAIN, Health.WARNING, said, "Ask your Registration Authority for a new certificate.")
+    try:
+        build_chain(leaf, known, known, now)
+    except ValueError:
+        said = "The signing certificate does not come from the Registration Authority that is configured here."
+        return Observation(_CHAIN, Health.PROBLEM, said, "Contact your Registration Authority.")
+    first = min(issuer.not_valid_after_utc for issuer in above)
+    return Observation(_CHAIN, Health.OK, f"Those who issued it are good until {date_in_words(first)}.")
+
+
+_SEE_IT = "Ask your IT support to check ra.root in renewagent's configuration."
+
+
+def _above(leaf: x509.Certificate, known: Sequence[x509.Certificate]) -> list[x509.Certificate]:
+    between = issuers_among(leaf, known)
+    top = between[-1] if between else leaf
+    return between + [one for one in known if one.subject == one.issuer == top.issuer][:1]

@@ -1,0 +1,26 @@
+"""`renewagent doctor`: why can I not sign? Parsing only; `renewagent.agent.doctor_command` does the work."""
+
+from __future__ import annotations
+
+import argparse
+
+from renewagent.agent.options import add_configuration_options
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    doctor = subparsers.add_parser(
+        "doctor",
+        help="find out why you cannot sign",
+        description="Looks at everything that signing needs and says what is wrong and what to do. It changes nothing, "
+        "asks for no passcode and needs no administrator's rights.",
+    )
+    doctor.add_argument("--reader", metavar="NAME", help="only this reader, by its full name")
+    add_configuration_options(doctor)
+    doctor.set_defaults(run=_doctor)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from renewagent.agent.doctor_command import doctor
+
+    return doctor(arguments)
