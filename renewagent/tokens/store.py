@@ -32,9 +32,9 @@ from renewagent.tokens.token_tables import (
     profile_of,
     standing_of,
 )
-from renewagent.tokens.validation import USUAL_PROFILE, Judged, Position, Profile
+from renewagent.tokens.validation import USUAL_PROFILE, Judged, Position, CodeProfile
 
-Judge = Callable[[bytes, Profile, Position], Judged]
+Judge = Callable[[bytes, CodeProfile, Position], Judged]
 _SCHEMA_LOCK = 0x746F6B656E73
 _LONGEST_SEED = 512
 _MOST_ROUNDS = 20
@@ -58,7 +58,7 @@ class TokenStore:
     def check(self, serial: str, code: str, now: datetime) -> Checked:
         """Use one code up. A token that is not active refuses every code, as if it were wrong."""
 
-        def judge(seed: bytes, profile: Profile, position: Position) -> Judged:
+        def judge(seed: bytes, profile: CodeProfile, position: Position) -> Judged:
             return validation.sign_in(seed, profile, position, code, now)
 
         return self._judge(serial, judge, validation.sign_in_refused, (TokenState.ACTIVE,), now)
@@ -66,7 +66,7 @@ class TokenStore:
     def resynchronise(self, serial: str, first: str, second: str, now: datetime) -> Checked:
         """Two consecutive codes set the counter behind them. A spare may be, too."""
 
-        def judge(seed: bytes, profile: Profile, position: Position) -> Judged:
+        def judge(seed: bytes, profile: CodeProfile, position: Position) -> Judged:
             return validation.resynchronise(seed, profile, position, first, second, now)
 
         usable = (TokenState.ACTIVE, TokenState.SPARE)
@@ -76,7 +76,7 @@ class TokenStore:
         """A resynchronisation by support staff, who know whom they have before them: with a window of its own, and
         whether or not there were too many tries. Refused ones are not counted."""
 
-        def judge(seed: bytes, profile: Profile, position: Position) -> Judged:
+        def judge(seed: bytes, profile: CodeProfile, position: Position) -> Judged:
             fresh = replace(position, resync=NO_TRIES)
             wide = replace(profile, window=window)
             checked, after = validation.resynchronise(seed, wide, fresh, first, second, now)
@@ -88,7 +88,7 @@ class TokenStore:
         self,
         serial: str,
         judge: Judge,
-        refuse: Callable[[Profile, Position, datetime], Judged] | None,
+        refuse: Callable[[CodeProfile, Position, datetime], Judged] | None,
         usable: tuple[TokenState, ...],
         now: datetime,
     ) -> Checked:
@@ -110,7 +110,7 @@ class TokenStore:
         seed: bytes,
         *,
         counter: int = 0,
-        profile: Profile = USUAL_PROFILE,
+        profile: CodeProfile = USUAL_PROFILE,
         fips_level: int = 0,
         separate_device: bool = True,
     ) -> None:

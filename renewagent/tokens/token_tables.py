@@ -13,7 +13,7 @@ from renewagent.console.tables import Moment
 from renewagent.tokens.codes import Hash
 from renewagent.tokens.model import TokenKind, TokenStanding, TokenState
 from renewagent.tokens.throttle import Throttle, Tries
-from renewagent.tokens.validation import Moving, Position, Profile
+from renewagent.tokens.validation import Moving, Position, CodeProfile
 
 METADATA = sa.MetaData()
 
@@ -77,7 +77,7 @@ def position_columns(position: Position) -> dict[str, int | datetime | None]:
     }
 
 
-def profile_column(profile: Profile) -> str:
+def profile_column(profile: CodeProfile) -> str:
     """JSON; durations in seconds."""
     throttle = profile.throttle
     times = {
@@ -88,9 +88,11 @@ def profile_column(profile: Profile) -> str:
     return json.dumps(asdict(profile) | {"moving": profile.moving.value, "hash": profile.hash.value, "throttle": times})
 
 
-def profile_of(row: Row) -> Profile:
+def profile_of(row: Row) -> CodeProfile:
     """What `profile_column` made."""
     values = json.loads(row.profile)
     times = values["throttle"]
     throttle = Throttle(times["free"], timedelta(seconds=times["first"]), timedelta(seconds=times["longest"]))
-    return Profile(**values | {"moving": Moving(values["moving"]), "hash": Hash(values["hash"]), "throttle": throttle})
+    return CodeProfile(
+        **values | {"moving": Moving(values["moving"]), "hash": Hash(values["hash"]), "throttle": throttle}
+    )

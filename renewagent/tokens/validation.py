@@ -28,7 +28,7 @@ class Moving(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class CodeProfile:
     """How a kind of token makes codes, and how far a server looks for them. `look_ahead`: counters beyond the expected
     one at sign-in (HOTP); `clock_skew`: steps to either side of the expected one at sign-in (TOTP); `window`: the same
     at a resynchronisation, ahead for HOTP and to either side for TOTP; `period` in seconds."""
@@ -51,7 +51,7 @@ class Profile:
             raise ValueError("a window cannot be negative")
 
 
-USUAL_PROFILE = Profile()
+USUAL_PROFILE = CodeProfile()
 """HOTP of six digits, as buttons have it."""
 
 
@@ -69,7 +69,7 @@ class Position:
 Judged = tuple[Checked, Position]
 
 
-def sign_in(seed: bytes, profile: Profile, position: Position, code: str, now: datetime) -> Judged:
+def sign_in(seed: bytes, profile: CodeProfile, position: Position, code: str, now: datetime) -> Judged:
     """Use one code up."""
     if throttle.locked(position.sign_in, now):
         return Checked(Answer.LOCKED, position.sign_in.until), position
@@ -83,7 +83,9 @@ def sign_in(seed: bytes, profile: Profile, position: Position, code: str, now: d
     return Checked(Answer.ACCEPTED), _after(profile, position, used, now, sign_in=NO_TRIES)
 
 
-def resynchronise(seed: bytes, profile: Profile, position: Position, first: str, second: str, now: datetime) -> Judged:
+def resynchronise(
+    seed: bytes, profile: CodeProfile, position: Position, first: str, second: str, now: datetime
+) -> Judged:
     """Set the counter behind two consecutive codes. The answer's drift: how many presses were never shown to us (HOTP),
     or by how many steps the token's clock is ahead (TOTP).
 
@@ -99,13 +101,13 @@ def resynchronise(seed: bytes, profile: Profile, position: Position, first: str,
     return Checked(Answer.ACCEPTED, drift=drift), after
 
 
-def sign_in_refused(profile: Profile, position: Position, now: datetime) -> Judged:
+def sign_in_refused(profile: CodeProfile, position: Position, now: datetime) -> Judged:
     """What a wrong code leads to; also for a token that may not be used whatever the code."""
     tries = throttle.refused(position.sign_in, now, profile.throttle)
     return Checked(Answer.REFUSED), replace(position, sign_in=tries)
 
 
-def resync_refused(profile: Profile, position: Position, now: datetime) -> Judged:
+def resync_refused(profile: CodeProfile, position: Position, now: datetime) -> Judged:
     """The same for two codes."""
     tries = throttle.refused(position.resync, now, profile.throttle)
     return Checked(Answer.REFUSED), replace(position, resync=tries)
@@ -118,7 +120,7 @@ def _around(middle: int, reach: int) -> range:
     return range(max(0, middle - reach), max(0, middle + reach) + 1)
 
 
-def _window(profile: Profile, position: Position, now: datetime) -> range:
+def _window(profile: CodeProfile, position: Position, now: datetime) -> range:
     """The counters that the first code of two may have."""
     if profile.moving is Moving.PRESS:
         return range(position.counter, position.counter + profile.window + 1)
@@ -126,12 +128,12 @@ def _window(profile: Profile, position: Position, now: datetime) -> range:
     return _around(step_of(now, profile.period) + position.drift - 1, profile.window)
 
 
-def _matches(seed: bytes, profile: Profile, counters: range, code: str) -> list[bool]:
+def _matches(seed: bytes, profile: CodeProfile, counters: range, code: str) -> list[bool]:
     """Which of them have this code. All are made and compared, whichever fits."""
     return [_equal(made, code) for made in codes_of(seed, counters, profile.digits, profile.hash)]
 
 
-def _pairs(seed: bytes, profile: Profile, firsts: range, first: str, second: str) -> list[bool]:
+def _pairs(seed: bytes, profile: CodeProfile, firsts: range, first: str, second: str) -> list[bool]:
     """Which of them have the first code, and the second one next."""
     codes = codes_of(seed, range(firsts.start, firsts.stop + 1), profile.digits, profile.hash)
     first_fits = [_equal(made, first) for made in codes[:-1]]
@@ -148,7 +150,7 @@ def _lowest(counters: Iterable[int], fits: list[bool], least: int) -> int | None
     return min((c for c, fit in zip(counters, fits, strict=True) if fit and least <= c < LAST_COUNTER), default=None)
 
 
-def _after(profile: Profile, position: Position, used: int, now: datetime, **tries: Tries) -> Position:
+def _after(profile: CodeProfile, position: Position, used: int, now: datetime, **tries: Tries) -> Position:
     # RFC 6238 6: the drift that was seen is where the next code is looked for.
     drift = used - step_of(now, profile.period) if profile.moving is Moving.TIME else 0
     return replace(position, counter=used + 1, drift=drift, **tries)
