@@ -32,7 +32,7 @@ from renewagent.tokens.token_tables import (
     profile_of,
     standing_of,
 )
-from renewagent.tokens.validation import USUAL_PROFILE, Judged, Position, CodeProfile
+from renewagent.tokens.validation import USUAL_PROFILE, CodeProfile, Judged, Position
 
 Judge = Callable[[bytes, CodeProfile, Position], Judged]
 _SCHEMA_LOCK = 0x746F6B656E73

@@ -13,7 +13,7 @@ from renewagent.console.tables import Moment
 from renewagent.tokens.codes import Hash
 from renewagent.tokens.model import TokenKind, TokenStanding, TokenState
 from renewagent.tokens.throttle import Throttle, Tries
-from renewagent.tokens.validation import Moving, Position, CodeProfile
+from renewagent.tokens.validation import CodeProfile, Moving, Position
 
 METADATA = sa.MetaData()
 
