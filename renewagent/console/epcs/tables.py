@@ -104,9 +104,11 @@ EPCS_REQUEST = sa.Table(
     _when("decided"),
     _text("factor"),
     _when("executed"),
+    _text("outcome"),
 )
-"""Grants and revocations: entered by one person, executed by another (21 CFR 1311.125). `factor`: "card" or "otp", with
-what showed it."""
+"""Grants and revocations: entered by one person, executed by another (21 CFR 1311.125); and suspensions, by one.
+`state` as in `renewagent.tokens.grants`; `factor`: "card" or "otp", with what showed it, or the serials of the tokens
+that a suspension disables; `outcome`: a sentence where it came to nothing."""
 
 EPCS_LEASE = sa.Table(
     "epcs_lease",

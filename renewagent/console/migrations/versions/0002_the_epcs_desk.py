@@ -124,6 +124,7 @@ def _request() -> None:
         sa.Column("decided", sa.BigInteger(), nullable=True),
         sa.Column("factor", sa.Text(), server_default="", nullable=False),
         sa.Column("executed", sa.BigInteger(), nullable=True),
+        sa.Column("outcome", sa.Text(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_epcs_request")),
     )
     op.create_index(op.f("ix_epcs_request_state"), "epcs_request", ["state"], unique=False)
