@@ -85,8 +85,8 @@ class ConsoleSettings:
 
 @dataclass(frozen=True, slots=True)
 class DeskSettings:
-    """The EPCS desk, of tokens and grants: the console's address for people, and the PEM file of a root to trust besides
-    the system's."""
+    """The EPCS desk, of tokens and grants: the console's address for people, and the PEM file of a root to trust
+    besides the system's."""
 
     url: str | None = None
     root: Path | None = None
@@ -141,7 +141,7 @@ class Configuration:
         if url is None:
             parts = urlsplit(self.ra_url())
             url = f"{parts.scheme}://{parts.netloc}/sign-in"
-        if urlsplit(url).scheme != "https" and not _is_this_computer(urlsplit(url).hostname or ""):
+        if urlsplit(url).scheme != "https" and not is_this_computer(urlsplit(url).hostname or ""):
             raise ConfigurationError(
                 f"The address for signing in, {url}, does not begin with https://.",
                 advice=f"Set ra.sign_in_url in {CONFIGURATION_FILE}.",
@@ -241,8 +241,19 @@ def parse_configuration(text: str, file: Path, keys: Keys = KEYS) -> dict[str, A
             raise ConfigurationError(f"{file}: [{name}] is not a known section.{_meant(name, sections)}")
         if not isinstance(section, dict):
             raise ConfigurationError(f"{file}: {name} must be a section, [{name}].")
-        for key, value in section.items():
-            settings[f"{name}.{key}"] = _setting(f"{name}.{key}", value, file, keys)
+        settings |= _section(name, section, file, keys)
+    return settings
+
+
+def _section(name: str, section: Mapping[str, object], file: Path, keys: Keys) -> dict[str, Any]:
+    """Its settings by dotted key. A table within it, [a.b], holds settings as well, unless it is one itself."""
+    settings: dict[str, Any] = {}
+    for word, value in section.items():
+        key = f"{name}.{word}"
+        if isinstance(value, dict) and key not in keys and any(known.startswith(f"{key}.") for known in keys):
+            settings |= _section(key, value, file, keys)
+        else:
+            settings[key] = _setting(key, value, file, keys)
     return settings
 
 
@@ -252,7 +263,8 @@ def _setting(key: str, value: object, file: Path, keys: Keys) -> object:
     return keys[key](value, Place(f"{file}: {key}", file.parent))
 
 
-def _is_this_computer(host: str) -> bool:
+def is_this_computer(host: str) -> bool:
+    """What is sent to this host, by name or address, meets no network."""
     from ipaddress import ip_address
 
     try:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from renewagent.tokens.serials import KNOWN, Profile
+
 
 @dataclass(frozen=True, slots=True)
 class Listener:
@@ -39,7 +41,8 @@ class SingleSignOn:
 @dataclass(frozen=True, slots=True)
 class EpcsSettings:
     """The EPCS desk: the vendor's and the EHR's addresses and our keys there, PEM of what their TLS certificates lead
-    to (besides what the system trusts); how long an administrator override lasts and how often the scheduler looks."""
+    to (besides what the system trusts); how long an administrator override lasts and how often, in seconds, the
+    scheduler looks; `profiles`: the kinds of tokens that there are."""
 
     vendor_url: str
     vendor_key: str = field(repr=False)
@@ -48,6 +51,7 @@ class EpcsSettings:
     root: Path | None = None
     override: timedelta = timedelta(minutes=15)
     look_every: float = 5.0
+    profiles: tuple[Profile, ...] = KNOWN
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-from renewagent.configuration import read_settings
+from renewagent.configuration import is_this_computer, read_settings
 from renewagent.configuration_keys import (
     Keys,
     Place,
@@ -25,12 +25,16 @@ from renewagent.configuration_keys import (
     read_text,
     read_url,
 )
-from renewagent.console.settings import Listener, Operations, Settings, SingleSignOn
+from renewagent.console.settings import EpcsSettings, Listener, Operations, Settings, SingleSignOn
 from renewagent.errors import ConfigurationError
+from renewagent.tokens.serials import Profile, extended
 
 _ANY = ("0.0.0.0", "::")  # noqa: S104  # only compared with
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,100}")
 _SHORTEST_SECRET = 16
+_LONGEST_OVERRIDE, _SELDOMEST = 60, 60
+_TWO_YEARS = timedelta(days=731)
+"""21 CFR 1311.305; a leap day may be among them."""
 
 
 def load_settings(file: Path) -> Settings:
@@ -40,6 +44,11 @@ def load_settings(file: Path) -> Settings:
     certificate, key = known.get("tls.certificate"), known.get("tls.key")
     if (certificate is None) != (key is None):
         raise ConfigurationError(f"{file}: tls.certificate and tls.key go together; one of them is missing.")
+    epcs = _epcs(known, file)
+    if epcs is not None and known.get("keep.audit_days", _TWO_YEARS) < _TWO_YEARS:
+        raise ConfigurationError(
+            f"{file}: keep.audit_days must be 731 at the least where [epcs] is: its records are kept for two years."
+        )
     return Settings(
         data=data,
         database=known.get("console.database", f"sqlite:///{data}/console.db"),
@@ -52,6 +61,7 @@ def load_settings(file: Path) -> Settings:
         tls_key=key,
         crls=known.get("console.crls", ()),
         sso=_single_sign_on(known, file),
+        epcs=epcs,
         **{name: known[key] for key, name in _PLAIN.items() if key in known},
     )
 
@@ -82,19 +92,71 @@ def _operations(known: Mapping[str, Any]) -> Operations | None:
 def _single_sign_on(known: Mapping[str, Any], file: Path) -> SingleSignOn | None:
     if not any(key.startswith("sso.") for key in known):
         return None
-    place = _needed(known, "sso.secret_file", file)
-    try:
-        secret = place.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as problem:
-        raise ConfigurationError(f"{file}: sso.secret_file, {place}, cannot be read.") from problem
-    if len(secret) < _SHORTEST_SECRET:
-        raise ConfigurationError(f"{file}: the secret in {place} is shorter than {_SHORTEST_SECRET} characters.")
     return SingleSignOn(
         proxies=_needed(known, "sso.proxies", file),
         header=_needed(known, "sso.header", file),
         secret_header=_needed(known, "sso.secret_header", file),
-        secret=secret,
+        secret=_secret(known, "sso.secret_file", file),
     )
+
+
+def _epcs(known: Mapping[str, Any], file: Path) -> EpcsSettings | None:
+    if not any(key.startswith("epcs.") for key in known):
+        return None
+    return EpcsSettings(
+        vendor_url=_needed(known, "epcs.vendor.url", file),
+        vendor_key=_secret(known, "epcs.vendor.key_file", file),
+        ehr_url=_needed(known, "epcs.ehr.url", file),
+        ehr_key=_secret(known, "epcs.ehr.key_file", file),
+        **{name: known[key] for key, name in _PLAIN_EPCS.items() if key in known},
+    )
+
+
+def _secret(known: Mapping[str, Any], key: str, file: Path) -> str:
+    """What stands in the file that a setting names."""
+    place: Path = _needed(known, key, file)
+    try:
+        secret = place.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ConfigurationError(f"{file}: {key}, {place}, cannot be read.") from problem
+    if len(secret) < _SHORTEST_SECRET:
+        raise ConfigurationError(f"{file}: the secret in {place} is shorter than {_SHORTEST_SECRET} characters.")
+    if not (secret.isascii() and secret.isprintable() and " " not in secret):
+        raise ConfigurationError(f"{file}: the secret in {place} is not one word of ASCII characters.")
+    return secret
+
+
+def _outside(value: object, place: Place) -> str:
+    """The address of a system that gets a key and passwords of ours."""
+    url = read_url(value, place)
+    parts = urlsplit(url)
+    if parts.query or parts.fragment:
+        raise place.refuse(f"must be an address with nothing behind its path, not {url!r}")
+    if parts.scheme != "https" and not is_this_computer(parts.hostname or ""):
+        raise place.refuse("must begin with https://: passwords are sent there")
+    return url.rstrip("/")
+
+
+def _override(value: object, place: Place) -> timedelta:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _LONGEST_OVERRIDE:
+        raise place.refuse(f"must be a whole number of minutes from 1 to {_LONGEST_OVERRIDE}")
+    return timedelta(minutes=value)
+
+
+def _often(value: object, place: Place) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _SELDOMEST:
+        raise place.refuse(f"must be a whole number of seconds from 1 to {_SELDOMEST}")
+    return value
+
+
+def _profiles(value: object, place: Place) -> tuple[Profile, ...]:
+    rows: dict[str, Any] = value if isinstance(value, dict) else {"": None}
+    if not all(isinstance(row, dict) and all(isinstance(word, str) for word in row.values()) for row in rows.values()):
+        raise place.refuse('must be a table, as in GAXE = { asks = "codes", maker = "Example" }')
+    try:
+        return extended(rows)
+    except ValueError as problem:
+        raise place.refuse(f"cannot be so: {problem}") from problem
 
 
 def _origin(value: object, place: Place) -> str:
@@ -167,6 +229,14 @@ _PLAIN = MappingProxyType(
     }
 )
 """Keys whose value is a field of `Settings` as it stands."""
+_PLAIN_EPCS = MappingProxyType(
+    {
+        "epcs.root": "root",
+        "epcs.override_minutes": "override",
+        "epcs.look_every": "look_every",
+        "epcs.prefixes": "profiles",
+    }
+)
 
 KEYS: Keys = MappingProxyType(
     {
@@ -193,6 +263,14 @@ KEYS: Keys = MappingProxyType(
         "sso.header": _header,
         "sso.secret_header": _header,
         "sso.secret_file": read_path,
+        "epcs.vendor.url": _outside,
+        "epcs.vendor.key_file": read_path,
+        "epcs.ehr.url": _outside,
+        "epcs.ehr.key_file": read_path,
+        "epcs.root": read_path,
+        "epcs.override_minutes": _override,
+        "epcs.look_every": _often,
+        "epcs.prefixes": _profiles,
         "keep.check_ins_days": _some_days,
         "keep.audit_days": _some_days,
         "session.lasts": _some_time,

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from renewagent.console.settings import Listener, Operations, SingleSignOn
+from renewagent.console.settings import EpcsSettings, Listener, Operations, SingleSignOn
 from renewagent.console.settings_file import KEYS, load_settings
 from renewagent.errors import ConfigurationError
+from renewagent.tokens.serials import KNOWN, Asks, Profile
 from tests.house import ROOT
 
 SECRET = "a-secret-of-the-proxy"
+VENDOR_KEY, EHR_KEY = "the-key-at-the-vendor", "the-key-at-the-ehr"
 WHOLE = """
 [console]
 data = "data"
@@ -43,9 +45,18 @@ proxies = ["192.0.2.1", "2001:db8::1"]
 header = "X-Remote-User"
 secret_header = "X-Secret"
 secret_file = "secret"
+[epcs]
+vendor.url = "https://vendor.example/api/"
+vendor.key_file = "vendor.key"
+ehr.url = "http://127.0.0.1:8010"
+ehr.key_file = "ehr.key"
+root = "outside.pem"
+override_minutes = 10
+look_every = 2
+prefixes = { GAXE = { asks = "codes", maker = "Example" } }
 [keep]
 check_ins_days = 30
-audit_days = 400
+audit_days = 800
 [session]
 lasts = 3600
 idle = 600
@@ -62,14 +73,19 @@ port = 0
 """
 
 
+def write_secrets(folder: Path) -> None:
+    for name, secret in (("secret", SECRET), ("vendor.key", VENDOR_KEY), ("ehr.key", EHR_KEY)):
+        (folder / name).write_text(f"{secret}\n")
+
+
 def load(folder: Path, text: str) -> object:
-    (folder / "secret").write_text(f"{SECRET}\n")
+    write_secrets(folder)
     (folder / "console.toml").write_text(text)
     return load_settings(folder / "console.toml")
 
 
 def test_every_key_is_read(tmp_path: Path) -> None:
-    (tmp_path / "secret").write_text(f"{SECRET}\n")
+    write_secrets(tmp_path)
     (tmp_path / "console.toml").write_text(WHOLE)
     settings = load_settings(tmp_path / "console.toml")
     assert settings.agents == Listener("0.0.0.0", 8443, "https://console.example:8443")  # noqa: S104
@@ -80,12 +96,22 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert settings.crls == (tmp_path / "a.crl", Path("/b.crl"))
     assert settings.inventories == tmp_path / "inventories"
     assert (settings.tls_certificate, settings.tls_key) == (tmp_path / "tls.pem", tmp_path / "tls.key")
-    assert (settings.keep_check_ins, settings.keep_audit) == (timedelta(days=30), timedelta(days=400))
+    assert (settings.keep_check_ins, settings.keep_audit) == (timedelta(days=30), timedelta(days=800))
     assert (settings.session, settings.idle) == (timedelta(hours=1), timedelta(minutes=10))
     assert (settings.poll_interval, settings.stuck_after) == (60, timedelta(days=5))
     assert (settings.database, settings.log_requests) == ("postgresql://renewagent@/console", False)
+    assert settings.epcs == EpcsSettings(
+        "https://vendor.example/api",
+        VENDOR_KEY,
+        "http://127.0.0.1:8010",
+        EHR_KEY,
+        tmp_path / "outside.pem",
+        timedelta(minutes=10),
+        2,
+        (Profile("GAXE", Asks.CODES, "Example"), *KNOWN),
+    )
     assert {key for key in KEYS if f"\n{key.partition('.')[2]} = " not in WHOLE} == set()
-    assert SECRET not in repr(settings) and "postgresql" not in repr(settings)
+    assert not [one for one in (SECRET, VENDOR_KEY, EHR_KEY, "postgresql") if one in repr(settings)]
 
 
 def test_most_may_be_left_out(tmp_path: Path) -> None:
@@ -93,7 +119,7 @@ def test_most_may_be_left_out(tmp_path: Path) -> None:
     settings = load_settings(tmp_path / "console.toml")
     assert settings.database == f"sqlite:///{tmp_path}/data/console.db"
     assert settings.agents == Listener("127.0.0.1", 0, "")
-    assert (settings.sso, settings.operations, settings.tls_key) == (None, None, None)
+    assert (settings.sso, settings.epcs, settings.operations, settings.tls_key) == (None, None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +138,23 @@ def test_most_may_be_left_out(tmp_path: Path) -> None:
         ('secret_header = "X-Secret"\n', "", "sso.secret_header is missing"),
         ('header = "X-Remote-User"', 'header = "X Remote"', "must be the name of an HTTP header"),
         ('proxies = ["192.0.2.1"', 'proxies = ["proxy.example"', "must be an array of IP addresses"),
-        ("audit_days = 400", "audit_days = 0", "must be a whole number of days from 1"),
+        ("audit_days = 800", "audit_days = 0", "must be a whole number of days from 1"),
+        ("audit_days = 800", "audit_days = 730", "keep.audit_days must be 731 at the least where [epcs] is"),
+        ('vendor.url = "https://', 'vendor.url = "http://', "epcs.vendor.url must begin with https://"),
+        ('vendor.url = "https://vendor.example/api/"', 'vendor.url = "https://a:b@vendor.example"', "without a user"),
+        ('vendor.url = "https://vendor.example/api/"', 'vendor.url = "https://vendor.example/?a=b"', "nothing behind"),
+        ('vendor.url = "https://vendor.example/api/"\n', "", "epcs.vendor.url is missing"),
+        ('ehr.key_file = "ehr.key"\n', "", "epcs.ehr.key_file is missing"),
+        ('ehr.key_file = "ehr.key"', 'ehr.key_file = "no-such"', "cannot be read"),
+        ('ehr.key_file = "ehr.key"', 'ehr.key_fil = "x"', "epcs.ehr.key_fil is not a known setting. Did you mean"),
+        ('vendor.key_file = "vendor.key"', 'vendor.x.y = "x"', "epcs.vendor.x is not a known setting"),
+        ("override_minutes = 10", "override_minutes = 61", "must be a whole number of minutes from 1 to 60"),
+        ("override_minutes = 10", "override_minutes = 0", "must be a whole number of minutes from 1 to 60"),
+        ("look_every = 2", "look_every = 61", "must be a whole number of seconds from 1 to 60"),
+        ("look_every = 2", "look_every = true", "must be a whole number of seconds from 1 to 60"),
+        ('asks = "codes"', 'asks = "code"', "epcs.prefixes cannot be so: what tokens GAXE need"),
+        ('{ GAXE = { asks = "codes", maker = "Example" } }', '{ GAXE = "codes" }', "must be a table, as in"),
+        ('{ GAXE = { asks = "codes", maker = "Example" } }', '"codes"', "must be a table, as in"),
         ("[session]\nlasts", "[session]\nlast", "Did you mean session.lasts?"),
         ("[keep]", "[kept]", "[kept] is not a known section. Did you mean keep?"),
     ],
@@ -131,6 +173,21 @@ def test_a_short_secret_is_refused_and_not_repeated(tmp_path: Path) -> None:
         load(tmp_path, WHOLE.replace('"secret"', '"short"'))
     assert "shorter than 16" in refused.value.message
     assert "hunter2" not in refused.value.message
+
+
+def test_a_key_that_cannot_stand_in_a_header_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    write_secrets(tmp_path)
+    (tmp_path / "odd").write_text("hunter2 hunter2 hunter2\nX-Admin: 1")
+    (tmp_path / "console.toml").write_text(WHOLE.replace('"ehr.key"', '"odd"'))
+    with pytest.raises(ConfigurationError, match="not one word of ASCII") as refused:
+        load_settings(tmp_path / "console.toml")
+    assert "hunter2" not in refused.value.message
+
+
+def test_two_years_are_kept_where_nobody_says_how_long(tmp_path: Path) -> None:
+    write_secrets(tmp_path)
+    (tmp_path / "console.toml").write_text(WHOLE.replace("audit_days = 800", ""))
+    assert load_settings(tmp_path / "console.toml").keep_audit >= timedelta(days=731)
 
 
 def test_the_guide_tells_of_every_key() -> None:
