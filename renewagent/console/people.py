@@ -120,8 +120,13 @@ def by_ehr(connection: sa.Connection, user: str) -> Person | None:
 
 def everybody(connection: sa.Connection) -> list[Entry]:
     """Whoever may sign in or once might, by name."""
-    rows = connection.execute(sa.select(PERSON).order_by(PERSON.c.name, PERSON.c.id))
-    return [Entry(_person(row), row.subject, row.account, row.added, row.ended) for row in rows]
+    return [_entry(row) for row in connection.execute(sa.select(PERSON).order_by(PERSON.c.name, PERSON.c.id))]
+
+
+def ever(connection: sa.Connection, identity: str) -> Entry | None:
+    """Somebody who may sign in or once might."""
+    row = connection.execute(sa.select(PERSON).where(PERSON.c.id == identity)).first()
+    return None if row is None else _entry(row)
 
 
 def visible(person: Person, column: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
@@ -163,6 +168,10 @@ def _update(connection: sa.Connection, person: Person, values: dict[str, Any]) -
 def _found(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> Person | None:
     row = connection.execute(sa.select(PERSON).where(condition, PERSON.c.ended.is_(None))).first()
     return None if row is None else _person(row)
+
+
+def _entry(row: sa.Row[Any]) -> Entry:
+    return Entry(_person(row), row.subject, row.account, row.added, row.ended)
 
 
 def _person(row: sa.Row[Any]) -> Person:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import timedelta, tzinfo
 from pathlib import Path
 
 from renewagent.tokens.serials import KNOWN, Profile
@@ -42,7 +42,8 @@ class SingleSignOn:
 class EpcsSettings:
     """The EPCS desk: the vendor's and the EHR's addresses and our keys there, PEM of what their TLS certificates lead
     to (besides what the system trusts); how long an administrator override lasts and how often, in seconds, the
-    scheduler looks; `profiles`: the kinds of tokens that there are."""
+    scheduler looks; `profiles`: the kinds of tokens that there are; `zone`: whose calendar days and business days
+    count, None for this computer's own."""
 
     vendor_url: str
     vendor_key: str = field(repr=False)
@@ -52,6 +53,7 @@ class EpcsSettings:
     override: timedelta = timedelta(minutes=15)
     look_every: float = 5.0
     profiles: tuple[Profile, ...] = KNOWN
+    zone: tzinfo | None = None
 
 
 @dataclass(frozen=True, slots=True)

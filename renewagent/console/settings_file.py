@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from renewagent.configuration import is_this_computer, read_settings
 from renewagent.configuration_keys import (
@@ -216,6 +217,13 @@ def _some_time(value: object, place: Place) -> timedelta:
     return timedelta(seconds=read_seconds(value, place))
 
 
+def _zone(value: object, place: Place) -> ZoneInfo:
+    try:
+        return ZoneInfo(read_text(value, place))
+    except (ZoneInfoNotFoundError, ValueError, OSError) as problem:
+        raise place.refuse('must be a time zone that this computer knows, as in "America/New_York"') from problem
+
+
 _PLAIN = MappingProxyType(
     {
         "console.inventories": "inventories",
@@ -235,6 +243,7 @@ _PLAIN_EPCS = MappingProxyType(
         "epcs.override_minutes": "override",
         "epcs.look_every": "look_every",
         "epcs.prefixes": "profiles",
+        "epcs.zone": "zone",
     }
 )
 
@@ -271,6 +280,7 @@ KEYS: Keys = MappingProxyType(
         "epcs.override_minutes": _override,
         "epcs.look_every": _often,
         "epcs.prefixes": _profiles,
+        "epcs.zone": _zone,
         "keep.check_ins_days": _some_days,
         "keep.audit_days": _some_days,
         "session.lasts": _some_time,

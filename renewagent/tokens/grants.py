@@ -12,8 +12,10 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from itertools import combinations
 
 from renewagent.console.permissions import Permission, Person
+from renewagent.tokens.model import Staff
 
 VALID = timedelta(hours=24)
 """How long a request waits for the second person."""
@@ -184,6 +186,27 @@ def does_not_show(request: Request, factor: Factor, executor: Party, now: dateti
     if not -_SKEW <= now - factor.at <= FRESH:
         return "That was not shown just now."
     return None
+
+
+def ehr_objects(request: Request, executor: Party, subject: Staff, entered_by: Staff, executed_by: Staff) -> str | None:
+    """Why what the EHR knows of the three speaks against it, in a sentence; None if nothing does. Its list of staff is
+    another source than the console's: both have to agree on who is a registrant (1311.125(b)), and on who is who."""
+    if twins := _twins(subject, entered_by, executed_by):
+        return f"{twins[0].name} and {twins[1].name} are one person in the EHR: another person has to do it."
+    away = next((one for one in (entered_by, executed_by) if not one.active), None)
+    if away is not None:
+        return f"The account of {away.name} in the EHR is not active."
+    if not executed_by.dea or _folded(executed_by.dea) != _folded(executor.person.dea):
+        return f"The EHR does not know {executed_by.name} by the DEA registration that is entered here."
+    if request.action is Action.GRANT and not (subject.active and subject.dea):
+        return f"{subject.name} is no active prescriber with a DEA registration in the EHR."
+    return None
+
+
+def _twins(*staff: Staff) -> tuple[Staff, Staff] | None:
+    """Two accounts of the EHR that are one human being's: an NPI is nobody else's (45 CFR 162.406)."""
+    pairs = combinations(staff, 2)
+    return next((pair for pair in pairs if pair[0].npi and pair[0].npi == pair[1].npi), None)
 
 
 def _not_at_hand(one: Party, subject: Party) -> str | None:

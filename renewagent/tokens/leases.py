@@ -78,7 +78,7 @@ def is_enforced(lease: Lease, promised: bool, shown: datetime | None) -> bool:
 
 def pulse_is_fresh(last: datetime | None, now: datetime, look_every: float) -> bool:
     """A scheduler lives that will take overrides back: its last look was a moment ago."""
-    return last is not None and now - last <= BEATS * timedelta(seconds=look_every)
+    return last is not None and abs(now - last) <= BEATS * timedelta(seconds=look_every)
 
 
 def is_alarming(lease: Lease, now: datetime, *, still_there: bool | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -54,6 +55,7 @@ root = "outside.pem"
 override_minutes = 10
 look_every = 2
 prefixes = { GAXE = { asks = "codes", maker = "Example" } }
+zone = "America/New_York"
 [keep]
 check_ins_days = 30
 audit_days = 800
@@ -109,6 +111,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         timedelta(minutes=10),
         2,
         (Profile("GAXE", Asks.CODES, "Example"), *KNOWN),
+        ZoneInfo("America/New_York"),
     )
     assert {key for key in KEYS if f"\n{key.partition('.')[2]} = " not in WHOLE} == set()
     assert not [one for one in (SECRET, VENDOR_KEY, EHR_KEY, "postgresql") if one in repr(settings)]
@@ -152,6 +155,8 @@ def test_most_may_be_left_out(tmp_path: Path) -> None:
         ("override_minutes = 10", "override_minutes = 0", "must be a whole number of minutes from 1 to 60"),
         ("look_every = 2", "look_every = 61", "must be a whole number of seconds from 1 to 60"),
         ("look_every = 2", "look_every = true", "must be a whole number of seconds from 1 to 60"),
+        ("America/New_York", "America/Springfield", "epcs.zone must be a time zone that this computer knows"),
+        ("America/New_York", "../console.toml", "epcs.zone must be a time zone that this computer knows"),
         ('asks = "codes"', 'asks = "code"', "epcs.prefixes cannot be so: what tokens GAXE need"),
         ('{ GAXE = { asks = "codes", maker = "Example" } }', '{ GAXE = "codes" }', "must be a table, as in"),
         ('{ GAXE = { asks = "codes", maker = "Example" } }', '"codes"', "must be a table, as in"),

@@ -61,6 +61,7 @@ def test_a_scheduler_lives_for_four_looks() -> None:
     assert not leases.pulse_is_fresh(None, NOW, 5.0)
     assert leases.pulse_is_fresh(NOW - timedelta(seconds=20), NOW, 5.0)
     assert not leases.pulse_is_fresh(NOW - timedelta(seconds=20, milliseconds=1), NOW, 5.0)
+    assert not leases.pulse_is_fresh(NOW + timedelta(hours=1), NOW, 5.0)  # somebody has set a clock back
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,193 @@
+"""What was decided is carried out: asked of the EHR and read back, by whoever decided it or, where they died over it,
+by the scheduler. Nothing is decided here.
+
+A decided request stands in its row as EXECUTING before the EHR is asked. The EHR is looked at before it is asked, so
+that what it has done already is not asked for again. A suspension that comes between stops a grant: a grant that is
+under way in another process at that moment is undone by it, and the suspension is not over before that is certain.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from renewagent.console.epcs import pulses, request_rows
+from renewagent.console.epcs.desk import Desk
+from renewagent.console.epcs.tables import EPCS_REQUEST, EPCS_TOKEN
+from renewagent.errors import RenewAgentError
+from renewagent.tokens.errors import DeskRefused, EhrMisbehaved, EhrRefused, UnknownToken
+from renewagent.tokens.grants import Action, Request, RequestState
+from renewagent.tokens.model import Access, TokenState
+
+HOLD = timedelta(minutes=1)
+"""How long a process may be at one request before another takes it for dead: longer than an EHR is waited for."""
+CONSOLE = "console"
+_ROUNDS = 2
+_LOG = logging.getLogger(__name__)
+
+
+def carry_out(desk: Desk, request: Request) -> Request:
+    """Do it, and see that it is done: the request as it stands then. Raises the EHR's and the vendor's errors: the
+    request stays EXECUTING then, but for a grant or a revocation that the EHR refuses."""
+    troubles = [trouble for trouble in (_at_ehr(desk, request), *_at_vendor(desk, request)) if trouble is not None]
+    if troubles:
+        raise troubles[0]
+    return _finish(desk, request, RequestState.EXECUTED)
+
+
+def tend(desk: Desk) -> None:
+    """For the scheduler: finish what somebody began and did not end; end what waited for too long."""
+    for request in desk.read(request_rows.open_ones):
+        try:
+            _tend(desk, request)
+        except RenewAgentError as problem:
+            fields = {"request": request.id, "action": request.action.value, "why": problem.message}
+            _LOG.warning("a request is not carried out yet", extra={"fields": fields})
+
+
+def claimed(request: Request) -> str:
+    """The name by which a process has it for itself."""
+    return f"request {request.id}"
+
+
+def _tend(desk: Desk, request: Request) -> None:
+    now = desk.now()
+    if request.state is RequestState.WAITING:
+        if now >= request.ends:
+            desk.write(lambda connection: request_rows.move(connection, request, now, CONSOLE, RequestState.OVER))
+    elif desk.write(lambda connection: pulses.claim(connection, claimed(request), now, HOLD)):
+        _finish_late(desk, request) if _is_late(request, desk) else carry_out(desk, request)
+
+
+def _is_late(request: Request, desk: Desk) -> bool:
+    """A grant is not asked for any more after its day; what takes rights away always is."""
+    return request.action is Action.GRANT and desk.now() >= request.ends
+
+
+def _finish_late(desk: Desk, request: Request) -> None:
+    if _is_done(request, desk.ehr.access(request.subject.person.ehr)):
+        _finish(desk, request, RequestState.EXECUTED)
+    else:
+        _finish(desk, request, RequestState.FAILED, "It could not be carried out within its day. Enter it again.")
+
+
+def _at_ehr(desk: Desk, request: Request) -> RenewAgentError | None:
+    try:
+        return None if _is_made_so(desk, request) else _said_and_not_done(request)
+    except EhrRefused as refusal:
+        if request.action is Action.SUSPEND:
+            return None if desk.ehr.staff(request.subject.person.ehr) is None else refusal
+        _finish(desk, request, RequestState.REFUSED, refusal.message)
+        return refusal
+    except RenewAgentError as problem:
+        return problem
+
+
+def _is_made_so(desk: Desk, request: Request) -> bool:
+    user = request.subject.person.ehr
+    for _ in range(_ROUNDS):
+        if _is_done(request, desk.ehr.access(user)):
+            return True
+        _check_not_stopped(desk, request)
+        _ask(desk, request)
+    after = desk.ehr.access(user)
+    return _is_done(request, after) or (request.action is Action.SUSPEND and not after.epcs_granted)
+
+
+def _ask(desk: Desk, request: Request) -> None:
+    user, entered_by = request.subject.person.ehr, request.entered_by.person.ehr
+    if request.action is Action.SUSPEND:
+        desk.ehr.suspend_epcs(user)
+        return
+    if request.decided_by is None:  # never so: it is written together with EXECUTING
+        raise DeskRefused("Nobody has decided this request.")
+    ask = desk.ehr.grant_epcs if request.action is Action.GRANT else desk.ehr.revoke_epcs
+    ask(user, entered_by=entered_by, executed_by=request.decided_by.person.ehr)
+
+
+def _is_done(request: Request, access: Access) -> bool:
+    if request.action is Action.GRANT:
+        return access.epcs_granted and not access.epcs_suspended
+    return not access.epcs_granted if request.action is Action.REVOKE else access.epcs_suspended
+
+
+def _said_and_not_done(request: Request) -> EhrMisbehaved:
+    return EhrMisbehaved(
+        f"The EHR says that the {request.action.value} for {request.subject.name} is done, and does not show it.",
+        advice="It is tried again by itself. Ask your EHR's support if it lasts.",
+    )
+
+
+def _check_not_stopped(desk: Desk, request: Request) -> None:
+    state = desk.read(lambda connection: request_rows.load(connection, request.id).state)
+    if state is not RequestState.EXECUTING:
+        raise _not_any_more(request)
+
+
+def _not_any_more(request: Request) -> DeskRefused:
+    return DeskRefused(
+        f"{request.subject.name} was suspended in the meantime: nothing was granted.",
+        advice="Enter a new request once the cause is dealt with.",
+    )
+
+
+def _at_vendor(desk: Desk, request: Request) -> list[RenewAgentError]:
+    """Each token that goes with a suspension is disabled for good."""
+    serials = request.factor.split() if request.action is Action.SUSPEND else []
+    return [trouble for trouble in (_disable(desk, serial) for serial in serials) if trouble is not None]
+
+
+def _disable(desk: Desk, serial: str) -> RenewAgentError | None:
+    try:
+        desk.authority.disable(serial, lost=True)
+    except UnknownToken:
+        pass  # nobody can use it there
+    except RenewAgentError as problem:
+        return problem
+    lost = {"state": TokenState.LOST.value, "changed": desk.now()}
+    desk.write(lambda c: c.execute(sa.update(EPCS_TOKEN).where(EPCS_TOKEN.c.serial == serial).values(lost)))
+    return None
+
+
+def _finish(desk: Desk, request: Request, state: RequestState, outcome: str = "") -> Request:
+    now = desk.now()
+
+    def work(connection: sa.Connection) -> bool | None:
+        if request.action is Action.SUSPEND and _grant_is_under_way(connection, desk, request):
+            return None  # it is looked at again, once that grant has come to its end
+        at = {"executed": now} if state is RequestState.EXECUTED else {}
+        moved = request_rows.move(connection, request, now, CONSOLE, state, outcome=outcome, **at)
+        if moved:
+            pulses.drop(connection, claimed(request))
+        return moved
+
+    moved = desk.write(work)
+    if moved is False and request.action is Action.GRANT and state is RequestState.EXECUTED:
+        _undo_if_stopped(desk, request)
+    return replace(request, state=state, executed=now, outcome=outcome) if moved else _as_it_is(desk, request)
+
+
+def _grant_is_under_way(connection: sa.Connection, desk: Desk, suspension: Request) -> bool:
+    """One that this suspension has stopped may still be on its way to the EHR."""
+    stopped = sa.select(EPCS_REQUEST.c.id).where(
+        EPCS_REQUEST.c.subject == suspension.subject.person.id,
+        EPCS_REQUEST.c.state == RequestState.STOPPED.value,
+        EPCS_REQUEST.c.decided.is_not(None),
+    )
+    names = [f"request {identity}" for identity in connection.execute(stopped).scalars()]
+    return any(pulses.is_held(connection, name, desk.now(), HOLD) for name in names)
+
+
+def _undo_if_stopped(desk: Desk, request: Request) -> None:
+    """The grant came through after a suspension: the person is suspended again at once."""
+    if _as_it_is(desk, request).state is RequestState.STOPPED:
+        desk.ehr.suspend_epcs(request.subject.person.ehr)
+        desk.write(lambda connection: pulses.drop(connection, claimed(request)))
+        raise _not_any_more(request)
+
+
+def _as_it_is(desk: Desk, request: Request) -> Request:
+    return desk.read(lambda connection: request_rows.load(connection, request.id))
