@@ -38,9 +38,11 @@ EPCS_TOKEN = sa.Table(
     _when("resynchronised"),
     _when("refused"),
     _number("refusals"),
+    _text("ordered"),
 )
 """Tokens by serial. `state` as `TokenState`; `drift` what the last resynchronisation found; `refused`, `refusals`: the
-last refused resynchronisation, and how many in a row. The authority's word counts, this is what was last heard."""
+last refused resynchronisation, and how many in a row. The authority's word counts, this is what was last heard.
+`ordered`: "lost", "retire" or "activate" while the authority is being told so, and its answer is not known yet."""
 
 EPCS_TICKET = sa.Table(
     "epcs_ticket",
@@ -59,9 +61,10 @@ EPCS_TICKET = sa.Table(
     _when("sent"),
     _when("done"),
     _when("notified"),
+    _when("asked"),
 )
 """Reset tickets and orders: `kind` is "reset", "replacement" or "spare"; `number` the vendor's; `document` JSON of the
-form, without pictures. Codes are taken out of it once it is sent."""
+form, without pictures. Codes are taken out of it once it is sent. `asked`: when the vendor was last tried."""
 
 EPCS_PICTURE = sa.Table(
     "epcs_picture",

@@ -166,6 +166,7 @@ def _ticket() -> None:
         sa.Column("sent", sa.BigInteger(), nullable=True),
         sa.Column("done", sa.BigInteger(), nullable=True),
         sa.Column("notified", sa.BigInteger(), nullable=True),
+        sa.Column("asked", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_epcs_ticket")),
     )
     op.create_index(op.f("ix_epcs_ticket_owner"), "epcs_ticket", ["owner"], unique=False)
@@ -185,6 +186,7 @@ def _token() -> None:
         sa.Column("resynchronised", sa.BigInteger(), nullable=True),
         sa.Column("refused", sa.BigInteger(), nullable=True),
         sa.Column("refusals", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("ordered", sa.Text(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("serial", name=op.f("pk_epcs_token")),
     )
     op.create_index(op.f("ix_epcs_token_owner"), "epcs_token", ["owner"], unique=False)
