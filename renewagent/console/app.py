@@ -1,8 +1,8 @@
 """The console's applications, put together from what others answer: one for the workstations' agents, one for people,
 one for the operator's own programs.
 
-Each module that answers has `routes(site) -> list[Route]`; its line stands in `_agents`, `_people` or `_operations`
-below. What goes wrong becomes an answer in `renewagent.console.mishaps`, whoever met it.
+Each module that answers has `routes(site) -> list[Route]`; its line stands in `_agents`, `_people`, `_epcs` or
+`_operations` below. What goes wrong becomes an answer in `renewagent.console.mishaps`, whoever met it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from renewagent.console import (
     sign_in,
 )
 from renewagent.console.doorkeeper import Doorkeeper
+from renewagent.console.epcs import api as epcs_api
+from renewagent.console.epcs.desk import Desk
 from renewagent.console.guards import Bounded, Measured
 from renewagent.console.mishaps import HANDLERS
 from renewagent.console.site import Site
@@ -44,9 +46,9 @@ def agents_app(site: Site) -> ASGIApp:
     return Measured(_put_together(_agents(site), MOST_FROM_AGENTS), "agents", site)
 
 
-def people_app(site: Site) -> ASGIApp:
-    """What RA managers see."""
-    return Measured(Doorkeeper(_put_together(_people(site), MOST_FROM_PEOPLE), site.settings), "people", site)
+def people_app(site: Site, desk: Desk | None = None) -> ASGIApp:
+    """What RA managers see; and, where there is a desk for EPCS, prescribers and those who look after their tokens."""
+    return Measured(Doorkeeper(_put_together(_people(site, desk), MOST_FROM_PEOPLE), site.settings), "people", site)
 
 
 def operations_app(site: Site) -> ASGIApp:
@@ -63,7 +65,7 @@ def _agents(site: Site) -> list[BaseRoute]:
     ]
 
 
-def _people(site: Site) -> list[BaseRoute]:
+def _people(site: Site, desk: Desk | None = None) -> list[BaseRoute]:
     return [
         *health.routes(site),
         *openapi.routes(site),
@@ -77,6 +79,13 @@ def _people(site: Site) -> list[BaseRoute]:
         *pages_agents.routes(site),
         *pages_people.routes(site),
         *pages_audit.routes(site),
+        *(_epcs(desk) if desk is not None else ()),
+    ]
+
+
+def _epcs(desk: Desk) -> list[BaseRoute]:
+    return [
+        *epcs_api.routes(desk),
     ]
 
 

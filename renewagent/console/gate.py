@@ -36,7 +36,7 @@ LARGEST_FORM = 64 * 1024
 PATIENCE = 30.0
 """Seconds for a body to arrive whole, where a page does not say otherwise."""
 _READS = frozenset({"GET", "HEAD"})
-_SIGN_IN = "/sign-in"
+_SIGN_IN, _EPCS = "/sign-in", "/epcs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,8 @@ async def require(site: Site, request: Request, permission: Permission | None) -
     if visitor is None:
         raise _nobody(request)
     if permission is not None and not visitor.person.may(permission):
+        if request.url.path == "/" and site.settings.epcs is not None and visitor.person.may(Permission.USE_EPCS):
+            raise HTTPException(303, headers={"Location": _EPCS})  # the first page of those who have no part in the RA
         raise HTTPException(403, f"Your role ({visitor.person.role.words}) does not let you {permission.value}.")
     return visitor
 
@@ -102,7 +104,11 @@ async def visitor_of(site: Site, request: Request) -> Visitor | None:
 
     def look(connection: sa.Connection) -> tuple[Visitor, bool] | None:
         visitor = sessions.find(connection, site.settings, now, token)
-        if visitor is None or (visitor.how == "sso" and people.by_account(connection, account or "") != visitor.person):
+        if (
+            visitor is None
+            or visitor.how == sessions.PROGRAM
+            or (visitor.how == "sso" and people.by_account(connection, account or "") != visitor.person)
+        ):
             return None  # signed out, or another person by now, at the proxy
         return visitor, _by_hand(request) and sessions.use_is_due(connection, now, visitor)
 

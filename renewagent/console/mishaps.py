@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import logging
 from collections.abc import Callable, Mapping
+from email.utils import format_datetime
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
@@ -15,9 +16,26 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from renewagent.errors import RenewAgentError
+from renewagent.tokens import errors as tokens
 
 _LOG = logging.getLogger(__name__)
-_FOR_PROGRAMS = ("/agents/", "/api/", "/healthz", "/metrics", "/openapi.json")
+_FOR_PROGRAMS = ("/agents/", "/api/", "/epcs/api/", "/healthz", "/metrics", "/openapi.json")
+_OF_TOKENS: Mapping[type[tokens.TokenError], int] = MappingProxyType(
+    {
+        tokens.FormError: 422,
+        tokens.UnknownToken: 404,
+        tokens.TokenRefused: 409,
+        tokens.TokenLocked: 429,
+        tokens.TokenServerUnreachable: 503,
+        tokens.TokenServerMisbehaved: 502,
+        tokens.EhrUnreachable: 503,
+        tokens.EhrRefused: 409,
+        tokens.EhrMisbehaved: 502,
+        tokens.DeskRefused: 403,
+    }
+)
+_SOON = "30"
+"""Seconds, where an outside system does not answer."""
 _SENTENCES: Mapping[int, str] = MappingProxyType(
     {
         400: "The request cannot be understood.",
@@ -34,17 +52,23 @@ _SENTENCES: Mapping[int, str] = MappingProxyType(
 
 
 def answer(
-    request: Request, status: int, sentence: str = "", *, advice: str = "", headers: Mapping[str, str] | None = None
+    request: Request,
+    status: int,
+    sentence: str = "",
+    *,
+    advice: str = "",
+    headers: Mapping[str, str] | None = None,
+    more: Mapping[str, str] | None = None,
 ) -> Response:
-    """The refusal of a request, in the form that whoever asked can read."""
+    """The refusal of a request, in the form that whoever asked can read. `more` is for programs alone."""
     sentence = sentence or _SENTENCES.get(status, HTTPStatus(status).phrase + ".")
-    more = dict(headers or {}) | {"Cache-Control": "no-store"}
+    sent = dict(headers or {}) | {"Cache-Control": "no-store"}
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        more["Connection"] = "close"  # what is still to come is not read
+        sent["Connection"] = "close"  # what is still to come is not read
     if _wants_json(request):
-        words = {"error": sentence} | ({"advice": advice} if advice else {})
-        return JSONResponse(words, status, more)
-    return HTMLResponse(_PAGE.format(html.escape(sentence), html.escape(advice)), status, more)
+        words = {"error": sentence} | ({"advice": advice} if advice else {}) | dict(more or {})
+        return JSONResponse(words, status, sent)
+    return HTMLResponse(_PAGE.format(html.escape(sentence), html.escape(advice)), status, sent)
 
 
 def _wants_json(request: Request) -> bool:
@@ -64,6 +88,22 @@ async def _our_own(request: Request, problem: Exception) -> Response:
     return answer(request, 400, problem.message, advice=problem.advice)
 
 
+async def _of_tokens(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, tokens.TokenError)  # noqa: S101
+    status = next((_OF_TOKENS[kind] for kind in type(problem).__mro__ if kind in _OF_TOKENS), 400)
+    more, headers = {"code": problem.code}, {}
+    if isinstance(problem, tokens.FormError):
+        more["field"] = problem.field
+    if isinstance(problem, tokens.TokenLocked):
+        more["until"] = f"{problem.until:%Y-%m-%dT%H:%M:%SZ}"
+        headers["Retry-After"] = format_datetime(problem.until, usegmt=True)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = _SOON
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _LOG.warning("an outside system did not do what was asked", exc_info=problem)
+    return answer(request, status, problem.message, advice=problem.advice, headers=headers, more=more)
+
+
 async def _database_away(request: Request, problem: Exception) -> Response:
     _LOG.error("the database did not do what was asked", exc_info=problem)
     return answer(
@@ -78,6 +118,7 @@ async def _broken(request: Request, problem: Exception) -> Response:
 HANDLERS: Mapping[Any, Callable[[Request, Exception], Any]] = MappingProxyType(
     {
         HTTPException: _refused,
+        tokens.TokenError: _of_tokens,
         RenewAgentError: _our_own,
         SQLAlchemyError: _database_away,
         Exception: _broken,  # Starlette raises it again once answered: the server logs it

@@ -30,6 +30,13 @@ def allow(connection: sa.Connection, kind: str, key: str, limit: int, window: ti
     return max(1, math.ceil(begun + length - now.timestamp())) if over else 0
 
 
+def give_back(connection: sa.Connection, kind: str, key: str, window: timedelta, now: datetime) -> None:
+    """Take one attempt off the count, where it turned out to be none."""
+    begun = int(now.timestamp()) // int(window.total_seconds()) * int(window.total_seconds())
+    same = (ATTEMPT.c.kind == kind, ATTEMPT.c.key == key[:LONGEST_KEY], ATTEMPT.c.window == begun)
+    connection.execute(sa.update(ATTEMPT).where(*same, ATTEMPT.c.count > 0).values(count=ATTEMPT.c.count - 1))
+
+
 def forget_old_attempts(connection: sa.Connection, now: datetime) -> None:
     """Drop the counts of windows that are over."""
     connection.execute(sa.delete(ATTEMPT).where(ATTEMPT.c.window < int((now - KEEP).timestamp())))

@@ -23,6 +23,8 @@ from renewagent.console.tables import SESSION
 
 COOKIE = "__Host-renewagent"
 """Browsers take a cookie of such a name only from this host itself, over TLS, for every path (RFC 6265bis 4.1.3)."""
+PROGRAM = "program"
+"""A session of a program's, whose number is sent as a bearer token (RFC 6750) and is no good in a cookie."""
 _OCTETS = 32
 _LONGEST_TOKEN = 64
 _NOTED = timedelta(minutes=1)
@@ -31,7 +33,8 @@ _NOTED = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Somebody signed in: the person, how they signed in ("card" or "sso"), and the token that their forms carry."""
+    """Somebody signed in: the person, how they signed in ("card", "sso", "ehr"; `PROGRAM`), and the token that their
+    forms carry."""
 
     person: Person
     how: str

@@ -105,6 +105,21 @@ def follow_link(connection: sa.Connection, site: Site, now: datetime, token: str
     return sessions.begin(connection, site.settings, now, person, "card", site.entropy)
 
 
+def sign_in_form(
+    site: Site, request: Request, wanted: str, problem: str = "", advice: str = "", *, user: str = "", status: int = 200
+) -> Response:
+    """The page of how to sign in. `wanted`: where the person goes then; `problem`, `advice`: what was wrong with the
+    last try, by `user`."""
+    context = {"url": site.settings.people.url, "wanted": wanted, "ehr": site.settings.epcs is not None}
+    context |= {"problem": problem, "advice": advice, "user": user}
+    return show(site, request, None, "sign_in.html", context, status)
+
+
+def path_on_this_host(wanted: str) -> str:
+    """An address that may be gone to after signing in: on this host, or the first page."""
+    return wanted if _PATH.fullmatch(wanted) else "/"
+
+
 async def _challenge(site: Site, request: Request) -> Response:
     await _not_too_often(site, request, "challenge")
     now = site.now()
@@ -140,17 +155,16 @@ async def _card(site: Site, request: Request) -> Response:
 
 
 async def _sign_in_page(site: Site, request: Request) -> Response:
-    wanted = request.query_params.get("next", "/")
-    wanted = wanted if _PATH.fullmatch(wanted) else "/"
+    wanted = path_on_this_host(request.query_params.get("next", "/"))
     if await visitor_of(site, request) is not None:
         return RedirectResponse(wanted, 303)
     account = account_of(request, site.settings)
     if account is None:
-        return show(site, request, None, "sign_in.html", {"url": site.settings.people.url, "wanted": wanted})
+        return sign_in_form(site, request, wanted)
     token = await _by_proxy(site, account)
     if token is None:
         raise HTTPException(403, "Your account may not use this console. Ask an RA Manager.")
-    return _begun(token, wanted)
+    return begun(token, wanted)
 
 
 async def _by_proxy(site: Site, account: str) -> str | None:
@@ -191,7 +205,7 @@ async def _finish(site: Site, request: Request) -> Response:
     session = await site.store.write(begin)
     if session is None:
         return show(site, request, None, "sign_in_finish.html", {"whose": None, "link": ""}, 410)
-    return _begun(session, "/")
+    return begun(session, "/")
 
 
 async def _sign_out(site: Site, request: Request, visitor: Visitor) -> Response:
@@ -203,7 +217,8 @@ async def _sign_out(site: Site, request: Request, visitor: Visitor) -> Response:
     return response
 
 
-def _begun(token: str, wanted: str) -> Response:
+def begun(token: str, wanted: str) -> Response:
+    """Hand over a new session, and go where the person wanted to."""
     response = RedirectResponse(wanted, 303)
     sessions.set_cookie(response, token)
     return response

@@ -6,24 +6,25 @@ Flows are plain functions that run in threads: they wait for vendors and EHRs, a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
 import sqlalchemy as sa
 
-from renewagent.console.permissions import Person
+from renewagent.console.epcs.hands import Hands
 from renewagent.console.settings import EpcsSettings
 from renewagent.console.site import Site
 from renewagent.tokens.authority import SoftTokenVendor, TokenAuthority, VendorSupport
 from renewagent.tokens.ehr import Ehr
+from renewagent.tokens.grants import Factor as Factor  # what `factors` gives and `requests` takes
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """`settings` are the site's own for EPCS."""
+    """`settings` are the site's own for EPCS. `hands` run flows for whoever serves: `await desk.hands.do(work)`."""
 
     site: Site
     settings: EpcsSettings
@@ -31,6 +32,7 @@ class Desk:
     support: VendorSupport
     soft: SoftTokenVendor
     ehr: Ehr
+    hands: Hands = field(default_factory=Hands)
 
     def now(self) -> datetime:
         """Aware UTC."""
@@ -47,14 +49,3 @@ class Desk:
     def write(self, work: Callable[[sa.Connection], T]) -> T:
         """As the store's, in this thread: durable when it returns."""
         return self.site.store.writing(work)
-
-
-@dataclass(frozen=True, slots=True)
-class Factor:
-    """A second factor that was shown for one decision, just now: `how` is "card" or "otp", `evidence` the certificate's
-    SHA-256 or the token's serial."""
-
-    person: Person
-    how: str
-    evidence: str
-    at: datetime
