@@ -14,6 +14,8 @@ LONGEST = timedelta(hours=1)
 SHORTEST = timedelta(minutes=1)
 GRACE = timedelta(minutes=1)
 """How long it may take to remove an override that is over, before somebody is alarmed."""
+ON_ITS_WAY = timedelta(minutes=2)
+"""How long an EHR may take to do what nobody waits for any more."""
 BEATS = 4
 """A scheduler that has missed so many looks is taken for dead."""
 
@@ -42,7 +44,8 @@ class Life(Enum):
 @dataclass(frozen=True, slots=True)
 class Lease:
     """One override: `subject`, `given_by` are ids of people, `ends` when it must be gone: earlier than it was given for
-    once its purpose is served. `why` says what ended it, or "" while it may stand."""
+    once its purpose is served. `known`: the EHR has answered that it gave it; `enforced`: it ends it by itself. `why`
+    says what ended it, or "" while it may stand."""
 
     id: str
     subject: str
@@ -50,6 +53,7 @@ class Lease:
     given_by: str
     given: datetime
     ends: datetime
+    known: bool = False
     enforced: bool = False
     ended: datetime | None = None
     why: str = ""
@@ -70,6 +74,11 @@ def life(lease: Lease, now: datetime) -> Life:
     return Life.OUTLIVED if now >= lease.ends + GRACE else Life.DUE
 
 
+def can_end(lease: Lease, now: datetime) -> bool:
+    """What the EHR does not show is really gone: no "give" is on its way there any more, which would come after it."""
+    return lease.known or now >= lease.given + ON_ITS_WAY
+
+
 def is_enforced(lease: Lease, promised: bool, shown: datetime | None) -> bool:
     """The EHR ends it by itself: it says so, and what it shows as the end is no later than ours (it may know whole
     minutes alone)."""
@@ -82,5 +91,7 @@ def pulse_is_fresh(last: datetime | None, now: datetime, look_every: float) -> b
 
 
 def is_alarming(lease: Lease, now: datetime, *, still_there: bool | None) -> bool:
-    """Somebody must be told, once: the EHR still had it (None: gave no answer) a while after it should have gone."""
-    return lease.alarmed is None and still_there is not False and life(lease, now) is Life.OUTLIVED
+    """Somebody must be told, once: the EHR still had it a while after it should have gone; or gave no answer (None),
+    and is none that ends it by itself."""
+    is_there = not lease.enforced if still_there is None else still_there
+    return is_there and lease.alarmed is None and life(lease, now) is Life.OUTLIVED

@@ -127,8 +127,8 @@ EPCS_LEASE = sa.Table(
     _text("why"),
     _when("alarmed"),
 )
-"""Administrator overrides. Written before the EHR is asked to give one, so that none is forgotten; `enforced`: 1 where
-the EHR itself ends it; `ended` only once the EHR shows that it is gone; `why`: "served", "over", "withdrawn", ..."""
+"""Administrator overrides. Written before the EHR is asked to give one, so that none is forgotten; `enforced` as in
+`lease_rows`; `ended` only once the EHR shows that it is gone; `why`: "served", "over", "withdrawn", ..."""
 
 EPCS_INCIDENT = sa.Table(
     "epcs_incident",

@@ -77,3 +77,12 @@ def test_a_scheduler_lives_for_four_looks() -> None:
 def test_somebody_is_told_once_when_it_outlives_its_end(at: datetime, still_there: bool | None, alarming: bool) -> None:
     assert leases.is_alarming(LEASE, at, still_there=still_there) is alarming
     assert not leases.is_alarming(replace(LEASE, alarmed=at), at, still_there=still_there)
+    kept = replace(LEASE, enforced=True)
+    assert leases.is_alarming(kept, at, still_there=still_there) is (alarming and still_there is True)
+
+
+def test_it_is_not_gone_before_it_can_no_longer_come() -> None:
+    """The EHR was asked and nobody heard the answer: it may still be giving it."""
+    assert not leases.can_end(LEASE, NOW + leases.ON_ITS_WAY - MOMENT)
+    assert leases.can_end(LEASE, NOW + leases.ON_ITS_WAY)
+    assert leases.can_end(replace(LEASE, known=True), NOW)
