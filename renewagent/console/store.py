@@ -6,7 +6,10 @@ raises undoes it. On SQLite a writing transaction begins as one (BEGIN IMMEDIATE
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -18,6 +21,7 @@ from renewagent.console.upserts import insert
 T = TypeVar("T")
 Work = Callable[[sa.Connection], T]
 _WRITES = "renewagent_writes"
+_WAL_TRIES = 100
 
 
 class Store:
@@ -74,5 +78,17 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 def _sqlite_manners(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions are begun by us, not guessed by the driver
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
+    for pragma in ("busy_timeout=10000", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+    _write_ahead(connection)
+
+
+def _write_ahead(connection: Any) -> None:
+    # Of two processes that turn a new file to WAL at once one is refused at once: SQLite waits for no lock that both
+    # might be waiting for.
+    for _ in range(_WAL_TRIES):
+        with suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        time.sleep(0.02)
+    connection.execute("PRAGMA journal_mode=WAL")

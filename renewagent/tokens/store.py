@@ -110,6 +110,7 @@ class TokenStore:
         seed: bytes,
         *,
         counter: int = 0,
+        drift: int = 0,
         profile: CodeProfile = USUAL_PROFILE,
         fips_level: int = 0,
         separate_device: bool = True,
@@ -128,7 +129,7 @@ class TokenStore:
             "profile": profile_column(profile),
             "seed": self._keys.seal(seed, serial),
             "version": 0,
-            **position_columns(Position(counter)),
+            **position_columns(Position(counter, drift)),
         }
         try:
             self._store.writing(lambda connection: connection.execute(sa.insert(TOKEN).values(**values)))
