@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -116,16 +116,7 @@ class ConsoleDoor:
 
     def challenge(self) -> str:
         """A fresh nonce (hex). Raises ConsoleRefused; ConsoleMisbehaved for one that calls itself otherwise."""
-        said = self._ask("/sign-in/challenge", b"", "application/octet-stream")
-        if said.get("origin") != self._origin:
-            raise ConsoleMisbehaved(
-                f"What answers at {self._origin} says that it is {_shown(said.get('origin'), 200)}.",
-                advice="Nothing was signed. Use the console's own address, as its sign-in page shows it.",
-            )
-        nonce = said.get("nonce")
-        if not isinstance(nonce, str) or not _NONCE.fullmatch(nonce):
-            raise ConsoleMisbehaved("The console sent something else than a fresh number to be signed.")
-        return nonce
+        return checked_nonce(self._ask("/sign-in/challenge", b"", "application/octet-stream"), self._origin)
 
     def show(self, proof: bytes) -> Link:
         """Deliver a signed statement. Raises ConsoleRefused, ConsoleMisbehaved."""
@@ -152,6 +143,19 @@ class ConsoleDoor:
         except (urllib3.exceptions.HTTPError, OSError) as problem:
             raise ConsoleRefused(_no_answer(self._origin, problem)) from problem
         return _said(response.status, octets, response.headers.get("Retry-After", ""))
+
+
+def checked_nonce(said: Mapping[str, Any], origin: str) -> str:
+    """The fresh nonce (hex) in a challenge of whoever is at `origin`. Raises ConsoleMisbehaved."""
+    if said.get("origin") != origin:
+        raise ConsoleMisbehaved(
+            f"What answers at {origin} says that it is {_shown(said.get('origin'), 200)}.",
+            advice="Nothing was signed. Use the console's own address, as its sign-in page shows it.",
+        )
+    nonce = said.get("nonce")
+    if not isinstance(nonce, str) or not _NONCE.fullmatch(nonce):
+        raise ConsoleMisbehaved("The console sent something else than a fresh number to be signed.")
+    return nonce
 
 
 @contextmanager

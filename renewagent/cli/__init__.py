@@ -21,7 +21,11 @@ from renewagent.cli import mishaps
 from renewagent.cli.answer import report, say
 from renewagent.errors import ConfigurationError, RenewAgentError
 
-_AUDIENCES = ("demo", "prescriber", "doctor", "campaign", "check", "console", "audit", "virtual_card", "mock_ra")
+_AUDIENCES = (
+    *("demo", "prescriber", "doctor", "campaign", "check", "console", "audit"),
+    *("token", "softtoken", "epcs"),
+    *("virtual_card", "mock_ra"),
+)
 
 
 class _Parser(argparse.ArgumentParser):

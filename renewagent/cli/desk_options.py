@@ -1,0 +1,120 @@
+"""What `token`, `softtoken` and `epcs` share: at which EPCS desk, who asks, for whom, and a session for one command.
+
+Where there is no terminal nothing is asked: what is missing is named, all of it at once, and the exit status is 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from renewagent.cli.answer import emit, say
+from renewagent.cli.at_terminal import Terminal, at_terminal, first_lines
+from renewagent.errors import ConfigurationError, PersonStopped
+
+if TYPE_CHECKING:
+    from renewagent.tokens.desk_client import DeskClient
+
+STOPPED = "nothing was sent"
+
+
+def add_desk_options(parser: argparse.ArgumentParser, *, others: bool = True) -> None:
+    """Add --desk, --desk-root, --user, --password-file and --config; with `others` also --for."""
+    from renewagent.agent.options import add_configuration_options
+
+    desk = parser.add_argument_group("the EPCS desk")
+    desk.add_argument("--desk", metavar="URL", help="the console's address, https://; else desk.url")
+    desk.add_argument("--desk-root", metavar="FILE", type=Path, help="trust this certificate (PEM) as well")
+    desk.add_argument("--user", metavar="NAME", help="your user name in the EHR")
+    desk.add_argument(
+        "--password-file", metavar="FILE", type=Path, help="holds your password there; without it you are asked"
+    )
+    if others:
+        desk.add_argument("--for", metavar="USER", dest="subject", help="an administrator's: whom it is about")
+    add_configuration_options(parser, overrides=False)
+
+
+def needed(arguments: argparse.Namespace, *options: tuple[str, object]) -> None:
+    """What must be known before anything is sent: (option, its value). Raises ConfigurationError that names what is
+    missing, where nobody can be asked."""
+    if at_terminal():
+        return
+    who = (("--user NAME", arguments.user), ("--password-file FILE", arguments.password_file))
+    missing = [option for option, value in (*who, *options) if value in (None, "", [])]
+    if missing:
+        raise ConfigurationError(
+            "Something is missing, and there is nobody to ask.",
+            advice=f"Give {', '.join(missing)}; or run it at a terminal.",
+        )
+
+
+@contextmanager
+def at_desk(arguments: argparse.Namespace) -> Iterator[DeskClient]:
+    """Signed in at the desk, until the block ends. Raises ConfigurationError, DeskRefused, DeskUnreachable."""
+    from renewagent.agent.console_sign_in import origin_of
+    from renewagent.agent.options import configuration_of
+    from renewagent.configuration import CONFIGURATION_FILE
+    from renewagent.tokens.desk_client import DeskClient
+
+    configured = configuration_of(arguments).desk
+    url = arguments.desk or configured.url
+    if url is None:
+        raise ConfigurationError(
+            "No EPCS desk is configured.", advice=f"Set desk.url in {CONFIGURATION_FILE} or use --desk URL."
+        )
+    origin = origin_of(url.rstrip("/"))
+    with DeskClient(origin, arguments.desk_root or configured.root) as desk:
+        user, password = _who(arguments, origin)
+        desk.sign_in(user, password)
+        yield desk
+
+
+def answer(arguments: argparse.Namespace, document: dict[str, Any], *sentences: str) -> int:
+    """Tell what was done: as sentences, and with --json as the document. Returns the exit status 0."""
+    for sentence in filter(None, sentences):
+        say(sentence)
+    if arguments.json:
+        emit({"ok": True, **document})
+    return 0
+
+
+def answers_in(given: list[str]) -> dict[str, str]:
+    """What --answer says beforehand. Raises ConfigurationError."""
+    found = {}
+    for one in given:
+        name, sign, value = one.partition("=")
+        if not sign:
+            raise ConfigurationError(
+                f"--answer {one} names no question.", advice="Write it as --answer QUESTION=ANSWER."
+            )
+        found[name] = value
+    return found
+
+
+def agreed(arguments: argparse.Namespace, question: str) -> None:
+    """At a terminal, unless --yes is given, have the person say yes. Raises PersonStopped."""
+    if arguments.yes or not at_terminal():
+        return
+    typed = Terminal(STOPPED).ask(f"{question} Type yes, then Enter: ").strip().lower()
+    if typed not in ("y", "yes"):
+        raise PersonStopped("You did not say yes: nothing was sent.")
+
+
+def _who(arguments: argparse.Namespace, origin: str) -> tuple[str, str]:
+    needed(arguments)
+    terminal = Terminal(STOPPED)
+    if not (arguments.user and arguments.password_file):
+        from renewagent.agent.undumpable import undumpable
+
+        undumpable()  # a password is typed here
+        say(f"Sign in to the EPCS desk at {origin}, as in your EHR.")
+    user = arguments.user or terminal.ask("User name: ").strip()
+    if arguments.password_file is None:
+        return user, terminal.secret("Password")
+    found = first_lines(arguments.password_file)
+    if not found or not found[0]:
+        raise ConfigurationError(f"There is no password in {arguments.password_file}.", advice="Check the file.")
+    return user, found[0]

@@ -1,0 +1,161 @@
+"""`renewagent softtoken ...`: phone apps that give one-time passwords. Parsing and telling only: the desk keeps the
+run, `renewagent.tokens.guided_soft` follows it."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from renewagent.cli.answer import emit, say
+from renewagent.cli.at_terminal import Terminal, at_terminal
+from renewagent.cli.desk_options import add_desk_options, answer, answers_in, at_desk, needed
+from renewagent.errors import ConfigurationError, PersonStopped
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from renewagent.tokens.desk_client import DeskClient
+
+_CAUSES = ("new-phone", "reinstalled", "certificate-renewed", "password-expired", "password-changed")
+_STEPS = """Notes the Device Username, removes the device and reads the EHR back until it is really gone, registers it
+again, enables EPCS under an override that is taken away at once, and has EPCS granted by two people. Whoever stops goes
+on with the same command. Exit status 0 once all of it is done, 1 while somebody else has to act."""
+
+
+def register(subparsers: Any) -> None:
+    """Add the commands."""
+    soft = subparsers.add_parser("softtoken", help='phone apps: "Soft Token Expired", and what to do about it')
+    commands = soft.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    explain = commands.add_parser(
+        "explain",
+        help='why "Soft Token Expired"',
+        description="Asks a few questions and says why, and what will be done. It needs no network; with --user the "
+        "EPCS desk is asked first what the EHR and the vendor know.",
+    )
+    explain.set_defaults(run=_explain)
+    again = commands.add_parser("reregister", help="register the app anew, step by step", description=_STEPS)
+    again.add_argument("--cause", choices=_CAUSES, help="why; else you are asked")
+    again.add_argument(
+        "--wait", metavar="MINUTES", type=_minutes, help="wait so long for others (default: 30; 0 without a terminal)"
+    )
+    again.set_defaults(run=_reregister)
+    for parser in (explain, again):
+        parser.add_argument(
+            "--answer", metavar="QUESTION=ANSWER", action="append", default=[], help="beforehand (repeatable)"
+        )
+    remind = commands.add_parser(
+        "remind",
+        help="when the app's password and the certificate end, and how to renew",
+        description="Reminders come 90, 60, 30, 14, 7 and 1 days before.",
+    )
+    remind.add_argument("--ics", metavar="FILE", type=Path, help="write the days into a calendar file (iCalendar)")
+    remind.set_defaults(run=_remind)
+    for parser in (explain, again, remind):
+        add_desk_options(parser)
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from renewagent.tokens.guided_soft import diagnosis_in_words, find_out, offline
+
+    answers = answers_in(arguments.answer)
+    terminal = Terminal("nothing was changed") if at_terminal() else None
+    if arguments.user or arguments.password_file:
+        needed(arguments)
+        with at_desk(arguments) as desk:
+            found = find_out(terminal, _by_desk(desk, arguments.subject), answers)
+    else:
+        found = find_out(terminal, offline(datetime.now(UTC)), answers)
+    for line in diagnosis_in_words(found):
+        say(line)
+    say("\nTo do it: renewagent softtoken reregister.")
+    if arguments.json:
+        emit({"ok": True, "diagnosis": found})
+    return 0
+
+
+def _by_desk(desk: DeskClient, user: str | None) -> Any:
+    def diagnose(answers: Mapping[str, str]) -> Any:
+        said = desk.get("soft", "diagnosis", user=user, **answers)
+        return said.get("diagnosis", said)
+
+    return diagnose
+
+
+def _reregister(arguments: argparse.Namespace) -> int:
+    from renewagent.tokens.guided_soft import Following, state_of
+
+    needed(arguments)
+    minutes = arguments.wait if arguments.wait is not None else 30 if at_terminal() else 0
+    with at_desk(arguments) as desk:
+        run = _run_of(desk, arguments)
+        try:
+            run = Following(desk, say, minutes * 60).follow(run)
+        except KeyboardInterrupt:
+            raise PersonStopped(
+                "You stopped.", advice="Nothing is lost: the same command goes on from there."
+            ) from None
+    done = state_of(run) == "done"
+    if not done:
+        say("It is not finished. Nothing is lost: run the same command again to go on.")
+    if arguments.json:
+        emit({"ok": done, "run": run})
+    return 0 if done else 1
+
+
+def _run_of(desk: DeskClient, arguments: argparse.Namespace) -> Mapping[str, Any]:
+    """The one that is open, else a new one."""
+    from renewagent.tokens.guided_soft import cause_of, diagnosis_in_words, find_out, run_in
+
+    runs = desk.get("standing", user=arguments.subject).get("runs", [])
+    open_ones = [run for run in runs if not run.get("finished")]
+    if open_ones:
+        say("A registration that was begun earlier goes on.")
+        return run_in(desk.get("soft", "runs", str(open_ones[-1]["id"])))
+    cause = arguments.cause
+    if cause is None:
+        terminal = Terminal("nothing was changed") if at_terminal() else None
+        found = find_out(terminal, _by_desk(desk, arguments.subject), answers_in(arguments.answer))
+        for line in diagnosis_in_words(found):
+            say(line)
+        cause = cause_of(found)
+    if cause is None:
+        raise ConfigurationError("It is not known why the soft token expired.", advice="Give --cause CAUSE.")
+    return run_in(desk.post("soft", "runs", cause=cause, user=arguments.subject))
+
+
+def _remind(arguments: argparse.Namespace) -> int:
+    from renewagent.tokens.desk_words import deadlines_in, reminders_in_words
+
+    needed(arguments)
+    with at_desk(arguments) as desk:
+        said = desk.get("soft", "reminders", user=arguments.subject)
+    lines = reminders_in_words(said)
+    if arguments.ics is not None:
+        _write_calendar(arguments.ics, said)
+        lines.append(f"The days are in {arguments.ics}: open it with your calendar.")
+    return answer(arguments, {**said, "deadlines": len(deadlines_in(said))}, *lines)
+
+
+def _write_calendar(path: Path, said: Mapping[str, Any]) -> None:
+    from renewagent.atomic import write_atomically
+    from renewagent.tokens.calendar import ics
+    from renewagent.tokens.desk_words import deadlines_in
+
+    try:
+        write_atomically(path, ics(deadlines_in(said), datetime.now(UTC)).encode(), mode=0o644)
+    except OSError as problem:
+        raise ConfigurationError(
+            f"The file {path} cannot be written: {problem.strerror}.", advice="Check the name of the file."
+        ) from problem
+
+
+def _minutes(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= 1440:
+        raise argparse.ArgumentTypeError(f"minutes are 0 to 1440, not {text!r}")
+    return number

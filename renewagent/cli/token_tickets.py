@@ -1,0 +1,119 @@
+"""`renewagent token reset|replace|spare`: the forms of the vendor's support desk. Parsing and telling only."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from renewagent.cli.answer import say
+from renewagent.cli.at_terminal import Terminal, at_terminal
+from renewagent.cli.desk_options import STOPPED, add_desk_options, answer, at_desk, needed
+
+if TYPE_CHECKING:
+    from renewagent.tokens.desk_client import DeskClient
+    from renewagent.tokens.guided_tickets import Ticket
+
+_KINDS = {"reset": "reset", "replace": "replacement", "spare": "spare"}
+_WHAT = """At a terminal every line of the form is asked for and checked. --form FILE fills lines in beforehand (JSON or
+TOML, by their names in small letters); without a terminal it must hold all that is needed."""
+
+
+def register(commands: Any) -> None:
+    """Add the commands."""
+    for name, said in (
+        ("reset", "have the vendor reset a token that two codes could not put in step"),
+        ("replace", "have a broken token replaced"),
+        ("spare", "order a second token, to keep as a backup"),
+    ):
+        parser = commands.add_parser(name, help=said, epilog=_WHAT)
+        parser.add_argument("--form", metavar="FILE", type=Path, help="the form's lines by name, as JSON or TOML")
+        for side in ("front", "back", "error") if name == "replace" else ():
+            what = f"a picture of the {side}" if side != "error" else "a picture of the error message"
+            parser.add_argument(
+                f"--picture-{side}" if side != "error" else "--error-picture",
+                metavar="FILE",
+                type=Path,
+                dest=f"picture_{side}",
+                help=what,
+            )
+        add_desk_options(parser)
+        parser.set_defaults(run=_file, kind=_KINDS[name])
+
+
+def _file(arguments: argparse.Namespace) -> int:
+    from renewagent.tokens.desk_words import filed
+
+    needed(arguments, ("--form FILE", arguments.form))
+    ticket = _ticket(arguments)
+    _check_unasked(ticket)
+    with at_desk(arguments) as desk:
+        if arguments.kind == "reset" and at_terminal():
+            outcome = _resync_first(desk, arguments)
+            if outcome is not None:
+                return outcome
+        _ask(desk, ticket)
+        said = desk.post("tickets", user=arguments.subject, **ticket.document())
+    return answer(arguments, said, *filed(said, ticket.kind))
+
+
+def _ticket(arguments: argparse.Namespace) -> Ticket:
+    from renewagent.tokens.form_files import fill_in
+    from renewagent.tokens.guided_tickets import Ticket
+
+    ticket = Ticket(arguments.kind)
+    if arguments.form is not None:
+        fill_in(ticket, arguments.form)
+    for side in ("front", "back", "error"):
+        if (path := getattr(arguments, f"picture_{side}", None)) is not None:
+            ticket.add_picture(side, path)
+    for sentence in ticket.told:
+        say(sentence)
+    return ticket
+
+
+def _check_unasked(ticket: Ticket) -> None:
+    """Where nobody can be asked, what is wrong is said before anybody signs in, all of it."""
+    if at_terminal():
+        return
+    wrong = ticket.faults()
+    for fault in wrong[1:]:
+        say(fault.message)
+    if wrong:
+        raise wrong[0]
+
+
+def _ask(desk: DeskClient, ticket: Ticket) -> None:
+    from renewagent.tokens.guided_tickets import TicketGuide
+
+    if not at_terminal():
+        return
+    name = desk.person.get("name")
+    if isinstance(name, str):
+        ticket.typed.setdefault("provider", name)
+    TicketGuide(Terminal(STOPPED), ticket).run()
+
+
+def _resync_first(desk: DeskClient, arguments: argparse.Namespace) -> int | None:
+    """Always try two codes first. Returns the exit status where that has helped, None where the ticket is needed."""
+    from renewagent.cli.token import resynchronise
+    from renewagent.tokens.desk_words import resynchronised
+    from renewagent.tokens.errors import DeskRefused
+    from renewagent.tokens.guided_token import in_use, refused_lately
+
+    token = in_use(desk.get("standing", user=arguments.subject).get("tokens", []))
+    if refused_lately(token, datetime.now(UTC)):
+        return None
+    say("Two codes come first: most tokens are in step again after that, and need no ticket.")
+    given = copy.copy(arguments)
+    given.serial = given.back = given.code_file = None
+    try:
+        said = resynchronise(desk, given)
+    except DeskRefused as refusal:
+        say(f"{refusal.message}\n{refusal.advice}")
+        if refusal.code != "RA-TOKEN-REFUSED":
+            raise
+        return None
+    return answer(arguments, said, *resynchronised(said), "No ticket is needed.")

@@ -1,0 +1,174 @@
+"""A soft token that has expired, at a terminal: why, and the run that registers it anew, followed until somebody has to
+act or all of it is done. The run itself is the desk's: whoever stops here goes on with it anywhere.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from enum import Enum
+from typing import Any, Protocol
+
+from renewagent import asking
+from renewagent.asking import BACKWARDS, Asker, Question
+from renewagent.tokens import soft_causes
+from renewagent.tokens.reregistration import FINAL, State
+from renewagent.tokens.soft_causes import Cause, Diagnosis, Sureness
+
+Document = Mapping[str, Any]
+Diagnoses = Callable[[Mapping[str, str]], Document]
+"""A diagnosis by what was answered, as a document."""
+LOOK_EVERY = 5.0
+"""Seconds between two looks at a run that waits for somebody."""
+_MOST_STEPS = 60
+_FINAL = frozenset(state.value for state in FINAL)
+_WHO = {
+    "prescriber": "It is the prescriber's turn.",
+    "administrator": "An EPCS administrator acts next.",
+    "two": "Two people act next.",
+}
+
+
+class Desk(Protocol):
+    """What is asked of the desk here."""
+
+    def post(self, *path: str, **document: Any) -> dict[str, Any]:
+        """See `DeskClient`."""
+
+
+def offline(now: datetime) -> Diagnoses:
+    """By the answers alone."""
+    return lambda answers: document_of(soft_causes.diagnose(None, None, answers, now))
+
+
+def document_of(diagnosis: Diagnosis) -> Document:
+    """As the desk tells one."""
+    return dict(_plain(asdict(diagnosis)))
+
+
+def find_out(asker: Asker | None, diagnoses: Diagnoses, answers: Mapping[str, str]) -> Document:
+    """The diagnosis, once nothing that would make it surer is left to ask, or nobody is there to be asked. Raises
+    FormError for an answer that is none, PersonStopped."""
+    given, asked = dict(answers), list[str]()
+    while True:
+        found = diagnoses(given)
+        wanted = [one for one in found.get("ask", []) if one.get("id") not in given]
+        if asker is None or not wanted:
+            return found
+        members: asking.Members = {}
+        if asking.ask(asker, _question(wanted[0]), members, lambda _: None) != BACKWARDS:
+            given[wanted[0]["id"]] = members[wanted[0]["id"]]
+            asked.append(wanted[0]["id"])
+        elif asked:
+            del given[asked.pop()]
+
+
+def diagnosis_in_words(found: Document) -> list[str]:
+    """What it is, why that is thought, and what will be done."""
+    lines = [line for one in found.get("likely", []) for line in _likely(one)]
+    if not lines:
+        return ["Nothing shows why. Register the soft token anew; that helps in every case."]
+    warning, first = str(found.get("warning") or ""), str(found.get("first") or "")
+    lines += [f"\n{warning}"] if warning else []
+    lines += ["\nWhat is done about it:", *([f"  First: {first}"] if first else [])]
+    lines += [f"  {number}. {step}" for number, step in enumerate(found.get("plan", []), start=1)]
+    return [*lines, f"About {found.get('minutes')} minutes, and then as long as it takes two people to grant EPCS."]
+
+
+def cause_of(found: Document) -> str | None:
+    """The likeliest."""
+    likely = found.get("likely") or [{}]
+    cause = likely[0].get("cause")
+    return cause if isinstance(cause, str) else None
+
+
+class Following:
+    """Goes on with a run, says each step once, and waits politely where a person has to act. `patience`: seconds to
+    wait for people in all; `sleep` and `clock` are the system's."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        say: Callable[[str], None],
+        patience: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._desk = desk
+        self._say = say
+        self._sleep, self._clock = sleep, clock
+        self._until = clock() + patience
+        self._told = ""
+
+    def follow(self, run: Document) -> Document:
+        """The run as it is when it is over, or when nobody has acted in time. Raises what the desk says."""
+        steps = 0
+        while not self._tell(run):
+            waits = run.get("who") not in ("desk", None)
+            steps = 0 if waits else steps + 1
+            if steps > _MOST_STEPS or (waits and self._clock() >= self._until):
+                return run
+            if waits:
+                self._sleep(LOOK_EVERY)
+            run = run_in(self._desk.post("soft", "runs", str(run["id"])))
+        return run
+
+    def _tell(self, run: Document) -> bool:
+        """Whether it is over."""
+        told = "\n".join(run_in_words(run))
+        if told != self._told:
+            self._say(told)
+        self._told = told
+        return state_of(run) in _FINAL
+
+
+def run_in_words(run: Document) -> list[str]:
+    """How far it is, what has happened, and who does what next."""
+    place = step_of(state_of(run))
+    lines = [f"\n{place} {run.get('happened') or ''}".rstrip()]
+    if run.get("next"):
+        lines.append(f"Next: {run['next']} {_WHO.get(str(run.get('who')), '')}".rstrip())
+    return lines
+
+
+def step_of(state: str) -> str:
+    """ "Step 5 of 10.", by the order in which most runs go."""
+    order = [one.value for one in State if one not in FINAL]
+    if state not in order:
+        return "Done." if state == State.DONE.value else "Stopped."
+    return f"Step {order.index(state) + 1} of {len(order)}."
+
+
+def state_of(run: Document) -> str:
+    """What is to be done next, as `reregistration.State` has it."""
+    return str(run.get("state") or run.get("step") or "")
+
+
+def run_in(said: Document) -> Document:
+    """The run in an answer of the desk's."""
+    found = said.get("run")
+    return found if isinstance(found, dict) else said
+
+
+def _likely(one: Document) -> list[str]:
+    words = Cause(one["cause"]).words if one.get("cause") in [c.value for c in Cause] else str(one.get("cause"))
+    sure = Sureness(one["sureness"]).words if one.get("sureness") in [s.value for s in Sureness] else ""
+    return [f"{words} {sure}".rstrip(), *(f"  {why}" for why in one.get("why", []))]
+
+
+def _question(wanted: Document) -> Question:
+    choices = tuple((str(choice["value"]), str(choice["words"])) for choice in wanted.get("choices", []))
+    return Question(
+        (str(wanted["id"]),), str(wanted.get("text")), "Type its number, then Enter.", choices=choices, needed=True
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,104 @@
+"""A hardware token in a person's hand, at a terminal: which one it is, its codes, and why its codes are refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from renewagent import asking
+from renewagent.asking import BACKWARDS, Asker, Question
+from renewagent.tokens import explain
+from renewagent.tokens.errors import DeskRefused, FormError
+from renewagent.tokens.serials import same_token
+
+_CODE = re.compile(r"[0-9]{6,8}")
+_LATELY = timedelta(hours=24)
+"""The vendor is asked to reset a token only when two codes were refused within this."""
+WAIT = "Wait until the token's display has gone blank, which takes up to 30 seconds, before you press it again."
+
+
+def in_use(tokens: Sequence[Mapping[str, Any]], serial: str | None = None) -> Mapping[str, Any]:
+    """Of the tokens that the desk knows of, the one of this serial, else the active one. Raises DeskRefused."""
+    hardware = [one for one in tokens if one.get("kind", "hardware") == "hardware"]
+    named = [one for one in hardware if serial is None or one.get("serial") == serial]
+    active = next((one for one in named if one.get("state") == "active"), None)
+    if serial is not None and named:
+        return named[0]
+    if active is None:
+        what = f"The token {serial}" if serial is not None else "A hardware token that is active"
+        raise DeskRefused(
+            f"{what} is not registered here.",
+            advice="Look: renewagent token show. Register one: renewagent token register.",
+        )
+    return active
+
+
+def refused_lately(token: Mapping[str, Any], now: datetime) -> bool:
+    """Two codes were refused, and not accepted since."""
+    refused, resynchronised = (_moment(token.get(name)) for name in ("refused", "resynchronised"))
+    if refused is None or now - refused > _LATELY:
+        return False
+    return resynchronised is None or resynchronised < refused
+
+
+def ask_back(asker: Asker, serial: str) -> str:
+    """Is the serial on the screen the one on the back? What was typed from there, once it is the same. Raises
+    PersonStopped."""
+    asker.say(f"\nThe token that is registered is {serial}. Is it the one in your hand?\nTurn it over.")
+    while True:
+        typed = asker.ask("The serial number on its back: ").strip()
+        try:
+            same_token(serial, typed)
+        except FormError as problem:
+            asker.say(f"{problem.message} {problem.advice}")
+        else:
+            return typed
+
+
+def ask_codes(asker: Asker) -> list[str]:
+    """One-Time Password 1 and 2, one after the other. Raises PersonStopped."""
+    asker.say("\nPress the white button on the front of the token.")
+    first = ask_code(asker, "One-Time Password 1: ")
+    asker.say(f"{WAIT}\nThen press the button once more.")
+    while (second := ask_code(asker, "One-Time Password 2: ")) == first:
+        asker.say("That is the first one again. Wait for the next code.")
+    return [first, second]
+
+
+def ask_code(asker: Asker, prompt: str) -> str:
+    """A code, as it is shown."""
+    while True:
+        typed = re.sub(r"[\s-]", "", asker.ask(prompt))
+        if _CODE.fullmatch(typed):
+            return typed
+        asker.say("A code is the six digits that the token shows.")
+
+
+def why(asker: Asker | None, answers: Mapping[str, str]) -> explain.Walk:
+    """Why "Your OTP has been entered incorrectly": the tree, as far as the answers lead, and to its end where somebody
+    can be asked. Raises FormError for an answer that is none."""
+    given, asked = dict(answers), list[str]()
+    while True:
+        at = explain.walk(given).at
+        if asker is None or isinstance(at, explain.Ending):
+            return explain.walk(given)
+        members: asking.Members = {}
+        if asking.ask(asker, _question(at), members, lambda _: None) != BACKWARDS:
+            given[at.name] = members[at.name]
+            asked.append(at.name)
+        elif asked:
+            del given[asked.pop()]
+
+
+def _question(at: explain.Question) -> Question:
+    choices = tuple((choice.key, choice.words) for choice in at.choices)
+    return Question((at.name,), at.asks, at.hint or "Type its number, then Enter.", choices=choices, needed=True)
+
+
+def _moment(text: object) -> datetime | None:
+    try:
+        return datetime.fromisoformat(str(text)) if text else None
+    except ValueError:
+        return None
