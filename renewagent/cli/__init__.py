@@ -24,7 +24,7 @@ from renewagent.errors import ConfigurationError, RenewAgentError
 _AUDIENCES = (
     *("demo", "prescriber", "doctor", "campaign", "check", "console", "audit"),
     *("token", "softtoken", "epcs"),
-    *("virtual_card", "mock_ra"),
+    *("virtual_card", "mock_ra", "mock_epcs"),
 )
 
 

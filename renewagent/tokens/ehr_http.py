@@ -36,7 +36,7 @@ class EhrClient:
 
     def sign_in(self, user: str, password: str) -> bool:
         """As `EhrPeople`."""
-        return _flag(self._ask("sign_in", user=user, password=password), "signed_in")
+        return _flag(self._ask("sign_in", password, user=user, password=password), "signed_in")
 
     def staff(self, user: str) -> Staff | None:
         """As `EhrPeople`."""
@@ -110,28 +110,34 @@ class EhrClient:
         if not _flag(self._ask(call, **arguments), "done"):
             raise _nonsense()
 
-    def _ask(self, call: str, **arguments: str) -> dict[str, Any]:
+    def _ask(self, call: str, secret: str = "", /, **arguments: str) -> dict[str, Any]:
         try:
             answer = self._service.post(PATH + call, arguments)
         except NoAnswer as problem:
             raise EhrUnreachable(f"The EHR {problem}.") from problem
         if answer.status == 200 and answer.document is not None:
             return answer.document
-        raise _refusal(answer)
+        raise _refusal(answer, secret)
 
 
-def _refusal(answer: Answered) -> EhrRefused | EhrUnreachable | EhrMisbehaved:
+def _refusal(answer: Answered, secret: str) -> EhrRefused | EhrUnreachable | EhrMisbehaved:
     if answer.status in _BUSY:
         return EhrUnreachable("The EHR is busy.")
     if answer.status == 401:
-        advice = "Ask your IT support to check epcs.ehr_key in the console's settings."
+        advice = "Ask your IT support to check epcs.ehr.key_file in the console's settings."
         return EhrRefused("The EHR does not accept this console's key.", advice=advice)
     if answer.status in _REFUSALS and answer.document is not None:
-        words = plain(answer.document.get("error")) or "The EHR does not allow this, and does not say why."
-        return EhrRefused(words, advice=plain(answer.document.get("advice")) or None)
+        words = _words(answer.document, "error", secret) or "The EHR does not allow this, and does not say why."
+        return EhrRefused(words, advice=_words(answer.document, "advice", secret) or None)
     if answer.status == 200:
         return _nonsense()
     return EhrMisbehaved(f"The EHR does not answer as it should (HTTP {answer.status}).")
+
+
+def _words(document: Mapping[str, Any], name: str, secret: str) -> str:
+    """The EHR's own, but for those that repeat a password."""
+    words = plain(document.get(name))
+    return "" if secret and secret in words else words
 
 
 # --- what an answer holds: of the right kind, or it makes no sense

@@ -195,10 +195,17 @@ def test_a_refusal_without_words(body: object) -> None:
     assert refusal.advice == EhrRefused.advice
 
 
+def test_a_refusal_that_repeats_the_password() -> None:
+    said = answering({"error": f"Wrong password: {PASSWORD}", "advice": f"Not {PASSWORD}!"}, "403 Forbidden")
+    with odd_ehr(said) as (client, _), pytest.raises(EhrRefused) as caught:
+        client.sign_in("lamb", PASSWORD)
+    assert PASSWORD not in caught.value.message + caught.value.advice
+
+
 def test_a_key_that_is_not_known() -> None:
     refusal = refused_by(answering({"error": "who?"}, "401 Unauthorized"))
     assert refusal.message == "The EHR does not accept this console's key."
-    assert "epcs.ehr_key" in refusal.advice
+    assert "epcs.ehr.key_file" in refusal.advice
 
 
 def test_an_endless_answer_is_cut_off() -> None:
