@@ -33,8 +33,8 @@ def register(commands: Any, part: Part) -> None:
     add = actions.add_parser(
         "add",
         help="let somebody in",
-        description="Lets somebody sign in by smartcard, through the sign-on proxy, or both. The first RA Manager is "
-        "made here; RA Managers add others in the console.",
+        description="Lets somebody sign in by smartcard, through the sign-on proxy, with their EHR's password, or by "
+        "several of these. The first RA Manager is made here; RA Managers add others in the console.",
     )
     _add_options(add)
     add.set_defaults(run=lambda arguments: _add(arguments, part))
@@ -70,7 +70,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--role",
         required=True,
         metavar="ROLE",
-        help="ra-manager, ra-agent-advanced, ra-agent, sponsor, id-checker or local-smartcard-administrator",
+        help="ra-manager, ra-agent-advanced, ra-agent, sponsor, id-checker or local-smartcard-administrator; at the "
+        "EPCS desk: epcs-administrator or prescriber",
     )
     parser.add_argument(
         "--organisation", action="append", required=True, metavar="CODE", help="may repeat; * alone for all"
@@ -79,6 +80,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     card.add_argument("--certificate", type=Path, metavar="FILE", help="their certificate to sign in with (9A), PEM")
     card.add_argument("--subject", metavar="NAME", help="the name in it, as in 'CN=Nadia Osei,O=nhs,C=GB'")
     parser.add_argument("--account", metavar="NAME", help="their name at the sign-on proxy")
+    parser.add_argument("--ehr", metavar="USER", help="their user name in the EHR, for the EPCS desk")
+    parser.add_argument("--dea", metavar="NUMBER", help="their DEA registration number, for those who have one")
 
 
 def _sign_in(arguments: argparse.Namespace) -> int:
@@ -90,7 +93,8 @@ def _sign_in(arguments: argparse.Namespace) -> int:
 def _add(arguments: argparse.Namespace, part: Part) -> int:
     people, role = part("people"), _role(arguments.role, part)
     name, subject = _named(arguments)
-    newcomer = people.Newcomer(name, role, tuple(arguments.organisation), subject, arguments.account or "")
+    accounts = (arguments.account or "", arguments.ehr or "", arguments.dea or "")
+    newcomer = people.Newcomer(name, role, tuple(arguments.organisation), subject, *accounts)
 
     def work(connection: sa.Connection) -> Any:
         return people.add(connection, datetime.now(UTC), ADMINISTRATOR, newcomer, secrets.token_bytes)
@@ -132,7 +136,7 @@ def _list(arguments: argparse.Namespace, part: Part) -> int:
     for one in shown:
         person, codes = one.person, " ".join(sorted(one.person.organisations))
         ended = f", until {one.ended:%Y-%m-%d}" if one.ended else ""
-        how = ", ".join(filter(None, (one.subject, one.account)))
+        how = ", ".join(filter(None, (one.subject, one.account, person.ehr)))
         say(f"{person.id}  {person.name}: {person.role.words} for {codes} ({how}){ended}")
     if not shown:
         say("Nobody may sign in.")
@@ -147,6 +151,8 @@ def _document(one: Entry) -> dict[str, object]:
         "organisations": sorted(one.person.organisations),
         "subject": one.subject,
         "account": one.account,
+        "ehr": one.person.ehr,
+        "dea": one.person.dea,
         "added": f"{one.added:%Y-%m-%dT%H:%M:%SZ}",
         "ended": f"{one.ended:%Y-%m-%dT%H:%M:%SZ}" if one.ended else None,
     }

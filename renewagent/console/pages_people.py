@@ -38,7 +38,7 @@ async def everybody(site: Site, request: Request, visitor: Visitor) -> Response:
 
 async def add(site: Site, request: Request, visitor: Visitor) -> Response:
     """Let somebody in."""
-    names = ("name", "role", "organisations", "subject", "account")
+    names = ("name", "role", "organisations", "subject", "account", "ehr", "dea")
     given = {name: (await text_of(request, name)).strip() for name in names}
     newcomer = Newcomer(
         name=given["name"],
@@ -46,6 +46,8 @@ async def add(site: Site, request: Request, visitor: Visitor) -> Response:
         organisations=tuple(given["organisations"].replace(",", " ").split()),
         subject=given["subject"],
         account=given["account"],
+        ehr=given["ehr"],
+        dea=given["dea"],
     )
 
     def write(connection: sa.Connection) -> None:
@@ -108,12 +110,13 @@ async def _page(
     given: dict[str, str],
     status: int = 200,
 ) -> Response:
-    entries = await site.store.read(people.everybody)
+    entries, epcs = await site.store.read(people.everybody), site.settings.epcs is not None
     mine = [one for one in entries if visitor.person.may_appoint(one.person.organisations)]
     context: dict[str, Any] = {
         "entries": [one for one in mine if one.ended is None],
         "former": [one for one in mine if one.ended is not None],
-        "roles": list(Role),
+        "roles": [role for role in Role if epcs or not Person("", "", role, frozenset()).may(Permission.USE_EPCS)],
+        "epcs": epcs,
         "problem": problem,
         "given": given,
         "said": request.query_params.get("said", ""),

@@ -20,6 +20,8 @@ from renewagent.console.store import raise_revision
 from renewagent.console.tables import CHALLENGE, PERSON, SESSION
 from renewagent.errors import RenewAgentError, Retry
 from renewagent.names import canonical, format_name, parse_name
+from renewagent.tokens.errors import FormError
+from renewagent.tokens.npi import read_dea
 
 _TEXT = re.compile(r"[\x20-\x7e\u00a0-\uffff]{1,200}")
 _CODE = re.compile(r"[A-Z0-9][A-Z0-9_-]{0,39}")
@@ -68,14 +70,16 @@ def add(
     codes, subject = organisation_codes(newcomer.organisations), canonical_subject(newcomer.subject)
     if not (subject or account or ehr):
         raise PeopleError("Nobody can sign in without a card and without an account.")
-    for value in filter(None, (account, ehr, newcomer.dea)):
-        _text(value, "An account, or a registration,")
-    for column, value in ((PERSON.c.subject, subject), (PERSON.c.account, account), (PERSON.c.ehr, ehr)):
-        if value and _found(connection, column == value) is not None:
+    for value in filter(None, (account, ehr)):
+        _text(value, "An account")
+    dea = _registration(newcomer.dea)
+    user = sa.func.lower(PERSON.c.ehr) == sa.func.lower(ehr)  # an EHR may not tell them apart
+    for same, value in ((PERSON.c.subject == subject, subject), (PERSON.c.account == account, account), (user, ehr)):
+        if value and _found(connection, same) is not None:
             raise PeopleError(f"{value} is somebody else who may sign in already.")
-    person = Person(entropy(8).hex(), name, newcomer.role, codes, ehr, newcomer.dea)
+    person = Person(entropy(8).hex(), name, newcomer.role, codes, ehr, dea)
     row = {"id": person.id, "name": name, "role": person.role.value, "organisations": " ".join(sorted(codes))}
-    row |= {"subject": subject, "account": account, "ehr": ehr, "dea": newcomer.dea}
+    row |= {"subject": subject, "account": account, "ehr": ehr, "dea": dea}
     connection.execute(sa.insert(PERSON).values(**row, added=now))
     audit.record(connection, now, actor, "person.added", row)
     raise_revision(connection, "people")
@@ -176,6 +180,15 @@ def _entry(row: sa.Row[Any]) -> Entry:
 
 def _person(row: sa.Row[Any]) -> Person:
     return Person(row.id, row.name, Role(row.role), frozenset(row.organisations.split()), row.ehr, row.dea)
+
+
+def _registration(dea: str) -> str:
+    if not dea:
+        return ""
+    try:
+        return read_dea(dea)
+    except FormError as problem:
+        raise PeopleError(problem.message, advice=problem.advice) from problem
 
 
 def _text(value: str, what: str) -> str:

@@ -255,6 +255,17 @@ def test_people_are_added_by_their_certificate_and_ended_for_good(place: Place, 
     run("person", "add", *manager, *config)
 
 
+def test_people_of_the_epcs_desk_are_added_by_their_name_in_the_ehr(place: Place) -> None:
+    config = ("--config", str(place.console.config), "--json")
+    words = ("person", "add", "--role", "prescriber", "--organisation", "RX1", "--name", "Dr Osei", "--ehr", "osei")
+    wrong = run(*words, "--dea", "AB1234562", *config, status=1)
+    assert "its last digit does not fit" in wrong["error"]["message"]
+    added = run(*words, "--dea", "ab1234563", *config)
+    (found,) = [one for one in run("person", "list", *config)["people"] if one["person"] == added["person"]]
+    assert (found["role"], found["ehr"], found["dea"]) == ("prescriber", "osei", "AB1234563")
+    run("person", "end", added["person"], *config)
+
+
 @pytest.mark.parametrize(
     "words, status",
     [

@@ -14,7 +14,7 @@ from renewagent.console.epcs.desk import Desk
 from renewagent.console.permissions import Permission, Person
 from renewagent.tokens.errors import DeskRefused, FormError
 
-USER = re.compile(r"[\x21-\x7e\u00a1-\ud7ff\ue000-\U0010ffff](?:[ ]?[\x21-\x7e\u00a1-\ud7ff\ue000-\U0010ffff]){0,199}")
+USER = re.compile(r"[\x20-\x7e\u00a0-\ud7ff\ue000-\U0010ffff]{1,200}")
 """A user name in the EHR."""
 _LINE = re.compile(r"[\x20-\x7e\u00a0-\ud7ff\ue000-\U0010ffff]*")
 _LINES = re.compile(r"[\n\x20-\x7e\u00a0-\ud7ff\ue000-\U0010ffff]*")

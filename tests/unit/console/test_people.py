@@ -50,6 +50,9 @@ def test_a_person_is_found_by_card_in_any_spelling_and_by_account_in_one(site: S
         Newcomer("Zoe", Role.SPONSOR, ("RX1",), account=" x"),
         Newcomer("Zoe", Role.SPONSOR, ("RX1",), account="x\r\ny"),
         Newcomer("Zoe", Role.SPONSOR, ("RX1",), subject="no name"),
+        Newcomer("Zoe", Role.PRESCRIBER, ("RX1",), ehr="zoe\r\ny"),
+        Newcomer("Zoe", Role.PRESCRIBER, ("RX1",), ehr="zoe", dea="AB1234562"),
+        Newcomer("Zoe", Role.PRESCRIBER, ("RX1",), ehr="zoe", dea="12345"),
         Newcomer("Zoe", Role.SPONSOR, ("RX1",), subject="CN=" + "z" * 1000),
         Newcomer("Zoe", Role.SPONSOR, ("RX1",), subject="C=GB,o=NHS,CN=Nadia"[::-1]),
     ],
@@ -110,3 +113,16 @@ def test_what_is_visible_follows_from_the_organisations(site: Site) -> None:
         for codes in ("*", "RX1 RX2")
     }
     assert shown == {"*": "true", "RX1 RX2": "t.organisation IN ('RX1', 'RX2')"}
+
+
+def test_one_account_in_the_ehr_is_one_person(site: Site) -> None:
+    """Two accounts of one human could do to one another what takes two people: an EHR may not tell Zoe from zoe."""
+    zoe = new_person(site, Role.PRESCRIBER, "RX1", account="", ehr="zoe", dea="ab 1234563")
+    assert look(site, people.by_ehr, "zoe") == zoe and zoe.dea == "AB1234563"
+    assert look(site, people.by_ehr, "") is None
+    for user in ("zoe", "Zoe"):
+        with pytest.raises(PeopleError, match="somebody else"):
+            new_person(site, Role.PRESCRIBER, "RX1", account="", ehr=user)
+    site.store.writing(lambda connection: people.end(connection, NOW, "tests", zoe))
+    assert look(site, people.by_ehr, "zoe") is None
+    assert new_person(site, Role.PRESCRIBER, "RX1", account="", ehr="zoe").id != zoe.id
