@@ -79,11 +79,11 @@ class Kind(Enum):
     """What happened. The fields that an event carries stand behind each."""
 
     NOTED = "noted"
-    """username, way; device, serial, registered: of the old device, "" for none"""
+    """username, way; device, serial, registered: the old device's name, serial and time of registration, "" for none"""
     WAITS = "waits"
     """waits: for whom or what; the state stays"""
     INVITED = "invited"
-    """way, invitation, channels, ends"""
+    """way, invitation, channels, ends (in words), until"""
     LAPSED = "lapsed"
     """The invitation ended before anybody used it."""
     ACTIVATED = "activated"
@@ -96,7 +96,7 @@ class Kind(Enum):
     """The device was removed, the tables were refreshed, and the EHR shows the old device as before."""
     CLEARED = "cleared"
     REGISTERED = "registered"
-    """registration: the vendor's, as it was when the EHR showed the device as authenticated"""
+    """registration: the vendor's, as it was before the EHR was asked"""
     ALLOWED = "allowed"
     """There is an override, or the permission was there before."""
     WITHDRAWN = "withdrawn"
@@ -107,10 +107,10 @@ class Kind(Enum):
     """EPCS was granted, and is no longer."""
     ENABLED = "enabled"
     LIFTED = "lifted"
-    """administrator: "yes" where the permission is still there, and no override of ours is why"""
+    """administrator: "yes" where the permission stands all the same, because it was not lent here; or "no" """
     GRANTED = "granted"
     CHANGED = "changed"
-    """The device is not the one, or not the registration, that was registered: clear and register it again."""
+    """The device is not, or no longer, what the vendor has: clear and register it again."""
     CHECKED = "checked"
     ABANDONED = "abandoned"
     """by; stands_device, stands_enabled, stands_granted, stands_override ("yes" or "no"): what the EHR shows then"""
@@ -125,7 +125,7 @@ TABLE: Mapping[State, Mapping[Kind, State]] = MappingProxyType({
     S.ACTIVATE: {K.ACTIVATED: S.CLEAR, K.LAPSED: S.INVITE},
     S.PREPARE:  {K.READY: S.CLEAR, K.ENDED: S.INVITE},
     S.CLEAR:    {K.STILL_SHOWN: S.CLEAR, K.CLEARED: S.REGISTER},
-    S.REGISTER: {K.REGISTERED: S.OVERRIDE, K.ENDED: S.INVITE},
+    S.REGISTER: {K.REGISTERED: S.OVERRIDE, K.CHANGED: S.PREPARE},
     S.OVERRIDE: {K.ALLOWED: S.ENABLE, K.ENABLED: S.LIFT, K.CHANGED: S.PREPARE},
     S.ENABLE:   {K.ENABLED: S.LIFT, K.WITHDRAWN: S.OVERRIDE},
     S.LIFT:     {K.LIFTED: S.GRANT},

@@ -72,6 +72,8 @@ def _invite(run: Run, person: _Person) -> _Said:
     lapsed = "invitation" in run.facts and run.way is not Way.NEW
     happened = "The codes that were sent were not used in time." if lapsed else _noted(run, person)
     following = f"Two codes are sent to {person.you}, one by e-mail and one by phone."
+    if run.waits is Waits.UNKNOWN:
+        return _unknown(run)
     if run.waits is Waits.START:
         return happened, Who.PRESCRIBER, f'Select "Continue" with the phone at hand: {following}'
     return happened, Who.DESK, following
@@ -107,13 +109,17 @@ def _prepare(run: Run, person: _Person) -> _Said:
             "Renew the certificate at the vendor (IdenTrust), and authenticate the device there anew.",
         )
     if run.waits is Waits.UNKNOWN:
-        return (
-            f'The vendor knows no "Soft Token User Name" {run.username}.',
-            Who.PRESCRIBER,
-            "Look the name up in the app or at the vendor, abandon this, and start again with that name. "
-            'Mostly it is the "Device Username" of the EHR, but not always.',
-        )
+        return _unknown(run)
     return _noted(run, person), Who.DESK, "The vendor is asked whether the app works."
+
+
+def _unknown(run: Run) -> _Said:
+    return (
+        f'The vendor knows no "Soft Token User Name" {run.username}.',
+        Who.ADMINISTRATOR,
+        "Look the name up in the app or at the vendor, abandon this, and have an EPCS administrator start it with that "
+        'name. Mostly it is the "Device Username" of the EHR, but not always.',
+    )
 
 
 def _clear(run: Run, person: _Person) -> _Said:
