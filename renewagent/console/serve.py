@@ -22,6 +22,8 @@ from starlette.types import ASGIApp
 from renewagent.console import sockets, tls
 from renewagent.console.agents_ca import agents_ca
 from renewagent.console.app import agents_app, operations_app, people_app
+from renewagent.console.epcs.desk import Desk
+from renewagent.console.epcs.opening import open_desk
 from renewagent.console.opening import make_folder, open_store
 from renewagent.console.protocol import Protocol
 from renewagent.console.retention import forget
@@ -96,13 +98,14 @@ def serve(settings: Settings, ready: Callable[[Facts], None]) -> None:
         stack.enter_context(serving(settings.data))
         store = stack.enter_context(contextlib.closing(open_store(bound.settings)))
         site = Site(bound.settings, store, lambda: datetime.now(UTC), secrets.token_bytes)
-        places, chores = _places(site, bound)
+        desk = stack.enter_context(open_desk(site))
+        places, chores = _places(site, bound, desk)
         servers = [_Server(_config(place, most)) for place in places]
         runner = stack.enter_context(asyncio.Runner(loop_factory=_loop_factory()))
         runner.run(_run(site, servers, [place.socket for place in places], chores, lambda: ready(_facts(site, bound))))
 
 
-def _places(site: Site, bound: sockets.Bound) -> tuple[list[_Place], list[_Chore]]:
+def _places(site: Site, bound: sockets.Bound, desk: Desk | None) -> tuple[list[_Place], list[_Chore]]:
     own = tls.pair(site.settings, site.now())
     if tls.is_self_signed(site.settings):
         _LOG.warning("no TLS certificate is configured", extra={"fields": {"instead": own.certificate}})
@@ -110,7 +113,7 @@ def _places(site: Site, bound: sockets.Bound) -> tuple[list[_Place], list[_Chore
     for_agents, for_people = tls.server_context(own, authority.pem), tls.server_context(own, None)
     places = [
         _Place(bound.agents, agents_app(site), for_agents),
-        _Place(bound.people, people_app(site), for_people),
+        _Place(bound.people, people_app(site, desk), for_people),
     ]
     if bound.operations is not None:
         places.append(_Place(bound.operations, operations_app(site), None))
