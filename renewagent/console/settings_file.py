@@ -93,11 +93,12 @@ def _operations(known: Mapping[str, Any]) -> Operations | None:
 def _single_sign_on(known: Mapping[str, Any], file: Path) -> SingleSignOn | None:
     if not any(key.startswith("sso.") for key in known):
         return None
+    secret = _secret(known, "sso.secret_file", file)
     return SingleSignOn(
         proxies=_needed(known, "sso.proxies", file),
         header=_needed(known, "sso.header", file),
         secret_header=_needed(known, "sso.secret_header", file),
-        secret=_secret(known, "sso.secret_file", file),
+        secret=secret,
     )
 
 
