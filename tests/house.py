@@ -67,6 +67,7 @@ FLOORS = (
             "renewagent.console.permissions",
             "renewagent.console.states",
             "renewagent.tokens.advice",
+            "renewagent.tokens.auditable",
             "renewagent.tokens.authority",
             "renewagent.tokens.business_days",
             "renewagent.tokens.calendar",

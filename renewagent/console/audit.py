@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -79,6 +79,18 @@ def record(connection: sa.Connection, now: datetime, actor: str, event: str, det
 def entries(connection: sa.Connection) -> list[Entry]:
     """The whole log, in order."""
     return [Entry(*row) for row in connection.execute(sa.select(AUDIT).order_by(AUDIT.c.number))]
+
+
+def each(connection: sa.Connection) -> Iterator[Entry]:
+    """The whole log, in order, a piece at a time: it may be longer than what fits into memory."""
+    rows = connection.execute(sa.select(AUDIT).order_by(AUDIT.c.number), execution_options={"yield_per": 1_000})
+    return (Entry(*row) for row in rows)
+
+
+def between(connection: sa.Connection, begin: datetime, end: datetime) -> list[Entry]:
+    """What was written in this time, in order."""
+    question = sa.select(AUDIT).where(AUDIT.c.at >= begin, AUDIT.c.at < end).order_by(AUDIT.c.number)
+    return [Entry(*row) for row in connection.execute(question)]
 
 
 def beginning(connection: sa.Connection) -> Beginning:

@@ -28,7 +28,7 @@ def claim(connection: sa.Connection, name: str, now: datetime, hold: timedelta) 
     statement = insert(connection, EPCS_PULSE).values(name=name, at=now)
     free = EPCS_PULSE.c.at <= now - hold
     upsert = statement.on_conflict_do_update(index_elements=["name"], set_={"at": now}, where=free)
-    return bool(connection.execute(upsert).rowcount)
+    return connection.execute(upsert.returning(EPCS_PULSE.c.name)).first() is not None
 
 
 def is_held(connection: sa.Connection, name: str, now: datetime, hold: timedelta) -> bool:
