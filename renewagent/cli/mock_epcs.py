@@ -10,7 +10,7 @@ from typing import Any
 
 from renewagent.cli.answer import emit, say
 
-ACTS = ("install", "activate", "code", "change-password", "renew-certificate", "delete")
+ACTS = ("invite", "install", "activate", "code", "change-password", "renew-certificate", "delete")
 
 
 def register(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -65,6 +65,10 @@ def _register_others(commands: argparse._SubParsersAction[Any]) -> None:
     prescribe.add_argument("code", metavar="CODE", help="a one-time password")
     prescribe.add_argument("--serial", default="", help="of a hardware token; left out: the phone")
     _runs(prescribe, "prescribe", "user", "code", "serial")
+    settle = commands.add_parser("settle", help="have somebody sign, as if all had been done long ago")
+    settle.add_argument("user", metavar="USER")
+    settle.add_argument("--serial", default="", help="with this hardware token; left out: with their phone")
+    _runs(settle, "settle", "user", "serial")
     knobs = commands.add_parser("knobs", help="turn knobs of running servers, or show them")
     knobs.add_argument("settings", nargs="*", metavar="NAME=VALUE")
     _runs(knobs, "turn", "settings")
