@@ -5,6 +5,7 @@ TokenError
 ├── UnknownToken              no token (or soft token) of that name is known
 ├── TokenRefused              codes or a step that the vendor does not accept
 ├── TokenLocked               too many wrong codes (`.until`)
+├── SeedFileError             a file of tokens' seeds that cannot be used (`.problems`)
 ├── TokenServerUnreachable    no answer from the vendor
 ├── TokenServerMisbehaved     an answer of the vendor's that makes no sense
 ├── EhrUnreachable            no answer from the EHR
@@ -16,6 +17,7 @@ TokenError
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from renewagent.errors import RenewAgentError, Retry
@@ -62,6 +64,26 @@ class TokenLocked(TokenError):
     def __init__(self, message: str, until: datetime, *, advice: str | None = None) -> None:
         super().__init__(message, advice=advice)
         self.until = until
+
+
+@dataclass(frozen=True, slots=True)
+class SeedProblem:
+    """What is wrong with one token of a file. `where`: "Line 7", "Key 3", or a serial; never a seed."""
+
+    where: str
+    said: str
+
+
+class SeedFileError(TokenError):
+    """A file of tokens' seeds that cannot be used."""
+
+    code = "RA-TOKEN-SEEDS"
+    retry = Retry.NOW
+    advice = "Nothing of it was used. Correct the file or have it sent again, then try again."
+
+    def __init__(self, message: str, *, advice: str | None = None, problems: tuple[SeedProblem, ...] = ()) -> None:
+        super().__init__(message, advice=advice)
+        self.problems = problems
 
 
 class TokenServerUnreachable(TokenError):

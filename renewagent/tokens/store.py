@@ -8,7 +8,7 @@ durable.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -21,6 +21,7 @@ from renewagent.tokens.codes import LAST_COUNTER
 from renewagent.tokens.errors import TokenRefused, UnknownToken
 from renewagent.tokens.model import Answer, Checked, TokenKind, TokenStanding, TokenState
 from renewagent.tokens.sealing import SealingKeys, key_of
+from renewagent.tokens.seeds import Seed
 from renewagent.tokens.throttle import NO_TRIES
 from renewagent.tokens.token_tables import (
     METADATA,
@@ -117,24 +118,39 @@ class TokenStore:
     ) -> None:
         """A token of nobody's, as a spare. Raises TokenRefused if there is one of this serial, ValueError for what no
         token can have."""
-        if not serial or not 1 <= len(seed) <= _LONGEST_SEED or not 0 <= counter < LAST_COUNTER:
+        one = Seed(serial, seed, profile, counter, drift)
+        self.add_all([one], kind, fips_level=fips_level, separate_device=separate_device)
+
+    def add_all(
+        self, seeds: Sequence[Seed], kind: TokenKind, *, fips_level: int = 0, separate_device: bool = True
+    ) -> None:
+        """All tokens of a vendor's file, or none, as `add` does."""
+        same = {"kind": kind.value, "fips_level": fips_level, "separate_device": separate_device}
+        rows = [self._new_row(seed) | same for seed in seeds]
+        try:
+            self._store.writing(lambda connection: connection.execute(sa.insert(TOKEN), rows))
+        except sa.exc.IntegrityError as e:
+            known = next(seed.serial for seed in seeds if self._knows(seed.serial))
+            raise TokenRefused(f"There is a token with the serial number {known} already.") from e
+
+    def _new_row(self, seed: Seed) -> dict[str, object]:
+        if not seed.serial or not 1 <= len(seed.octets) <= _LONGEST_SEED or not 0 <= seed.counter < LAST_COUNTER:
             raise ValueError("a token has a serial, a seed of 1 to 512 octets and a counter")
-        values = {
-            "serial": serial,
-            "kind": kind.value,
+        return {
+            "serial": seed.serial,
             "state": TokenState.SPARE.value,
             "account": "",
-            "fips_level": fips_level,
-            "separate_device": separate_device,
-            "profile": profile_column(profile),
-            "seed": self._keys.seal(seed, serial),
+            "profile": profile_column(seed.profile),
+            "seed": self._keys.seal(seed.octets, seed.serial),
             "version": 0,
-            **position_columns(Position(counter, drift)),
+            **position_columns(Position(seed.counter, seed.drift)),
         }
-        try:
-            self._store.writing(lambda connection: connection.execute(sa.insert(TOKEN).values(**values)))
-        except sa.exc.IntegrityError as e:
-            raise TokenRefused(f"There is a token with the serial number {serial} already.") from e
+
+    def _knows(self, serial: str) -> bool:
+        with suppress(UnknownToken):
+            self._row(serial)
+            return True
+        return False
 
     def standing(self, serial: str) -> TokenStanding:
         """What is known of it."""

@@ -16,6 +16,7 @@ from renewagent.tokens.codes import LAST_COUNTER, Hash, hotp, step_of
 from renewagent.tokens.errors import TokenRefused, UnknownToken
 from renewagent.tokens.model import Answer, Checked, TokenKind, TokenState
 from renewagent.tokens.sealing import SealingKeys, SeedLost, forget_old, new_keys, renew, write_keys
+from renewagent.tokens.seeds import parse_seeds
 from renewagent.tokens.store import TokenStore
 from renewagent.tokens.throttle import Throttle
 from renewagent.tokens.validation import CodeProfile, Judged, Moving, Position
@@ -290,6 +291,19 @@ def test_a_serial_is_one_tokens_and_what_no_token_can_be_is_none(store: TokenSto
     for serial, seed, counter in (("", SEED, 0), (TWO, b"", 0), (TWO, SEED * 26, 0), (TWO, SEED, -1)):
         with pytest.raises(ValueError):
             store.add(serial, TokenKind.HARDWARE, seed, counter=counter)
+
+
+def test_a_vendors_file_comes_in_as_a_whole_or_not_at_all(store: TokenStore) -> None:
+    text = f"serial,seed,type,digits,counter\n{TWO},{SEED.hex()},hotp,8,7\n"
+    store.add_all(parse_seeds(text.encode()), TokenKind.HARDWARE, fips_level=2)
+    store.register(TWO, "bert")
+    assert store.standing(TWO).fips_level == 2
+    assert store.check(TWO, hotp(SEED, 7, 8), NOW).answer is Answer.ACCEPTED
+    again = parse_seeds(f"serial,seed\n{THREE},{SEED.hex()}\n{TWO},{SEED[::-1].hex()}\n".encode())
+    with pytest.raises(TokenRefused, match=TWO):
+        store.add_all(again, TokenKind.HARDWARE)
+    with pytest.raises(UnknownToken):
+        store.standing(THREE)
 
 
 # --- Keys
