@@ -4,7 +4,7 @@ form must hold is checked in `forms`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
@@ -37,7 +37,7 @@ class ResetTicket:
     npi: str
     serial: str
     asks_for: str
-    values: tuple[str, str]
+    values: tuple[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

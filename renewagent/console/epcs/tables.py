@@ -42,7 +42,7 @@ EPCS_TOKEN = sa.Table(
 )
 """Tokens by serial. `state` as `TokenState`; `drift` what the last resynchronisation found; `refused`, `refusals`: the
 last refused resynchronisation, and how many in a row. The authority's word counts, this is what was last heard.
-`ordered`: "lost", "retire" or "activate" while the authority is being told so, and its answer is not known yet."""
+`ordered`: what it is to become while the authority is being told so, as in `renewagent.console.epcs.token_rows`."""
 
 EPCS_TICKET = sa.Table(
     "epcs_ticket",
