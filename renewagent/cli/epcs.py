@@ -21,6 +21,14 @@ def register(subparsers: Any) -> None:
     commands = epcs.add_subparsers(title="commands", metavar="COMMAND", required=True)
     show = commands.add_parser("show", help="why somebody can or cannot sign: everything that the desk knows")
     show.set_defaults(run=_show)
+    enable = commands.add_parser(
+        "enable",
+        help="enable EPCS for an account in the EHR",
+        description="Needs the administrator override, which another person lends (epcs override give), and which is "
+        "taken back as soon as EPCS is enabled. A soft token's registration (softtoken reregister) does this itself.",
+    )
+    enable.set_defaults(run=_enable)
+    add_desk_options(enable)
     for name, said, action in (
         ("request", "enter the grant of EPCS for somebody", "grant"),
         ("revoke", "enter that EPCS be taken from somebody", "revoke"),
@@ -65,6 +73,15 @@ def _show(arguments: argparse.Namespace) -> int:
     with at_desk(arguments) as desk:
         standing = desk.get("standing", user=arguments.subject)
     return answer(arguments, standing, *standing_in_words(standing))
+
+
+def _enable(arguments: argparse.Namespace) -> int:
+    from renewagent.tokens.desk_words import enabled
+
+    needed(arguments)
+    with at_desk(arguments) as desk:
+        said = desk.post("enable", user=arguments.subject)
+    return answer(arguments, said, *enabled(said))
 
 
 def _request(arguments: argparse.Namespace) -> int:

@@ -6,10 +6,14 @@ from __future__ import annotations
 import argparse
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from renewagent.cli.answer import emit, say
 from renewagent.cli.at_terminal import Terminal
 from renewagent.cli.desk_options import STOPPED, add_desk_options, answer, at_desk, needed
+
+if TYPE_CHECKING:
+    from renewagent.tokens.desk_client import DeskClient
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -38,12 +42,36 @@ def _audit(arguments: argparse.Namespace) -> int:
     from renewagent.tokens.desk_words import report_in_words
 
     needed(arguments)
-    day = arguments.day or (datetime.now(UTC) - timedelta(days=1)).strftime("%Y-%m-%d")
     with at_desk(arguments) as desk:
+        if arguments.verify:
+            return _verified(arguments, desk)
+        day = arguments.day or _ago(days=1)
         said = desk.get("reports", day)
         if arguments.seen:
-            said = {**said, **desk.post("reports", day, "seen")}
+            said = desk.post("reports", day, "seen")
     return answer(arguments, said, *report_in_words(said, day))
+
+
+def _verified(arguments: argparse.Namespace, desk: DeskClient) -> int:
+    """The log is looked at now: the report of a day that is not over is made anew each time it is asked for."""
+    from renewagent.tokens.desk_words import whole_in_words
+    from renewagent.tokens.errors import DeskRefused
+
+    try:
+        said = desk.get("reports", _ago(days=0))
+    except DeskRefused:  # where the desk is, that day has not begun
+        said = desk.get("reports", _ago(days=1))
+    report = said.get("report", said)
+    for sentence in whole_in_words(report):
+        say(sentence)
+    whole = report.get("log", {}).get("whole") is True
+    if arguments.json:
+        emit({"ok": whole, "log": report.get("log")})
+    return 0 if whole else 1
+
+
+def _ago(*, days: int) -> str:
+    return (datetime.now(UTC) - timedelta(days=days)).strftime("%Y-%m-%d")
 
 
 def _incidents(arguments: argparse.Namespace) -> int:

@@ -19,7 +19,9 @@ def register(commands: Any) -> None:
     override = commands.add_parser("override", help="lend somebody the administrator override, for minutes")
     actions = override.add_subparsers(title="commands", metavar="COMMAND", required=True)
     give = actions.add_parser("give", help="lend it", epilog=_WHAT)
-    give.add_argument("--purpose", metavar="NAME", default="enable", help="what for (default: %(default)s)")
+    give.add_argument(
+        "--purpose", metavar="NAME", default="enabling EPCS", help="what for, in words (default: %(default)s)"
+    )
     give.add_argument("--minutes", metavar="N", type=count, help="for so long at the most; else as the console has it")
     give.set_defaults(run=_give)
     end = actions.add_parser("end", help="take it back now")

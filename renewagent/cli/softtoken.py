@@ -38,6 +38,9 @@ def register(subparsers: Any) -> None:
     again = commands.add_parser("reregister", help="register the app anew, step by step", description=_STEPS)
     again.add_argument("--cause", choices=_CAUSES, help="why; else you are asked")
     again.add_argument(
+        "--username", metavar="NAME", help="an administrator's, where the EHR shows no device: the Soft Token User Name"
+    )
+    again.add_argument(
         "--wait", metavar="MINUTES", type=_minutes, help="wait so long for others (default: 30; 0 without a terminal)"
     )
     again.set_defaults(run=_reregister)
@@ -122,20 +125,20 @@ def _run_of(desk: DeskClient, arguments: argparse.Namespace) -> Mapping[str, Any
         cause = cause_of(found)
     if cause is None:
         raise ConfigurationError("It is not known why the soft token expired.", advice="Give --cause CAUSE.")
-    return run_in(desk.post("soft", "runs", cause=cause, user=arguments.subject))
+    return run_in(desk.post("soft", "runs", cause=cause, user=arguments.subject, username=arguments.username))
 
 
 def _remind(arguments: argparse.Namespace) -> int:
-    from renewagent.tokens.desk_words import deadlines_in, reminders_in_words
+    from renewagent.tokens.desk_words import reminders_in_words
 
     needed(arguments)
     with at_desk(arguments) as desk:
         said = desk.get("soft", "reminders", user=arguments.subject)
-    lines = reminders_in_words(said)
+    lines = reminders_in_words(said, datetime.now(UTC))
     if arguments.ics is not None:
         _write_calendar(arguments.ics, said)
         lines.append(f"The days are in {arguments.ics}: open it with your calendar.")
-    return answer(arguments, {**said, "deadlines": len(deadlines_in(said))}, *lines)
+    return answer(arguments, said, *lines)
 
 
 def _write_calendar(path: Path, said: Mapping[str, Any]) -> None:

@@ -41,7 +41,7 @@ def read(text: object, request: str) -> Approval:
         found = json.loads(text if isinstance(text, str) else "")
         _check(found, request)
         lines = tuple(_lines(found))
-    except (ValueError, KeyError, TypeError, RecursionError) as problem:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise _unreadable() from problem
     spelt = json.dumps(found, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     if spelt != text:

@@ -10,7 +10,7 @@ from typing import Any
 
 from renewagent.reasons import moment
 from renewagent.tokens import explain
-from renewagent.tokens.calendar import Deadline, What
+from renewagent.tokens.calendar import REMIND_BEFORE, RUN_BOOK, Deadline, Reminder, What
 from renewagent.tokens.model import TokenKind, TokenStanding, TokenState
 from renewagent.tokens.serials import normalised
 
@@ -125,6 +125,22 @@ def executed(said: Document) -> list[str]:
     return [outcome or "Your approval is kept. The EHR has not done it yet: it is tried again.", *advised(said)]
 
 
+def enabled(said: Document) -> list[str]:
+    """EPCS that was enabled, and what is missing before somebody can sign."""
+    access = _of(said, "access") or said
+    lines = ["EPCS is enabled in the EHR."]
+    if access.get("administrator"):
+        lines.append(
+            'The account still has the permission "Administrator (Overrides Role Based Permissions)", which was not '
+            "lent here. Have it removed, unless it belongs to the post."
+        )
+    else:
+        lines.append("No administrator override is left.")
+    if not access.get("epcs_granted"):
+        lines.append("EPCS is not granted yet. Two people do that: renewagent epcs request.")
+    return lines
+
+
 def lent(said: Document, user: str) -> list[str]:
     """An override that stands."""
     lease = _of(said, "override") or said
@@ -207,20 +223,36 @@ def advised(said: Document) -> list[str]:
 def report_in_words(said: Document, day: str) -> list[str]:
     """The audit report of a day."""
     report = _of(said, "report") or said
-    lines = [f"The audit report of {day}."]
-    for name, value in report.items():
-        if isinstance(value, str | int) and not isinstance(value, bool) and name != "day":
-            lines.append(f"  {name.replace('_', ' ')}: {value}")
-    return lines
+    lines = [f"The audit report of {_text(report, 'day') or day}:"]
+    lines += [f"  {number:>6}  {event}" for event, number in _of(report, "counts").items()]
+    lines += [f"Suspicious: {_text(one, 'said')}" for one in _list(report, "suspicious")]
+    for name in ("incidents", "overrides"):
+        found = report.get(name)
+        lines += [f"{name.capitalize()}: {', '.join(map(str, found))}."] if isinstance(found, list) and found else []
+    seen = report.get("looked_at_by")
+    who = ", ".join(map(str, seen)) if isinstance(seen, list) and seen else "nobody yet"
+    return [*lines, *whole_in_words(report), f"Looked at by: {who}."]
 
 
-def reminders_in_words(said: Document) -> list[str]:
+def whole_in_words(report: Document) -> list[str]:
+    """Whether the log is whole, and what to note down."""
+    log = _of(report, "log")
+    if not log:
+        return []
+    if not log.get("whole"):
+        return [f"The audit log is NOT whole. {_text(log, 'wrong')}"]
+    last = _of(log, "last")
+    note = [f"Note down, to find out later whether it was made anew: {last.get('number')}:{last.get('digest')}"]
+    return ["The audit log is whole.", *(note if last else [])]
+
+
+def reminders_in_words(said: Document, now: datetime) -> list[str]:
     """What ends when, and what to do about it."""
-    found = _list(said, "reminders")
-    lines = [line for one in found for line in (_text(one, "said"), _text(one, "advice")) if line]
-    for number, step in enumerate(said.get("run_book") or [], start=1):
-        lines.append(f"  {number}. {step}")
-    return lines or ["Nothing ends within the next 90 days."]
+    found = [Reminder(one, (), one.days_left(now)) for one in deadlines_in(said)]
+    lines = [line for one in found for line in (one.said, *((one.advice,) if one.left <= REMIND_BEFORE[0] else ()))]
+    if any(one.deadline.what is What.CERTIFICATE for one in found):
+        lines += ["\nHow a certificate is renewed:", *(f"  {n}. {step}" for n, step in enumerate(RUN_BOOK, start=1))]
+    return lines or ["No soft token of yours is known here: nothing ends."]
 
 
 def deadlines_in(said: Document) -> list[Deadline]:

@@ -107,7 +107,7 @@ class Following:
         """The run as it is when it is over, or when nobody has acted in time. Raises what the desk says."""
         steps = 0
         while not self._tell(run):
-            waits = run.get("who") not in ("desk", None)
+            waits = run.get("who") not in ("desk", None) or bool(run.get("problem") or run.get("busy"))
             steps = 0 if waits else steps + 1
             if steps > _MOST_STEPS or (waits and self._clock() >= self._until):
                 return run
@@ -129,6 +129,9 @@ def run_in_words(run: Document) -> list[str]:
     """How far it is, what has happened, and who does what next."""
     place = step_of(state_of(run))
     lines = [f"\n{place} {run.get('happened') or ''}".rstrip()]
+    problem = run.get("problem")
+    if isinstance(problem, dict):
+        lines.append(f"{problem.get('error', '')} {problem.get('advice', '')}".strip())
     if run.get("next"):
         lines.append(f"Next: {run['next']} {_WHO.get(str(run.get('who')), '')}".rstrip())
     return lines
