@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,12 @@ class Served:
         self.ehr = EhrClient(self.facts["ehr"], Path(self.facts["keys"]["ehr"]).read_text().strip())
         self.vendor = VendorClient(self.facts["vendor"], Path(self.facts["keys"]["vendor"]).read_text().strip())
         self.passwords = json.loads(Path(self.facts["passwords"]).read_text())
+
+    def kill(self) -> None:
+        self.ehr.close()
+        self.vendor.close()
+        self._process.kill()
+        self._process.communicate(timeout=30)
 
     def stop(self) -> None:
         self.ehr.close()
@@ -170,10 +176,11 @@ def test_every_knob_is_in_the_document() -> None:
     assert [name for name in shown(Knobs()) if f"`{name}`" not in text] == []
 
 
-def test_it_goes_on_where_it_was(tmp_path: Path, capsys: Captured) -> None:
+@pytest.mark.parametrize("end", [Served.stop, Served.kill])
+def test_it_goes_on_where_it_was(tmp_path: Path, capsys: Captured, end: Callable[[Served], None]) -> None:
     first = Served(tmp_path / "world", "--knob", "ehr.stale_clears=2")
     first.ehr.suspend_epcs("lamb")
-    first.stop()
+    end(first)
     code = told(capsys, "press", "GALH00001170", "--data", tmp_path / "world")["codes"][0]  # nobody serves
     second = Served(tmp_path / "world")
     assert second.ehr.access("lamb").epcs_suspended

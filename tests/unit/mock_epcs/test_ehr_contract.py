@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -154,6 +155,15 @@ def test_bad_answers(cast: Cast, moods: EhrMoods, error: type[Exception], done: 
         cast.ehr.suspend_epcs("lamb")
     cast.behind.moods = EhrMoods()
     assert cast.ehr.access("lamb").epcs_suspended is done
+
+
+def test_a_slow_ehr(cast: Cast) -> None:
+    cast.behind.moods = EhrMoods(slow=0.3)
+    begun = time.monotonic()
+    cast.ehr.suspend_epcs("lamb")
+    assert time.monotonic() - begun >= 0.3
+    cast.behind.moods = EhrMoods()
+    assert cast.ehr.access("lamb").epcs_suspended
 
 
 def test_moods_for_some_calls_alone(cast: Cast) -> None:

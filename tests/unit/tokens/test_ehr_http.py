@@ -9,16 +9,20 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from renewagent.errors import ConfigurationError
-from renewagent.tokens.asking import LARGEST_ANSWER
+from renewagent.tokens.asking import LARGEST_ANSWER, Answered, Service
 from renewagent.tokens.ehr_http import EhrClient
 from renewagent.tokens.errors import EhrMisbehaved, EhrRefused, EhrUnreachable
+from renewagent.tokens.model import Access, Device, Staff
 
 KEY = "the-key-of-the-console"
 PASSWORD = "larks-at-noon"
@@ -301,6 +305,51 @@ def test_passwords_and_keys_are_in_no_log_and_no_message(caplog: pytest.LogCaptu
     said = caplog.text + "".join(told)
     assert "ehr/v1/sign_in" in said, "something was logged"
     assert PASSWORD not in said and KEY not in said
+
+
+_WORDS = st.sampled_from(
+    ["done", "signed_in", "staff", "device", "access", "enforced", "error", "user", "active", "name"]
+)
+_DOCUMENTS = st.dictionaries(
+    _WORDS | st.sampled_from([*STAFF, *DEVICE, *RIGHTS, "override_ends"]),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.just("2026-11-22T09:00:00Z"),
+        lambda inner: (
+            st.lists(inner, max_size=2)
+            | st.fixed_dictionaries({}, optional=dict.fromkeys([*STAFF, *DEVICE, *RIGHTS], inner))
+        ),
+        max_leaves=12,
+    ),
+)
+
+
+class _Answering(Service):
+    """One answer to everything."""
+
+    def __init__(self, answered: Answered) -> None:
+        self._answered = answered
+
+    def post(self, path: str, document: Mapping[str, object]) -> Answered:
+        return self._answered
+
+
+@given(_DOCUMENTS | st.none(), st.sampled_from([200, 200, 200, 401, 403, 409, 429, 500]))
+def test_whatever_is_answered_comes_out_as_it_should_or_as_our_error(document: Any, status: int) -> None:
+    client = EhrClient("http://127.0.0.1:9", KEY)
+    client._service = _Answering(Answered(status, document))
+    for ask, kind in (
+        (lambda: client.sign_in("lamb", PASSWORD), bool),
+        (lambda: client.staff("lamb"), Staff | None),
+        (lambda: client.device("lamb"), Device | None),
+        (lambda: client.access("lamb"), Access),
+        (lambda: client.give_override("lamb", AT), bool),
+        (lambda: client.suspend_epcs("lamb"), type(None)),
+    ):
+        try:
+            assert isinstance(ask(), kind)
+            assert status == 200
+        except (EhrMisbehaved, EhrRefused, EhrUnreachable) as problem:
+            assert problem.message.isprintable()
 
 
 def test_a_root_that_is_none(tmp_path_factory: pytest.TempPathFactory) -> None:
