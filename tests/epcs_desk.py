@@ -18,13 +18,13 @@ from renewagent.console.permissions import Person, Role
 from renewagent.console.settings import EpcsSettings
 from renewagent.console.site import Site
 from renewagent.tokens.model import Staff
+from renewagent.tokens.npi import luhn_sum
 from renewagent_fixtures.mock_epcs.ehr import MockEhr
 from renewagent_fixtures.mock_epcs.vendor import MockVendor
 from renewagent_fixtures.virtual_tokens.button import ButtonToken
 from tests.console import Answer, Browser, Clock, Dice, new_person, new_site
 
 EPCS = EpcsSettings("https://vendor.test", "v" * 32, "https://ehr.test", "e" * 32)
-DEA = "AB1234563"
 PROGRAM = [("accept", "application/json")]
 
 
@@ -46,7 +46,7 @@ class Bench:
         self, user: str, role: Role = Role.PRESCRIBER, *, dea: str = "", organisations: str = "RX1", **more: str
     ) -> Person:
         """Somebody at the console and in the EHR, whose password is `password(user)`."""
-        self.ehr.add_staff(Staff(user, user.title(), dea=dea), password(user))
+        self.ehr.add_staff(Staff(user, user.title(), npi=npi(user) if dea else "", dea=dea), password(user))
         return new_person(self.site, role, organisations, account="", ehr=user, dea=dea, name=user.title(), **more)
 
     def token(self, serial: str, account: str = "") -> ButtonToken:
@@ -93,6 +93,12 @@ class Program:
     ) -> Answer:
         bearer = [("authorization", f"Bearer {self.token}")] if self.token else []
         return self.client.ask(method, path, [*bearer, *headers], body)
+
+
+def npi(user: str) -> str:
+    """A good one, and everybody has their own."""
+    digits = f"1{int(sha256(user.encode()).hexdigest(), 16) % 10**8:08}"
+    return next(f"{digits}{last}" for last in range(10) if luhn_sum(f"80840{digits}{last}") % 10 == 0)
 
 
 def password(user: str) -> str:

@@ -1,4 +1,5 @@
-"""Whether a signed statement shows that a person's card is there and asks to be signed in here, now, once.
+"""Whether a signed statement shows that a person's card is there, and asks to be signed in here or approves what stands
+at the EPCS desk, now, once.
 
 The card signs no bytes of ours: the statement is built at the workstation, names this console's origin, and carries our
 nonce (design section 4). Here every field is checked, and who signed. Looking the person up, and seeing that a nonce is
@@ -26,8 +27,8 @@ from renewagent.errors import CardDataError, RenewAgentError, Retry
 from renewagent.names import canonical, format_name
 from renewagent.statements import Purpose, Statement
 
-WINDOW = timedelta(minutes=5)
-"""By how much the clocks of a workstation and ours may differ, and how long a nonce is good."""
+_SKEW = timedelta(minutes=5)
+"""By how much the clocks of a workstation and ours may differ."""
 LARGEST = 64 * 1024
 """Octets of a signed statement with its chain."""
 _SIGNS_IN = frozenset(
@@ -61,12 +62,22 @@ class Shown:
 def read_sign_in(octets: bytes, settings: Settings, now: datetime) -> Shown:
     """What CMS SignedData over a sign-in statement shows. Reads the RA's root and revocation lists from their files, so
     that new ones count at once. Raises SignInRefused; ConfigurationError for those files."""
+    return _read(octets, settings, now, Purpose.SIGN_IN, "-")
+
+
+def read_approval(octets: bytes, settings: Settings, now: datetime, digest: str) -> Shown:
+    """The same over an approval of what has the SHA-256 `digest` (hex)."""
+    return _read(octets, settings, now, Purpose.APPROVAL, digest)
+
+
+def _read(octets: bytes, settings: Settings, now: datetime, purpose: Purpose, old: str) -> Shown:
     try:
         signed = cms.open_signed(octets)
         statement = Statement.decode(signed.content)
         certificate = read_certificate(signed.certificate.public_bytes(Encoding.DER))
     except (ValueError, CardDataError) as problem:
         raise SignInRefused(f"What was sent is no signed statement: {problem}.") from problem
+    _check_purpose(statement, purpose, old)
     _check_statement(statement, settings.people.url, certificate.sha256, now)
     chain = _chain(signed, read_certificates(settings.ra_root), now)
     if settings.crls:
@@ -75,16 +86,22 @@ def read_sign_in(octets: bytes, settings: Settings, now: datetime) -> Shown:
     return Shown(format_name(canonical(certificate.subject)), certificate.sha256, statement.card, statement.nonce)
 
 
+def _check_purpose(statement: Statement, purpose: Purpose, old: str) -> None:
+    if statement.purpose is not purpose:
+        wanted = "a sign-in" if purpose is Purpose.SIGN_IN else "an approval"
+        raise SignInRefused(f"The smartcard has signed something else than {wanted}.")
+    if statement.old != old:
+        raise SignInRefused("The smartcard has signed for something else than this.")
+
+
 def _check_statement(statement: Statement, origin: str, certificate: str, now: datetime) -> None:
-    if statement.purpose is not Purpose.SIGN_IN:
-        raise SignInRefused("The smartcard has signed something else than a sign-in.")
     if statement.origin != origin:
         raise SignInRefused("The smartcard has signed in somewhere else.", advice=f"Use the address {origin}.")
-    if statement.certificate != certificate or (statement.old, statement.campaign) != ("-", "-"):
-        raise SignInRefused("The smartcard has signed a sign-in for something else than the console.")
+    if statement.certificate != certificate or statement.campaign != "-":
+        raise SignInRefused("The smartcard has signed for something else than the console.")
     if statement.card in ("", "-"):
-        raise SignInRefused("The sign-in names no smartcard.")
-    if abs(statement.at - now) > WINDOW:
+        raise SignInRefused("What the smartcard has signed names no smartcard.")
+    if abs(statement.at - now) > _SKEW:
         raise SignInRefused(
             "That computer's clock and the console's differ by more than five minutes.",
             advice="Ask your IT support to set the clock, then run the command again.",

@@ -8,7 +8,6 @@ nobody is signed in as somebody else by following a link, and nothing that looks
 from __future__ import annotations
 
 import base64
-import hashlib
 import logging
 import re
 from dataclasses import dataclass
@@ -22,8 +21,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from renewagent.console import audit, people, sessions
-from renewagent.console.card_sign_in import LARGEST, WINDOW, Shown, SignInRefused, read_sign_in
+from renewagent.console import audit, challenges, people, sessions
+from renewagent.console.card_sign_in import LARGEST, Shown, SignInRefused, read_sign_in
 from renewagent.console.enrolment import network
 from renewagent.console.gate import guard, in_time, is_ours, visitor_of
 from renewagent.console.guards import allow as allow_octets
@@ -67,24 +66,22 @@ def routes(site: Site) -> list[Route]:
 
 
 def new_nonce(connection: sa.Connection, site: Site, now: datetime) -> str:
-    """A nonce (hex) for one sign-in by card within `WINDOW`."""
-    connection.execute(sa.delete(CHALLENGE).where(CHALLENGE.c.made <= now - WINDOW))
-    nonce = site.entropy(32).hex()
-    connection.execute(sa.insert(CHALLENGE).values(nonce=_digest(nonce), kind="card", made=now))
-    return nonce
+    """A nonce (hex) for one sign-in by card within `challenges.WINDOW`."""
+    return challenges.give(connection, site.entropy, now, "card")
 
 
 def new_link(connection: sa.Connection, site: Site, now: datetime, shown: Shown) -> Link | None:
     """A link for whoever's card has shown it; None where that is nobody. The nonce is used up either way. Raises
     SignInRefused where it is none of ours, or was used before."""
-    mine = (CHALLENGE.c.nonce == _digest(shown.nonce), CHALLENGE.c.kind == "card", CHALLENGE.c.made > now - WINDOW)
-    if not connection.execute(sa.delete(CHALLENGE).where(*mine)).rowcount:
+    if not challenges.take(connection, now, shown.nonce, "card"):
         raise SignInRefused("That sign-in was used before, or took longer than five minutes.")
     person = people.by_subject(connection, shown.subject)
     if person is None:
         return None
     token = base64.urlsafe_b64encode(site.entropy(32)).rstrip(b"=").decode()
-    connection.execute(sa.insert(CHALLENGE).values(nonce=_digest(token), kind="link", person=person.id, made=now))
+    connection.execute(
+        sa.insert(CHALLENGE).values(nonce=challenges.digest(token), kind="link", person=person.id, made=now)
+    )
     audit.record(
         connection, now, person.actor, "sign-in.proved", {"card": shown.card, "certificate": shown.certificate}
     )
@@ -234,8 +231,5 @@ async def _not_too_often(site: Site, request: Request, kind: str) -> None:
 
 
 def _link(token: str, now: datetime) -> tuple[sa.ColumnElement[bool], ...]:
-    return (CHALLENGE.c.nonce == _digest(token), CHALLENGE.c.kind == "link", CHALLENGE.c.made > now - LINK_LASTS)
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+    mine = CHALLENGE.c.nonce == challenges.digest(token)
+    return (mine, CHALLENGE.c.kind == "link", CHALLENGE.c.made > now - LINK_LASTS)
