@@ -64,8 +64,11 @@ class Practice:
         self.kim = self.somebody("kim", Role.PRESCRIBER, dea="BK1111119", dea_at_ehr="")
 
     def somebody(self, user: str, role: Role, *, dea: str = "", npi: str = "", dea_at_ehr: str | None = None) -> Person:
+        """Added, or found where the practice is opened once more."""
         self.npis[user] = npi or f"1{len(self.npis):09}"
         known = dea if dea_at_ehr is None else dea_at_ehr
+        if there := self.desk.read(lambda c: people.by_ehr(c, user)):
+            return there
         self.ehr.add_staff(Staff(user, user.title(), self.npis[user], known), "a password")
         newcomer = people.Newcomer(user.title(), role, ("RX1",), subject=f"CN={user}", ehr=user, dea=dea)
         return self.desk.write(lambda c: people.add(c, self.clock(), "console", newcomer, secrets.token_bytes))
@@ -111,7 +114,7 @@ class Practice:
 
 
 def new_practice(folder: Path, database: str) -> Practice:
-    """Close it."""
+    """One that is new, or as it was left in this folder. Close it."""
     clock = Clock()
     listener = Listener("127.0.0.1", 0, "https://console.test")
     settings = Settings(folder, database, listener, listener, folder, folder, epcs=EPCS)
