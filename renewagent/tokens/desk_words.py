@@ -67,12 +67,15 @@ def tickets_in_words(standing: Document) -> list[str]:
 def _ticket(ticket: Document) -> Iterator[str]:
     kind, state = _text(ticket, "kind"), _text(ticket, "state")
     what = " ".join(filter(None, (_TICKETS.get(kind, kind), _text(ticket, "serial"))))
-    number = f" (number {_text(ticket, 'number')})" if _text(ticket, "number") else ""
-    yield f"The ticket {_text(ticket, 'id')}, {what}, {_TICKET_STATES.get(state, state)}{number}."
+    yield f"The ticket {_text(ticket, 'id')}, {what}, {_TICKET_STATES.get(state, state)}{_number(ticket)}."
     if _text(ticket, "outcome"):
         yield f"  The vendor says: {_text(ticket, 'outcome')}"
     if _text(ticket, "tracking"):
         yield f"  The parcel's number: {_text(ticket, 'tracking')}."
+
+
+def _number(ticket: Document) -> str:
+    return f" (number {_text(ticket, 'number')})" if _text(ticket, "number") else ""
 
 
 def runs_in_words(standing: Document) -> list[str]:
@@ -165,11 +168,15 @@ def overrides_in_words(standing: Document) -> list[str]:
 def suspended(said: Document, user: str) -> list[str]:
     """What was done, and what is still to be done."""
     incident = _of(said, "incident")
-    lines = [f"EPCS is suspended for {user}: they cannot sign prescriptions of controlled substances."]
+    done = f"EPCS is suspended for {user}: they cannot sign prescriptions of controlled substances."
+    lines = advised(said) or [done]
     if incident:
         due = when(incident, "due")
         lines.append(f"Report the incident by {due}: renewagent epcs incidents --report {_text(incident, 'id')}.")
-    return [*lines, f"Enter the formal revocation: renewagent epcs revoke --for {user}.", *advised(said)]
+    revocation = _of(said, "revocation")
+    if not revocation:
+        return [*lines, f"An EPCS administrator enters the formal revocation: renewagent epcs revoke --for {user}."]
+    return [*lines, f"A DEA registrant executes it: renewagent epcs approve {_text(revocation, 'id')}."]
 
 
 def incidents_in_words(said: Document) -> list[str]:
@@ -206,7 +213,7 @@ def filed(said: Document, kind: str) -> list[str]:
     what = "reset ticket" if kind == "reset" else "order"
     state = _TICKET_STATES.get(_text(ticket, "state"), "is taken in")
     return [
-        f"Your {what} {_text(ticket, 'id')} {state}.",
+        f"Your {what} {_text(ticket, 'id')} {state}{_number(ticket)}.",
         "You are told here when the vendor has done it: renewagent token show.",
         *advised(said),
     ]

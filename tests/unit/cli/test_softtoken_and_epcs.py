@@ -238,7 +238,7 @@ def test_incidents(desk: DeskServer, capsys: pytest.CaptureFixture[str]) -> None
     assert desk.sent("POST /incidents/i1/report") == [{"text": "Found again."}]
 
 
-REPORT = {
+REPORT: dict[str, Any] = {
     "day": "2026-11-21",
     "counts": {"epcs.grant-executed": 2},
     "suspicious": [{"said": "Five refusals in a row.", "entries": [7]}],
