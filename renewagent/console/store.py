@@ -9,7 +9,6 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -86,9 +85,11 @@ def _sqlite_manners(connection: Any, _record: object) -> None:
 def _write_ahead(connection: Any) -> None:
     # Of two processes that turn a new file to WAL at once one is refused at once: SQLite waits for no lock that both
     # might be waiting for.
-    for _ in range(_WAL_TRIES):
-        with suppress(sqlite3.OperationalError):
+    for tries_left in reversed(range(_WAL_TRIES)):
+        try:
             connection.execute("PRAGMA journal_mode=WAL")
             return
-        time.sleep(0.02)
-    connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as e:
+            if e.sqlite_errorcode != sqlite3.SQLITE_BUSY or not tries_left:
+                raise
+            time.sleep(0.02)
