@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import urllib3
@@ -41,12 +42,14 @@ class NoAnswer(Exception):
 
 
 class Service:
-    """One server, for any thread. `key` is shown to it in every question; `root`: PEM of what its TLS certificate leads
-    to, besides what the system trusts. Raises ConfigurationError for a file that is none."""
+    """One server, for any thread. `key`, if there is one, is shown to it in every question; `root`: PEM of what its TLS
+    certificate leads to, besides what the system trusts. Raises ConfigurationError for a file that is none."""
 
-    def __init__(self, url: str, key: str, root: Path | None = None, *, longest: float = LONGEST) -> None:
+    def __init__(self, url: str, key: str | None, root: Path | None = None, *, longest: float = LONGEST) -> None:
         self._url = url.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {key}", "Accept": "application/json", "User-Agent": "renewagent"}
+        self._headers = {"Accept": "application/json", "User-Agent": "renewagent"}
+        if key is not None:
+            self._headers["Authorization"] = f"Bearer {key}"
         self._longest = longest
         self._http = HttpClient(tls_context(root), urllib3.Timeout(connect=CONNECTING, read=min(ANSWERING, longest)))
         self._http.connection_pool_kw["maxsize"] = _AT_ONCE
@@ -57,11 +60,21 @@ class Service:
 
     def post(self, path: str, document: Mapping[str, Any]) -> Answered:
         """Raises NoAnswer."""
+        return self.ask("POST", path, document)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        document: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> Answered:
+        """Raises NoAnswer."""
         answers: queue.SimpleQueue[Answered | BaseException] = queue.SimpleQueue()
 
         def work() -> None:
             try:
-                answers.put(self._post(path, document))
+                answers.put(self._ask(method, path, document, headers))
             except BaseException as problem:
                 answers.put(problem)
 
@@ -75,14 +88,15 @@ class Service:
             raise answer
         return answer
 
-    def _post(self, path: str, document: Mapping[str, Any]) -> Answered:
-        headers = self._headers | {"Content-Type": "application/json"}
+    def _ask(self, method: str, path: str, document: Mapping[str, Any] | None, headers: Mapping[str, str]) -> Answered:
+        body = None if document is None else json.dumps(document).encode()
+        kind = {} if body is None else {"Content-Type": "application/json"}
         try:
             response = self._http.request(
-                "POST",
+                method,
                 self._url + path,
-                body=json.dumps(document).encode(),
-                headers=headers,
+                body=body,
+                headers={**self._headers, **kind, **headers},
                 preload_content=False,
                 decode_content=False,
                 redirect=False,
