@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 from renewagent.console import sockets, tls
 from renewagent.console.agents_ca import agents_ca
 from renewagent.console.app import agents_app, operations_app, people_app
+from renewagent.console.epcs import scheduler
 from renewagent.console.epcs.desk import Desk
 from renewagent.console.epcs.opening import open_desk
 from renewagent.console.opening import make_folder, open_store
@@ -120,7 +121,13 @@ def _places(site: Site, bound: sockets.Bound, desk: Desk | None) -> tuple[list[_
     return places, [
         _Chore(_LOOK_EVERY, tls.Reloader(own, (for_agents, for_people)).look),
         _Chore(_FORGET_EVERY, lambda: forget(site.store, site.settings, site.now())),
+        *(_desk_chores(desk) if desk is not None else ()),
     ]
+
+
+def _desk_chores(desk: Desk) -> list[_Chore]:
+    every = desk.settings.look_every
+    return [_Chore(every, lambda: scheduler.look_first(desk)), _Chore(every, lambda: scheduler.look_at_rest(desk))]
 
 
 def _config(place: _Place, most: int) -> uvicorn.Config:
