@@ -7,9 +7,11 @@ ned: a prescriber without registration. kim: a registrant at the console, of who
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
@@ -106,6 +108,13 @@ class Practice:
     def forget_ehr_log(self) -> None:
         with self.ehr._store.open() as connection:
             connection.execute(sa.delete(LOG))
+
+    def move_to(self, zone: str) -> None:
+        self.desk = replace(self.desk, settings=replace(self.desk.settings, zone=ZoneInfo(zone)))
+
+    def meet(self, **others: Any) -> None:
+        """Another EHR, or another vendor, from now on."""
+        self.desk = replace(self.desk, **others)
 
     def close(self) -> None:
         self.store.close()

@@ -195,7 +195,7 @@ class Lying:
 
 def test_a_promise_that_the_ehr_does_not_show_is_none(practice: Practice) -> None:
     practice.ehr.moods = STANDS
-    object.__setattr__(practice.desk, "ehr", Lying(practice))
+    practice.meet(ehr=Lying(practice))
     with pytest.raises(DeskRefused, match="nothing runs here"):
         give(practice)
     assert not has_it(practice)

@@ -139,11 +139,11 @@ def test_a_vendor_that_is_away_does_not_keep_the_ehr_from_it(practice: Practice)
     give_tokens(practice)
     practice.grant()
     real = practice.desk.authority
-    object.__setattr__(practice.desk, "authority", NoVendor())
+    practice.meet(authority=NoVendor())
     done = suspend(practice)
     assert practice.access().epcs_suspended
     assert (done.request.state, kept(practice)[SERIALS[0]]) == (RequestState.EXECUTING, "active")
-    object.__setattr__(practice.desk, "authority", real)
+    practice.meet(authority=real)
     practice.clock.forward(carrying_out.HOLD)
     scheduler.look(practice.desk)
     assert practice.state(done.request) is RequestState.EXECUTED
@@ -217,7 +217,7 @@ def executing(practice: Practice, desk: Desk, request: Request) -> threading.Thr
 def test_a_grant_that_is_under_way_meanwhile_does_not_undo_it(practice: Practice) -> None:
     request = practice.entered()
     held = Held(practice)
-    object.__setattr__(practice.desk, "ehr", held)
+    practice.meet(ehr=held)
     thread = executing(practice, practice.desk, request)
     assert held.begun.wait(20)
     done = suspend(practice)
