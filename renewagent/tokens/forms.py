@@ -24,8 +24,9 @@ RESET, REPLACEMENT, SPARE = "reset", OrderKind.REPLACEMENT.value, OrderKind.SPAR
 KINDS = (RESET, REPLACEMENT, SPARE)
 Typed = Mapping[str, str]
 
+NEVER_ARRIVED = "never-arrived"
 FREE_CAUSES: Mapping[str, str] = {
-    "never-arrived": "It never arrived.",
+    NEVER_ARRIVED: "It never arrived.",
     "arrived-broken": "It arrived broken.",
     "flaw": "It stopped working by itself.",
 }
@@ -170,11 +171,13 @@ def _order(
     serial = explanation = ""
     if kind is OrderKind.REPLACEMENT:
         cause = form.take(_CAUSE, _free_cause)
-        arrived = cause != "never-arrived"
-        line = _SERIAL if arrived else replace(_SERIAL, required=False)
-        serial, words = form.take(line, found.read), form.take(_EXPLANATION)
-        explanation = f"{FREE_CAUSES.get(cause, '')} {words}".strip()
-        form.faults += _pictures_missing(pictures) if arrived else []
+        arrived = cause != NEVER_ARRIVED
+        serial = form.take(_SERIAL if arrived else replace(_SERIAL, required=False), found.read)
+        explanation = f"{FREE_CAUSES.get(cause, '')} {form.take(_EXPLANATION)}".strip()
+        if arrived:
+            form.faults += _pictures_missing(pictures)
+        elif serial:  # of no token that anybody has here
+            serial, explanation = "", f"{explanation} (Serial number {serial}.)"
     address = _address(form)
     if form.faults:
         return form, None

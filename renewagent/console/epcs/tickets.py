@@ -199,8 +199,8 @@ def _check_tried(desk: Desk, token: Token) -> None:
     lately = refused is not None and desk.now() - refused <= LATELY
     if refused is None or not lately or (accepted is not None and accepted >= refused):
         raise DeskRefused(
-            f"Nobody has tried to resynchronise the token {token.serial} since yesterday.",
-            advice="Resynchronise it with two codes first: that takes a minute. If it is refused, ask for the reset.",
+            f"Two codes come first: the token {token.serial} has not refused any for a day, or since its last ticket.",
+            advice="Resynchronise it with two codes, which takes a minute. If they are refused, ask for the reset.",
         )
 
 

@@ -156,6 +156,8 @@ def test_a_replacement_needs_pictures_of_both_sides_unless_there_is_no_token() -
     absent = {**REPLACEMENT_FORM, "cause": "never-arrived", "serial": "", "explanation": "Ordered three weeks ago."}
     order = read_order(OrderKind.REPLACEMENT, absent)
     assert order.serial == "" and order.explanation == "It never arrived. Ordered three weeks ago."
+    known = read_order(OrderKind.REPLACEMENT, {**absent, "serial": "GAHE00012345"})
+    assert known.serial == "" and known.explanation.endswith("(Serial number GAHE00012345.)")
 
 
 @pytest.mark.parametrize("cause", PAID_CAUSES)
