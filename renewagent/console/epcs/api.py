@@ -4,13 +4,12 @@ the flow of the same name. What each takes and gives stands in /openapi.json.
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.routing import Route
 
-from renewagent.console.epcs import sign_in
+from renewagent.console.epcs import api_grants, api_soft, api_tokens, api_watch, sign_in
 from renewagent.console.epcs.asked import Asked
 from renewagent.console.epcs.desk import Desk
+from renewagent.console.epcs.documents import Document
 from renewagent.console.epcs.program_gate import guard_program
 from renewagent.console.epcs.standing import standing
 from renewagent.console.permissions import Permission
@@ -21,9 +20,13 @@ def routes(desk: Desk) -> list[Route]:
     return [
         *sign_in.routes(desk),
         Route("/epcs/api/standing", guard_program(desk, Permission.USE_EPCS, why), methods=["GET"]),
+        *api_tokens.routes(desk),
+        *api_soft.routes(desk),
+        *api_grants.routes(desk),
+        *api_watch.routes(desk),
     ]
 
 
-def why(asked: Asked) -> dict[str, Any]:
+def why(asked: Asked) -> Document:
     """Why can I not sign?"""
-    return standing(asked.desk, asked.owner())
+    return standing(asked.desk, asked.owner(), asked.person)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import Protocol
 
 from renewagent.tokens import calendar, leases
 from renewagent.tokens.advice import Weight, after_refusal, after_resynchronising
@@ -64,12 +65,16 @@ class Waiting:
     ends: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Incident:
+class Unreported(Protocol):
     """A security incident that nobody has reported yet."""
 
-    what: str
-    due: datetime
+    @property
+    def what(self) -> str:
+        """A sentence."""
+
+    @property
+    def due(self) -> datetime:
+        """By when it has to be reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,7 @@ class Heard:
     access: Access | None = None
     leases: tuple[Lease, ...] = ()
     requests: tuple[Waiting, ...] = ()
-    incidents: tuple[Incident, ...] = ()
+    incidents: tuple[Unreported, ...] = ()
     vendor_silent: str = ""
     ehr_silent: str = ""
 
@@ -245,7 +250,7 @@ def _without_any(heard: Heard) -> Iterator[Finding]:
             "second factor",
             Health.FAIL,
             "You have neither a hardware token nor a soft token here.",
-            "Register one at the EPCS desk: renewagent token register, or renewagent softtoken reregister.",
+            "Register one: renewagent token register, or renewagent softtoken reregister.",
         )
 
 
@@ -280,7 +285,7 @@ def _request(waiting: Waiting) -> Finding:
     return Finding("request", Health.WARN, said, "A DEA registrant executes it: renewagent epcs approve.")
 
 
-def _incident(incident: Incident, now: datetime) -> Finding:
+def _incident(incident: Unreported, now: datetime) -> Finding:
     late = now >= incident.due
     said = f"{incident.what} It {'had' if late else 'has'} to be reported by {incident.due:%d %B %H:%M} UTC."
     return Finding(

@@ -96,6 +96,11 @@ def latest(desk: Desk, most: int = 100) -> list[Incident]:
     return desk.read(lambda connection: [Incident(*row) for row in connection.execute(question)])
 
 
+def of(desk: Desk, subject: Person) -> list[Incident]:
+    """What concerns somebody, in the order in which it is due."""
+    return desk.read(lambda connection: _read(connection, EPCS_INCIDENT.c.subject == subject.id))
+
+
 def between(connection: sa.Connection, begin: datetime, end: datetime) -> list[Incident]:
     """Found in this time."""
     return _read(connection, EPCS_INCIDENT.c.found >= begin, EPCS_INCIDENT.c.found < end)

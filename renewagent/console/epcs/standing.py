@@ -6,82 +6,101 @@ An outside system that does not answer makes its part unknown, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import sqlalchemy as sa
-
+from renewagent.console.epcs import hardware, incidents, overrides, requests, soft, tickets
 from renewagent.console.epcs.desk import Desk
-from renewagent.console.epcs.documents import person_document, told
-from renewagent.console.epcs.findings import Finding, Heard, Held, Incident, Waiting, findings
-from renewagent.console.epcs.tables import (
-    EPCS_INCIDENT,
-    EPCS_LEASE,
-    EPCS_REMINDER,
-    EPCS_REQUEST,
-    EPCS_RUN,
-    EPCS_TICKET,
-    EPCS_TOKEN,
-)
-from renewagent.console.permissions import Person
-from renewagent.console.tables import PERSON
+from renewagent.console.epcs.documents import Document, person_document, told, with_people
+from renewagent.console.epcs.findings import Finding, Heard, Held, Waiting, findings
+from renewagent.console.epcs.incidents import Incident
+from renewagent.console.epcs.soft import SoftRun
+from renewagent.console.epcs.ticket_rows import Ticket
+from renewagent.console.epcs.token_rows import Token
+from renewagent.console.permissions import Permission, Person
+from renewagent.tokens import calendar
 from renewagent.tokens.errors import TokenError, UnknownToken
+from renewagent.tokens.grants import Request, RequestState
 from renewagent.tokens.leases import Lease
-from renewagent.tokens.model import TokenKind, TokenState
 
 T = TypeVar("T")
-_WAITS = "waiting"
-_NOT_TOLD = frozenset({"owner", "person", "document"})
-"""Columns that say nothing to a program: whose it is, and what is in there in other words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the desk itself knows of somebody."""
+
+    tokens: tuple[Token, ...]
+    tickets: tuple[Ticket, ...]
+    runs: tuple[SoftRun, ...]
+    requests: tuple[Request, ...]
+    leases: tuple[Lease, ...]
+    incidents: tuple[Incident, ...]
 
 
 def why(desk: Desk, person: Person) -> list[Finding]:
     """All that was found, in the order in which it is put right."""
-    heard = hear(desk, person, desk.read(lambda connection: _kept(connection, person)))
-    return findings(heard, desk.now())
+    return findings(hear(desk, person, kept(desk, person, person)), desk.now())
 
 
-def standing(desk: Desk, person: Person) -> dict[str, Any]:
-    """The same with what it was found from, for programs."""
-    kept = desk.read(lambda connection: _kept(connection, person))
-    heard = hear(desk, person, kept)
-    rows = {name: [_row(kept, row) for row in kept[name]] for name in _KEPT}
-    locked = {token.serial: token.vendor.locked_until for token in heard.tokens if token.vendor is not None}
-    for row in rows["tokens"]:
-        row["locked_until"] = told(locked.get(row["serial"]))
+def standing(desk: Desk, person: Person, by: Person) -> Document:
+    """The same with what it was found from, as `by` may see it, for programs."""
+    known = kept(desk, person, by)
+    heard = hear(desk, person, known)
+    open_incidents = with_people(desk, known.incidents, "subject", "found_by", "reported_by")
     return {
         "person": person_document(person),
         "access": told(heard.access),
         "device": told(heard.device),
         "soft": told(heard.soft),
-        **rows,
+        "tokens": [_token(token, held) for token, held in zip(known.tokens, heard.tokens, strict=True)],
+        "tickets": [_without(told(one), "owner") for one in known.tickets],
+        "runs": told(known.runs),
+        "requests": told(known.requests),
+        "overrides": with_people(desk, known.leases, "subject", "given_by"),
+        "incidents": [one if by.may(Permission.ADMINISTER_EPCS) else _without(one, "report") for one in open_incidents],
+        "reminders": reminders(() if heard.soft is None else calendar.upcoming(heard.soft, desk.now())),
         "findings": told(findings(heard, desk.now())),
     }
 
 
-def hear(desk: Desk, person: Person, kept: dict[str, Any]) -> Heard:
+def reminders(due: Iterable[calendar.Reminder]) -> list[Document]:
+    """What ends soon, with the words for it."""
+    return [{**told(one), "said": one.said, "advice": one.advice} for one in due]
+
+
+def kept(desk: Desk, person: Person, by: Person) -> Kept:
+    """In words for `by`."""
+    return Kept(
+        hardware.tokens_of(desk, person),
+        tickets.tickets_of(desk, person),
+        tuple(soft.runs_of(desk, person, by)),
+        tuple(requests.of(desk, person)),
+        tuple(overrides.open_leases(desk, person)),
+        tuple(incidents.of(desk, person)),
+    )
+
+
+def hear(desk: Desk, person: Person, known: Kept) -> Heard:
     """What everybody says of this person."""
     ehr, vendor = _Outside(), _Outside()
     user = person.ehr
     if not user:
         ehr.silent = "This person has no user name in the EHR."
     device, access = ehr.ask(lambda: desk.ehr.device(user)), ehr.ask(lambda: desk.ehr.access(user))
-    tokens = tuple(_held(desk, vendor, row) for row in kept["tokens"])
-    usernames = {device.username} if device is not None else {row.username for row in kept["runs"]}
-    known = vendor.ask(lambda: desk.soft.soft_tokens(sorted(usernames - {""}))) if usernames - {""} else None
+    tokens = tuple(_held(desk, vendor, token) for token in known.tokens)
+    name = device.username if device is not None else next((run.username for run in known.runs if run.username), "")
+    found = vendor.ask(lambda: desk.soft.soft_tokens([name])) if name else None
+    waiting = (one for one in known.requests if one.state is RequestState.WAITING and one.ends > desk.now())
     return Heard(
         tokens=tokens,
-        soft=next(iter((known or {}).values()), None),
+        soft=(found or {}).get(name),
         device=device,
         access=access,
-        leases=tuple(_lease(row) for row in kept["overrides"]),
-        requests=tuple(
-            Waiting(row.action, kept["people"].get(row.entered_by, {}).get("name", "somebody"), row.ends)
-            for row in kept["requests"]
-            if row.state == _WAITS and row.ends > desk.now()
-        ),
-        incidents=tuple(Incident(row.what, row.due) for row in kept["incidents"] if row.reported is None),
+        leases=known.leases,
+        requests=tuple(Waiting(one.action.value, one.entered_by.name, one.ends) for one in waiting),
+        incidents=tuple(one for one in known.incidents if one.reported is None),
         vendor_silent=vendor.silent,
         ehr_silent=ehr.silent,
     )
@@ -105,64 +124,25 @@ class _Outside:
             return None
 
 
-def _held(desk: Desk, vendor: _Outside, row: sa.Row[Any]) -> Held:
-    held = Held(
-        row.serial,
-        TokenKind(row.kind),
-        TokenState(row.state),
-        row.drift,
-        row.resynchronised,
-        row.refused,
-        row.refusals,
-    )
-    over = held.state.is_over  # and never comes back: nobody needs to be asked
-    return held if over else replace(held, vendor=vendor.ask(lambda: desk.authority.standing(row.serial)))
-
-
-def _lease(row: sa.Row[Any]) -> Lease:
-    return Lease(
-        row.id, row.subject, row.purpose, row.given_by, row.given, row.ends, bool(row.enforced), row.ended, row.why
+def _held(desk: Desk, vendor: _Outside, token: Token) -> Held:
+    """With the vendor's word; of one that is over and never comes back nobody needs to be asked."""
+    heard = None if token.state.is_over else vendor.ask(lambda: desk.authority.standing(token.serial))
+    return Held(
+        token.serial,
+        token.kind,
+        token.state,
+        token.drift,
+        token.resynchronised,
+        token.refused,
+        token.refusals,
+        heard,
     )
 
 
-# --- What is kept
-
-_KEPT = ("tokens", "tickets", "runs", "requests", "overrides", "incidents", "reminders")
-
-
-def _kept(connection: sa.Connection, person: Person) -> dict[str, Any]:
-    mine = {
-        "tokens": _rows(connection, EPCS_TOKEN, EPCS_TOKEN.c.owner, person, EPCS_TOKEN.c.registered),
-        "tickets": _rows(connection, EPCS_TICKET, EPCS_TICKET.c.owner, person, EPCS_TICKET.c.opened),
-        "runs": _rows(connection, EPCS_RUN, EPCS_RUN.c.owner, person, EPCS_RUN.c.begun),
-        "requests": _rows(connection, EPCS_REQUEST, EPCS_REQUEST.c.subject, person, EPCS_REQUEST.c.entered),
-        "overrides": [
-            row
-            for row in _rows(connection, EPCS_LEASE, EPCS_LEASE.c.subject, person, EPCS_LEASE.c.given)
-            if row.ended is None
-        ],
-        "incidents": _rows(connection, EPCS_INCIDENT, EPCS_INCIDENT.c.subject, person, EPCS_INCIDENT.c.found),
-        "reminders": _rows(connection, EPCS_REMINDER, EPCS_REMINDER.c.person, person, EPCS_REMINDER.c.given),
-    }
-    named = {getattr(row, name) for rows in mine.values() for row in rows for name in _PEOPLE if hasattr(row, name)}
-    return {**mine, "people": _people(connection, named)}
+def _token(token: Token, held: Held) -> Document:
+    locked = held.vendor.locked_until if held.vendor is not None else None
+    return {**_without(told(token), "owner"), "state": held.stands.value, "locked_until": told(locked)}
 
 
-_PEOPLE = ("subject", "entered_by", "decided_by", "given_by", "opened_by", "begun_by", "found_by", "reported_by")
-
-
-def _rows(
-    connection: sa.Connection, table: sa.Table, whose: sa.ColumnElement[Any], person: Person, by: sa.ColumnElement[Any]
-) -> Sequence[sa.Row[Any]]:
-    return connection.execute(sa.select(table).where(whose == person.id).order_by(by)).fetchall()
-
-
-def _people(connection: sa.Connection, ids: Iterable[str]) -> dict[str, dict[str, str]]:
-    rows = connection.execute(sa.select(PERSON.c.id, PERSON.c.name, PERSON.c.ehr).where(PERSON.c.id.in_(sorted(ids))))
-    return {row.id: {"id": row.id, "name": row.name, "user": row.ehr} for row in rows}
-
-
-def _row(kept: dict[str, Any], row: sa.Row[Any]) -> dict[str, Any]:
-    """With people by name, as far as they are known here."""
-    shown = {name: told(value) for name, value in row._mapping.items() if name not in _NOT_TOLD}
-    return {name: kept["people"].get(value) or None if name in _PEOPLE else value for name, value in shown.items()}
+def _without(document: dict[str, Any], name: str) -> Document:
+    return {key: value for key, value in document.items() if key != name}

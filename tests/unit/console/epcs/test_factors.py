@@ -1,5 +1,6 @@
 """A second factor counts for one request, one person, once, now: by the person's own card over the request as it
-stands, or by a code of a token that is theirs. Nothing else does, and nobody can lock another person's token by trying."""
+stands, or by a code of a token that is theirs. Nothing else does, and nobody can lock another person's token by
+trying."""
 
 from __future__ import annotations
 

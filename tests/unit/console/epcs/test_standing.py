@@ -11,13 +11,17 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from renewagent.console.epcs.findings import Finding, Health, Heard, Held, Incident, Waiting, findings
+from renewagent.console.epcs import incidents, overrides, requests, soft
+from renewagent.console.epcs.findings import Finding, Health, Heard, Held, Waiting, findings
+from renewagent.console.epcs.incidents import Incident
 from renewagent.console.epcs.standing import why
-from renewagent.console.epcs.tables import EPCS_LEASE, EPCS_RUN, EPCS_TOKEN
+from renewagent.console.epcs.tables import EPCS_TOKEN
 from renewagent.console.permissions import Person, Role
 from renewagent.tokens.errors import TokenServerUnreachable
+from renewagent.tokens.grants import Action
 from renewagent.tokens.leases import Lease
 from renewagent.tokens.model import Access, Device, SoftToken, TokenKind, TokenStanding, TokenState
+from renewagent.tokens.soft_causes import Cause
 from renewagent_fixtures.mock_epcs.ehr_moods import EhrMoods
 from tests.console import NOW
 from tests.epcs_desk import Bench, said
@@ -39,6 +43,10 @@ def held(state: TokenState = TokenState.ACTIVE, **more: Any) -> Held:
 
 def lease(ends: timedelta) -> Lease:
     return Lease("1", "2", "enable", "3", NOW - HOUR, NOW + ends)
+
+
+def incident(due: timedelta) -> Incident:
+    return Incident("1", "lost", "2", "A token was lost.", "3", NOW, NOW + due)
 
 
 WELL: dict[str, Any] = {"tokens": (held(),), "soft": SOFT, "device": DEVICE, "access": MAY}
@@ -120,8 +128,8 @@ def test_whoever_can_sign_is_told_so() -> None:
         ({"leases": (lease(-HOUR),)}, "override", "fail", "should have ended at 08:30 UTC"),
         ({"access": Access(True, True, False, True, NOW + HOUR)}, "override", "warn", "was not given here"),
         ({"requests": (Waiting("grant", "Ada", NOW + HOUR),)}, "request", "warn", "Ada entered waits"),
-        ({"incidents": (Incident("A token was lost.", NOW + HOUR),)}, "incident", "warn", "has to be reported by"),
-        ({"incidents": (Incident("A token was lost.", NOW),)}, "incident", "fail", "had to be reported by"),
+        ({"incidents": (incident(HOUR),)}, "incident", "warn", "has to be reported by"),
+        ({"incidents": (incident(timedelta()),)}, "incident", "fail", "had to be reported by"),
         (
             {"tokens": (), "soft": None, "device": None},
             "second factor",
@@ -218,24 +226,28 @@ def test_programs_read_all_of_it(bench: Bench, osei: Person) -> None:
     bench.token("GAHE00000017", "osei")
     keep_token(bench, osei, "GAHE00000017")
     ada = bench.person("ada", Role.EPCS_ADMINISTRATOR)
-    times = {"given": bench.clock(), "ends": bench.clock() + HOUR}
-    run = {"id": "r1", "owner": osei.id, "cause": "new-phone", "step": "note", "begun_by": ada.id, "document": "{}"}
-
-    def keep(c: sa.Connection) -> None:
-        c.execute(sa.insert(EPCS_LEASE).values(id="l1", subject=osei.id, purpose="enable", given_by=ada.id, **times))
-        c.execute(sa.insert(EPCS_LEASE).values(id="l2", subject=osei.id, given_by=ada.id, **times, ended=bench.clock()))
-        c.execute(sa.insert(EPCS_RUN).values(**run, begun=bench.clock(), changed=bench.clock()))
-
-    bench.site.store.writing(keep)
+    bench.vendor.enrol("osei.soft", "osei@clinic.test", "+15550100")
+    soft.begin(bench.desk, ada, osei, Cause.NEW_PHONE, "osei.soft")
+    requests.enter(bench.desk, ada, osei, Action.GRANT, "New here.")
+    overrides.give(bench.desk, ada, osei, "enable EPCS")
+    incidents.found(bench.desk, ada, "note", osei, "Something was odd.")
     document = said(bench.program("osei").get("/epcs/api/standing"))
     lists = {"tokens", "tickets", "runs", "requests", "overrides", "incidents", "reminders", "findings"}
     assert document.keys() == {"person", "access", "device", "soft"} | lists
     assert document["tokens"][0]["serial"] == "GAHE00000017" and document["tokens"][0]["locked_until"] is None
-    assert [one["id"] for one in document["overrides"]] == ["l1"]
-    assert document["overrides"][0]["given_by"] == {"id": ada.id, "name": "Ada", "user": "ada"}
-    assert document["runs"][0]["step"] == "note" and "document" not in document["runs"][0]
+    (override,) = document["overrides"]
+    assert override["given_by"] == {"id": ada.id, "name": "Ada", "user": "ada"}
+    assert override["ends"] == "2026-11-22T09:45:00Z"
+    (run,) = document["runs"]
+    assert (run["cause"], run["over"], run["owner"]["user"]) == ("new-phone", False, "osei") and run["next"]
+    (request,) = document["requests"]
+    assert (request["state"], request["entered_by"]["name"]) == ("waiting", "Ada")
+    assert "card" not in request["entered_by"] and "account" not in request["entered_by"]
     assert document["access"]["epcs_granted"] is False and document["device"] is None
     assert {one.keys() == {"name", "state", "said", "advice"} for one in document["findings"]} == {True}
+    assert {"request", "override", "incident"} <= {one["name"] for one in document["findings"]}
+    assert "report" not in document["incidents"][0]
+    assert "report" in said(bench.program("ada").get("/epcs/api/standing?user=osei"))["incidents"][0]
 
 
 def test_others_are_for_those_who_look_after_them(bench: Bench, osei: Person) -> None:
