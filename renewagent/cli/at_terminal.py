@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -50,7 +51,7 @@ class Terminal:
 def first_lines(path: Path, count: int = 1) -> list[str]:
     """So many lines of a file with secrets, "-" for standard input; fewer where it ends. Raises ConfigurationError."""
     if str(path) == "-":
-        found = [sys.stdin.readline(_LONGEST_SECRET) for _ in range(count)]
+        found = [_line_of_input() for _ in range(count)]
     else:
         try:
             with path.open(encoding="utf-8") as file:
@@ -61,3 +62,11 @@ def first_lines(path: Path, count: int = 1) -> list[str]:
                 f"The file {path} cannot be read: {why}.", advice="Check the name of the file."
             ) from problem
     return [line.rstrip("\r\n") for line in found if line]
+
+
+def _line_of_input() -> str:
+    """Octet by octet: what follows is for whoever reads next, a passcode's prompter perhaps."""
+    line = bytearray()
+    while len(line) < _LONGEST_SECRET and not line.endswith(b"\n") and (octet := os.read(0, 1)):
+        line += octet
+    return line.decode("utf-8", "replace")

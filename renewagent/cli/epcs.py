@@ -61,6 +61,9 @@ def _add_suspend(commands: Any) -> None:
     )
     parser.add_argument("--reason", choices=_SUSPEND, help="what happened")
     parser.add_argument("--note", metavar="TEXT", help="more about it, for the incident report")
+    parser.add_argument(
+        "--token", metavar="SERIAL", action="append", help="the token that was lost or stolen; else the active one"
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask whether you are sure")
     add_desk_options(parser)
     parser.set_defaults(run=_suspend)
@@ -88,10 +91,10 @@ def _request(arguments: argparse.Namespace) -> int:
     from renewagent.tokens.desk_words import requested
 
     needed(arguments, ("--for USER", arguments.subject), ("--reason TEXT", arguments.reason))
-    terminal = Terminal(STOPPED)
-    user = arguments.subject or terminal.ask("Whom it is about (user name in the EHR): ").strip()
-    reason = arguments.reason or terminal.ask("Why, in a sentence: ").strip()
     with at_desk(arguments) as desk:
+        terminal = Terminal(STOPPED)
+        user = arguments.subject or terminal.ask("Whom it is about (user name in the EHR): ").strip()
+        reason = arguments.reason or terminal.ask("Why, in a sentence: ").strip()
         said = desk.post("requests", user=user, action=arguments.action, reason=reason)
     return answer(arguments, said, *requested(said))
 
@@ -116,10 +119,10 @@ def _suspend(arguments: argparse.Namespace) -> int:
     from renewagent.tokens.desk_words import suspended
 
     needed(arguments, ("--for USER", arguments.subject), ("--reason REASON", arguments.reason))
-    terminal = Terminal(STOPPED)
-    user = arguments.subject or terminal.ask("Whom it is about (user name in the EHR): ").strip()
-    reason = arguments.reason or terminal.ask(f"What happened ({', '.join(_SUSPEND)}): ").strip()
-    agreed(arguments, f"{user} cannot sign prescriptions of controlled substances from now on.")
     with at_desk(arguments) as desk:
-        said = desk.post("suspensions", user=user, reason=reason, note=arguments.note or "")
+        terminal = Terminal(STOPPED)
+        user = arguments.subject or terminal.ask("Whom it is about (user name in the EHR): ").strip()
+        reason = arguments.reason or terminal.ask(f"What happened ({', '.join(_SUSPEND)}): ").strip()
+        agreed(arguments, f"{user} cannot sign prescriptions of controlled substances from now on.")
+        said = desk.post("suspensions", user=user, reason=reason, note=arguments.note or "", tokens=arguments.token)
     return answer(arguments, said, *suspended(said, user))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from renewagent.cli.answer import emit, say
 from renewagent.cli.at_terminal import Terminal, at_terminal
-from renewagent.cli.desk_options import add_desk_options, answer, answers_in, at_desk, needed
+from renewagent.cli.desk_options import add_desk_options, agreed, answer, answers_in, at_desk, needed
 from renewagent.errors import ConfigurationError, PersonStopped
 
 if TYPE_CHECKING:
@@ -55,7 +55,10 @@ def register(subparsers: Any) -> None:
     )
     remind.add_argument("--ics", metavar="FILE", type=Path, help="write the days into a calendar file (iCalendar)")
     remind.set_defaults(run=_remind)
-    for parser in (explain, again, remind):
+    abandon = commands.add_parser("abandon", help="give a registration up that is under way")
+    abandon.add_argument("--yes", action="store_true", help="do not ask whether you are sure")
+    abandon.set_defaults(run=_abandon)
+    for parser in (explain, again, remind, abandon):
         add_desk_options(parser)
 
 
@@ -111,11 +114,10 @@ def _run_of(desk: DeskClient, arguments: argparse.Namespace) -> Mapping[str, Any
     """The one that is open, else a new one."""
     from renewagent.tokens.guided_soft import cause_of, diagnosis_in_words, find_out, run_in
 
-    runs = desk.get("standing", user=arguments.subject).get("runs", [])
-    open_ones = [run for run in runs if not run.get("finished")]
-    if open_ones:
+    begun = _open_run(desk, arguments)
+    if begun is not None:
         say("A registration that was begun earlier goes on.")
-        return run_in(desk.get("soft", "runs", str(open_ones[-1]["id"])))
+        return run_in(desk.get("soft", "runs", begun))
     cause = arguments.cause
     if cause is None:
         terminal = Terminal("nothing was changed") if at_terminal() else None
@@ -126,6 +128,25 @@ def _run_of(desk: DeskClient, arguments: argparse.Namespace) -> Mapping[str, Any
     if cause is None:
         raise ConfigurationError("It is not known why the soft token expired.", advice="Give --cause CAUSE.")
     return run_in(desk.post("soft", "runs", cause=cause, user=arguments.subject, username=arguments.username))
+
+
+def _open_run(desk: DeskClient, arguments: argparse.Namespace) -> str | None:
+    """The id of the one that is under way."""
+    runs = desk.get("standing", user=arguments.subject).get("runs", [])
+    return next((str(run["id"]) for run in runs if not run.get("finished")), None)
+
+
+def _abandon(arguments: argparse.Namespace) -> int:
+    from renewagent.tokens.guided_soft import run_in, run_in_words
+
+    needed(arguments)
+    agreed(arguments, "The registration is given up where it stands.")
+    with at_desk(arguments) as desk:
+        begun = _open_run(desk, arguments)
+        if begun is None:
+            raise ConfigurationError("No registration is under way.", advice="Look: renewagent epcs show.")
+        run = run_in(desk.post("soft", "runs", begun, "abandon"))
+    return answer(arguments, {"run": run}, *run_in_words(run))
 
 
 def _remind(arguments: argparse.Namespace) -> int:

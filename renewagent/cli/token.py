@@ -145,10 +145,10 @@ def _register(arguments: argparse.Namespace) -> int:
     from renewagent.tokens.guided_token import ask_back
 
     needed(arguments, ("--serial SERIAL", arguments.serial), ("--back SERIAL", arguments.back))
-    terminal = Terminal(STOPPED)
-    serial = arguments.serial or terminal.ask("The serial number, as the paper with the token has it: ").strip()
-    back = arguments.back or ask_back(terminal, serial)
     with at_desk(arguments) as desk:
+        terminal = Terminal(STOPPED)
+        serial = arguments.serial or terminal.ask("The serial number, as the paper with the token has it: ").strip()
+        back = arguments.back or ask_back(terminal, serial, "You are about to register {serial}.")
         said = desk.post("tokens", serial=serial, back=back, user=arguments.subject)
     return answer(arguments, said, *registered(said, serial))
 

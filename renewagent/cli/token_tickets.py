@@ -50,11 +50,10 @@ def _file(arguments: argparse.Namespace) -> int:
     ticket = _ticket(arguments)
     _check_unasked(ticket)
     with at_desk(arguments) as desk:
-        if arguments.kind == "reset" and at_terminal():
-            outcome = _resync_first(desk, arguments)
+        if at_terminal():
+            outcome = _ask(desk, ticket, arguments)
             if outcome is not None:
                 return outcome
-        _ask(desk, ticket)
         said = desk.post("tickets", user=arguments.subject, **ticket.document())
     return answer(arguments, said, *filed(said, ticket.kind))
 
@@ -78,32 +77,38 @@ def _check_unasked(ticket: Ticket) -> None:
     """Where nobody can be asked, what is wrong is said before anybody signs in, all of it."""
     if at_terminal():
         return
-    wrong = ticket.faults()
+    # Which kinds of tokens there are, the desk knows better: an administrator may have added some.
+    wrong = [fault for fault in ticket.faults() if fault.field != "serial" or not ticket.typed.get("serial")]
     for fault in wrong[1:]:
         say(fault.message)
     if wrong:
         raise wrong[0]
 
 
-def _ask(desk: DeskClient, ticket: Ticket) -> None:
-    from renewagent.tokens.guided_tickets import TicketGuide
+def _ask(desk: DeskClient, ticket: Ticket, arguments: argparse.Namespace) -> int | None:
+    """Have the form filled in. Returns the exit status where no ticket is needed any more."""
+    from renewagent.tokens.guided_tickets import TicketGuide, profiles_in
 
-    if not at_terminal():
-        return
-    name = desk.person.get("name")
+    standing = desk.get("standing", user=arguments.subject)
+    tokens = standing.get("tokens", [])
+    if ticket.kind == "reset" and (status := _resync_first(desk, tokens, arguments)) is not None:
+        return status
+    name = standing.get("person", {}).get("name")
     if isinstance(name, str):
         ticket.typed.setdefault("provider", name)
+    ticket.table = (*profiles_in(tokens), *ticket.table)
     TicketGuide(Terminal(STOPPED), ticket).run()
+    return None
 
 
-def _resync_first(desk: DeskClient, arguments: argparse.Namespace) -> int | None:
+def _resync_first(desk: DeskClient, tokens: list[Any], arguments: argparse.Namespace) -> int | None:
     """Always try two codes first. Returns the exit status where that has helped, None where the ticket is needed."""
     from renewagent.cli.token import resynchronise
     from renewagent.tokens.desk_words import resynchronised
     from renewagent.tokens.errors import DeskRefused
     from renewagent.tokens.guided_token import in_use, refused_lately
 
-    token = in_use(desk.get("standing", user=arguments.subject).get("tokens", []))
+    token = in_use(tokens)
     if refused_lately(token, datetime.now(UTC)):
         return None
     say("Two codes come first: most tokens are in step again after that, and need no ticket.")

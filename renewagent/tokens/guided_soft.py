@@ -105,15 +105,15 @@ class Following:
 
     def follow(self, run: Document) -> Document:
         """The run as it is when it is over, or when nobody has acted in time. Raises what the desk says."""
-        steps = 0
+        steps, waits = 0, False  # it is gone on with at least once: whoever was waited for may have acted since
         while not self._tell(run):
-            waits = run.get("who") not in ("desk", None) or bool(run.get("problem") or run.get("busy"))
-            steps = 0 if waits else steps + 1
             if steps > _MOST_STEPS or (waits and self._clock() >= self._until):
                 return run
             if waits:
                 self._sleep(LOOK_EVERY)
             run = run_in(self._desk.post("soft", "runs", str(run["id"])))
+            waits = run.get("who") not in ("desk", None) or bool(run.get("problem") or run.get("busy"))
+            steps = 0 if waits else steps + 1
         return run
 
     def _tell(self, run: Document) -> bool:

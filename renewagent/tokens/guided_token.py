@@ -43,10 +43,10 @@ def refused_lately(token: Mapping[str, Any], now: datetime) -> bool:
     return resynchronised is None or resynchronised < refused
 
 
-def ask_back(asker: Asker, serial: str) -> str:
+def ask_back(asker: Asker, serial: str, said: str = "The token that is registered is {serial}.") -> str:
     """Is the serial on the screen the one on the back? What was typed from there, once it is the same. Raises
     PersonStopped."""
-    asker.say(f"\nThe token that is registered is {serial}. Is it the one in your hand?\nTurn it over.")
+    asker.say(f"\n{said.format(serial=serial)} Is it the one in your hand?\nTurn it over.")
     while True:
         typed = asker.ask("The serial number on its back: ").strip()
         try:

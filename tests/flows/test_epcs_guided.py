@@ -21,7 +21,8 @@ from tests.flows.desk import Conversation
 from tests.unit.tokens.desk_server import DeskServer
 
 SERIAL = "GAHE12345678"
-STANDING = {"tokens": [{"serial": SERIAL, "kind": "hardware", "state": "active"}], "runs": []}
+ACTIVE = {"serial": SERIAL, "kind": "hardware", "state": "active"}
+STANDING = {"person": {"name": "Dr Ada Lamb"}, "tokens": [ACTIVE], "runs": []}
 REFUSED = {"error": "The two codes were not accepted.", "advice": "Try again.", "code": "RA-TOKEN-REFUSED"}
 
 
@@ -130,7 +131,7 @@ def test_two_codes_that_help_need_no_ticket(desk: DeskServer) -> None:
 
 def test_after_a_refusal_the_form_comes_at_once(desk: DeskServer) -> None:
     refused = {"refused": (datetime.now(UTC) - timedelta(hours=1)).isoformat()}
-    desk.say("GET /standing", {"tokens": [{**STANDING["tokens"][0], **refused}]})
+    desk.say("GET /standing", {"tokens": [{**ACTIVE, **refused}]})
     here = talk(desk, "token", "reset")
     assert here.hear("Provider Full Name", "Two codes come first") == "Provider Full Name"
     here.interrupt()
@@ -309,3 +310,18 @@ def test_the_digest_is_that_of_what_was_shown() -> None:
 
     text = document()
     assert approval.read(text, "q1").digest == sha256(text.encode()).hexdigest()
+
+
+def test_a_kind_of_token_that_only_the_desk_knows(desk: DeskServer) -> None:
+    added = {"serial": "GAXE00000007", "asks": "counters", "maker": "Example token", "kind": "hardware"}
+    lately = {"refused": datetime.now(UTC).isoformat(), "state": "active"}
+    desk.say("GET /standing", {"person": {"name": "Ada Lamb"}, "tokens": [{**added, **lately}]})
+    desk.say("POST /tickets", {"ticket": {"id": "t1", "state": "sent"}})
+    here = talk(desk, "token", "reset")
+    answers(here, "", "1234567893", "GAXE00000008")
+    here.hear("No kind of token that is known here")
+    answers(here, "GAXE00000007")
+    here.hear("Counter Number 1")
+    answers(here, "7", "8", "")
+    here.hear("Your reset ticket t1 is with the vendor.")
+    assert here.end().status == 0

@@ -70,6 +70,7 @@ def test_a_run_to_its_end(desk: DeskServer, capsys: pytest.CaptureFixture[str]) 
 def test_a_run_that_waits_is_not_done(desk: DeskServer, capsys: pytest.CaptureFixture[str]) -> None:
     """Without a terminal nobody is waited for, unless --wait says so."""
     desk.say("POST /soft/runs", soft_run("override", "administrator"))
+    desk.say("POST /soft/runs/r1", soft_run("override", "administrator"))
     found, said = run(capsys, desk, "softtoken", "reregister", "--cause", "reinstalled", status=1)
     assert (found["ok"], found["run"]["who"]) == (False, "administrator")
     assert "It is not finished. Nothing is lost: run the same command again to go on." in said
@@ -107,7 +108,7 @@ def test_waiting_is_polite_and_ends() -> None:
     told: list[str] = []
     following = Following(Desk(), told.append, 60, clock=lambda: sum(slept), sleep=slept.append)
     assert following.follow(soft_run("grant", "two"))["state"] == "grant"
-    assert slept == [5.0] * 12 and len(asked) == 12
+    assert slept == [5.0] * 12 and len(asked) == 13
     assert len(told) == 1
 
 
