@@ -81,7 +81,7 @@ def serving(folder: Path) -> Iterator[str]:
 def install(folder: Path) -> Path:
     """Where its programs are."""
     venv.create(folder, with_pip=True)
-    pip = [folder / "bin" / "pip", "--disable-pip-version-check", "--no-input", "install", "-q"]
+    pip = [folder / "bin" / "pip", "--disable-pip-version-check", "--no-input", "install", "-qq"]
     subprocess.run([*pip, f"privacyidea=={VERSION}"], check=True, stdout=sys.stderr)
     return folder / "bin"
 

@@ -9,6 +9,7 @@ import logging
 import socket
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -382,3 +383,49 @@ def test_an_unknown_token_is_told_from_an_address_that_is_no_vendors() -> None:
         client.standing(SERIAL)
     with odd_vendor(http("404 No", b"<h1>Not found")) as (client, _), pytest.raises(TokenServerMisbehaved):
         client.standing(SERIAL)
+
+
+# --- Many at once
+
+
+def test_of_many_that_bring_one_code_at_once_one_is_accepted(bench: OverHttp) -> None:
+    token = bench.token()
+    bench.vendor.register(token.serial, bench.account())
+    code = token.press()
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: bench.vendor.check(token.serial, code).answer, range(8)))
+    assert answers.count(Answer.ACCEPTED) == 1
+
+
+def test_a_ticket_sent_many_times_at_once_is_one(bench: OverHttp) -> None:
+    token = bench.token()
+    ticket = reset_ticket(token.serial, "codes", token.press_twice())
+    with ThreadPoolExecutor(8) as pool:
+        numbers = set(pool.map(lambda _: bench.vendor.file_reset(ticket, "one-key").number, range(8)))
+    assert len(numbers) == 1
+
+
+def test_one_who_is_invited_many_times_at_once_has_one_letter(bench: OverHttp) -> None:
+    bench.world.enrol(USER, EMAIL, PHONE)
+    with ThreadPoolExecutor(8) as pool:
+        invitations = set(pool.map(lambda _: bench.vendor.invite(USER).id, range(8)))
+    assert len(invitations) == len(bench.world.outbox(EMAIL)) == 1
+
+
+def test_two_phones_that_are_activated_at_once_by_one_invitation_are_one(bench: OverHttp) -> None:
+    bench.world.enrol(USER, EMAIL, PHONE)
+    bench.vendor.invite(USER)
+    letters = bench.world.outbox(EMAIL), bench.world.outbox(PHONE)
+
+    def activate(_: int) -> bool:
+        phone = bench.phone()
+        phone.install("password")
+        try:
+            phone.activate_from(*letters)
+        except TokenRefused:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(activate, range(4))) == 1
+    assert bench.vendor.soft_tokens([USER])[USER].working
