@@ -113,7 +113,8 @@ class Kind(Enum):
     """The device is not, or no longer, what the vendor has: clear and register it again."""
     CHECKED = "checked"
     ABANDONED = "abandoned"
-    """by; stands_device, stands_enabled, stands_granted, stands_override ("yes" or "no"): what the EHR shows then"""
+    """by; stands_device, stands_enabled, stands_granted, stands_override: what the EHR shows then, "yes" or "no"; of a
+    device also "old", for the one that was to be removed"""
 
 
 S, K = State, Kind
@@ -209,8 +210,15 @@ def step(run: Run, event: Event) -> Run:
         state=_next_state(run, event, way),
         way=way,
         rounds=run.rounds + (event.kind is Kind.STILL_SHOWN),
-        facts={**run.facts, "waits": "", **event.fields, **({"removed": "yes"} if event.kind in REMOVES else {})},
+        facts={**run.facts, "waits": "", **_marks(event), **event.fields},
     )
+
+
+def _marks(event: Event) -> dict[str, str]:
+    """What was asked for (`asked`, written before it is) is answered by whatever happens, but for waiting."""
+    if event.kind is Kind.WAITS:
+        return {}
+    return {"asked": "", "removed": "yes"} if event.kind in REMOVES else {"asked": ""}
 
 
 def replay(run: Run, events: Iterable[Event]) -> Run:

@@ -58,7 +58,12 @@ def _ended(run: Run) -> bool:
     if run.state is State.ABANDONED:
         return any(run.facts.get(f"stands_{what}") != "yes" for what in ("device", "enabled", "granted"))
     waiting = run.state in (State.INVITE, State.ACTIVATE, State.PREPARE)
-    return waiting and (run.removed or run.way is Way.ENDS_OLD)
+    return waiting and (run.removed or run.way is Way.ENDS_OLD or _may_be_invited(run))
+
+
+def _may_be_invited(run: Run) -> bool:
+    """An invitation was asked for, and no answer was kept: the vendor may have ended the old app with it."""
+    return run.state is State.INVITE and run.facts.get("asked") == "invitation"
 
 
 _Said = tuple[str, Who, str]
@@ -71,6 +76,8 @@ def _note(run: Run, person: _Person) -> _Said:
 def _invite(run: Run, person: _Person) -> _Said:
     lapsed = "invitation" in run.facts and run.way is not Way.NEW
     happened = "The codes that were sent were not used in time." if lapsed else _noted(run, person)
+    if _may_be_invited(run):
+        happened = f"{happened} Two codes were asked for; whether they were sent is not known yet."
     following = f"Two codes are sent to {person.you}, one by e-mail and one by phone."
     if run.waits is Waits.UNKNOWN:
         return _unknown(run)
@@ -137,10 +144,12 @@ def _clear(run: Run, person: _Person) -> _Said:
 
 
 def _register(run: Run, person: _Person) -> _Said:
+    asked = bool(run.facts.get("registering"))  # it may have been done: the row comes after
+    there = "the device is being registered" if asked else f"no device is registered for {person.you} yet"
     return (
-        f"The old device is removed, and no device is registered for {person.you} yet.",
+        f"The old device is removed, and {there}.",
         Who.DESK,
-        f'The device is registered by its "Soft Token User Name", {run.username}.',
+        f'The device is registered by its "Soft Token User Name", {run.username}, and the EHR is read back.',
     )
 
 
@@ -203,17 +212,22 @@ def _done(run: Run, person: _Person) -> _Said:
     return f"{said} No override is left.", Who.NOBODY, "There is nothing more to do."
 
 
+_DEVICE_STANDS = {
+    "yes": "A device is registered at the EHR",
+    "old": "The EHR still shows the old device, which may be removed already",
+}
+
+
 def _abandoned(run: Run, person: _Person) -> _Said:
-    stands = {what: run.facts.get(f"stands_{what}") == "yes" for what in ("device", "enabled", "granted", "override")}
-    parts = (
-        "A device is registered at the EHR" if stands["device"] else "No device is registered at the EHR",
-        "EPCS is enabled" if stands["enabled"] else "EPCS is not enabled",
-        "and granted" if stands["granted"] else "and not granted",
+    device = _DEVICE_STANDS.get(run.facts.get("stands_device", ""), "No device is registered at the EHR")
+    enabled, granted, override = (
+        run.facts.get(f"stands_{what}") == "yes" for what in ("enabled", "granted", "override")
     )
-    happened = f"This was abandoned. {parts[0]}; {parts[1]} {parts[2]}."
-    if stands["override"]:
+    epcs = f"EPCS is{'' if enabled else ' not'} enabled and{'' if granted else ' not'} granted"
+    happened = f"This was abandoned. {device}; {epcs}."
+    if override:
         happened += ' The permission "Administrator (Overrides Role Based Permissions)" still stands.'
-    if all(stands[what] for what in ("device", "enabled", "granted")):
+    if not _ended(run):
         return happened, Who.NOBODY, "If a prescription is refused, start the registration again."
     return (
         f"{happened} {person.capital} cannot sign with the app like this.",

@@ -44,7 +44,7 @@ def remind(desk: Desk) -> list[tuple[Person, Reminder]]:
         return []
     try:
         return [(person, told) for person, soft in _everybody(desk) for told in _give(desk, person, soft)]
-    except BaseException:
+    except Exception:
         soon = desk.now() - EVERY + _AFTER_TROUBLE
         desk.write(lambda connection: pulses.beat(connection, _PULSE, soon))
         raise

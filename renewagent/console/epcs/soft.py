@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from renewagent.console.epcs import overrides, pulses, soft_rows
 from renewagent.console.epcs.asked import is_at_hand
 from renewagent.console.epcs.desk import Desk
+from renewagent.console.epcs.soft_noting import known, note
 from renewagent.console.epcs.soft_rows import Kept, Overtaken, Problem
 from renewagent.console.epcs.soft_steps import Step, is_new, take
 from renewagent.console.permissions import Permission, Person
@@ -23,14 +24,11 @@ from renewagent.tokens import soft_causes
 from renewagent.tokens.errors import (
     DeskRefused,
     EhrMisbehaved,
-    FormError,
     TokenError,
-    TokenServerMisbehaved,
-    TokenServerUnreachable,
 )
 from renewagent.tokens.leases import End
-from renewagent.tokens.model import Device, SoftToken
-from renewagent.tokens.reregistration import Event, Kind, Run, State, Way, step
+from renewagent.tokens.model import Device
+from renewagent.tokens.reregistration import Event, Kind, Run, State
 from renewagent.tokens.reregistration_words import Who, words
 from renewagent.tokens.soft_causes import Cause, Diagnosis
 
@@ -72,12 +70,7 @@ class SoftRun:
 def diagnose(desk: Desk, owner: Person, answers: Mapping[str, str]) -> Diagnosis:
     """Why the EHR says "Soft Token Expired". Raises FormError for an answer that is none, and the EHR's errors; without
     the vendor, what it knows is left out."""
-    device = desk.ehr.device(_user(owner))
-    name = device.username if device is not None else _last_name(desk, owner)
-    try:
-        soft = _soft(desk, name)
-    except (TokenServerUnreachable, TokenServerMisbehaved):
-        soft = None
+    device, soft = known(desk, owner)
     return soft_causes.diagnose(device, soft, answers, desk.now())
 
 
@@ -87,7 +80,7 @@ def begin(desk: Desk, by: Person, owner: Person, cause: Cause, username: str = "
     _may(by, owner)
     if (kept := _open(desk, owner)) is not None:
         return _begun_before(kept, by, cause)
-    run = _noted(desk, by, owner, cause, username)
+    run = note(desk, by, owner, cause, username)
     if not desk.write(lambda connection: soft_rows.add(connection, run, owner, by, desk.now())):
         kept = _open(desk, owner)  # somebody was quicker
         return begin(desk, by, owner, cause, username) if kept is None else _begun_before(kept, by, cause)
@@ -148,74 +141,6 @@ def _begun_before(kept: Kept, by: Person, cause: Cause) -> SoftRun:
     return _told(kept, by)
 
 
-def _noted(desk: Desk, by: Person, owner: Person, cause: Cause, username: str) -> Run:
-    device = desk.ehr.device(_user(owner))
-    before = desk.read(lambda connection: soft_rows.of(connection, owner))
-    known = device.username if device is not None else before[0].run.username if before else ""
-    name = _name(desk, by, owner, username, known)
-    soft = _soft(desk, name)
-    was = device or (_device_before(before[0].run) if before else None)
-    anew = soft_causes.needs_new_device(cause, was, soft, desk.now())
-    if soft is None and not anew:
-        raise FormError(
-            f'The vendor knows no "Soft Token User Name" {name}.',
-            "username",
-            advice="Look it up in the app or at the vendor, and have an EPCS administrator begin with that name.",
-        )
-    fields = {"username": name, "way": (Way.NEW if anew else Way.SAME).value, **_device_facts(device)}
-    return step(Run(desk.new_id(), owner.id, cause), Event(Kind.NOTED, fields))
-
-
-def _name(desk: Desk, by: Person, owner: Person, given: str, known: str) -> str:
-    """The Soft Token User Name. Another than the EHR shows is for an administrator to say: codes are sent to whoever
-    has it, and their old app may end with that."""
-    if given in ("", known):
-        if not known:
-            raise FormError(
-                "The EHR shows no device, and nothing is known of an earlier one.",
-                "username",
-                advice='An EPCS administrator begins this with the "Soft Token User Name", as the vendor has it.',
-            )
-        return known
-    if by.id == owner.id or not by.may(Permission.ADMINISTER_EPCS):
-        raise DeskRefused(f'Only an EPCS administrator says that the "Soft Token User Name" is {given}.')
-    if desk.read(lambda connection: soft_rows.owner_of_name(connection, given)) not in (None, owner.id):
-        raise FormError(f'The "Soft Token User Name" {given} is somebody else\'s.', "username")
-    return given
-
-
-def _device_facts(device: Device | None) -> dict[str, str]:
-    if device is None:
-        return {"device": "", "serial": "", "registered": ""}
-    registered = device.registered.isoformat() if device.registered is not None else ""
-    return {"device": device.name, "serial": device.serial, "registered": registered}
-
-
-def _device_before(run: Run) -> Device | None:
-    """The device that an earlier run has removed: what it noted."""
-    registered = run.facts.get("registered")
-    at = datetime.fromisoformat(registered) if registered else None
-    return Device(run.facts["device"], run.facts["serial"], run.username, False, at) if run.facts["serial"] else None
-
-
-def _soft(desk: Desk, name: str) -> SoftToken | None:
-    return desk.soft.soft_tokens([name]).get(name) if name else None
-
-
-def _last_name(desk: Desk, owner: Person) -> str:
-    before = desk.read(lambda connection: soft_rows.of(connection, owner))
-    return before[0].run.username if before else ""
-
-
-def _user(owner: Person) -> str:
-    if not owner.ehr:
-        raise DeskRefused(
-            f"{owner.name} has no account in the EHR that is known here.",
-            advice="Ask whoever looks after the console to enter their EHR user name.",
-        )
-    return owner.ehr
-
-
 # --- Going on
 
 
@@ -254,12 +179,10 @@ class _Journal:
 
     def intend(self, what: str, facts: Mapping[str, str]) -> None:
         """As `Step.intend`."""
-        self._hold_on()
         self.kept = soft_rows.intend(self._desk, self.kept, self._actor, what, facts)
 
     def advance(self, event: Event) -> None:
         """Keep what happened. Raises EhrMisbehaved for what has happened too often."""
-        self._hold_on()
         self.kept = soft_rows.advance(self._desk, self.kept, self._actor, event)
         self._seen[event.kind] = self._seen.get(event.kind, 0) + 1
         if self._seen.get(Kind.STILL_SHOWN, 0) >= MOST_ROUNDS:
@@ -279,18 +202,11 @@ class _Journal:
     def _name(self) -> str:
         return self.kept.run.username
 
-    def _hold_on(self) -> None:
-        self._desk.write(lambda connection: pulses.beat(connection, _claim(self.kept.run.id), self._desk.now()))
-
-
-def _claim(run_id: str) -> str:
-    return f"soft-run-{run_id}"
-
 
 @contextmanager
 def _held(desk: Desk, kept: Kept) -> Iterator[bool]:
     """True while this process, and no other, goes on with the run. A process that dies lets go after a while."""
-    name = _claim(kept.run.id)
+    name = soft_rows.claimed(kept.run)
     if not desk.write(lambda connection: pulses.claim(connection, name, desk.now(), _HOLD)):
         yield False
         return
@@ -314,11 +230,17 @@ def _stands(desk: Desk, kept: Kept) -> dict[str, str]:
     for lease in overrides.open_leases(desk, kept.owner):
         overrides.take_back(desk, lease, End.WITHDRAWN)
     device, access = desk.ehr.device(kept.owner.ehr), desk.ehr.access(kept.owner.ehr)
-    touched = bool(kept.run.facts.get("removing"))
-    there = device is not None and device.authenticated and (not touched or is_new(kept.run, device))
-    found = {"device": there, "enabled": access.epcs_enabled, "override": access.administrator}
+    found = {"enabled": access.epcs_enabled, "override": access.administrator}
     found["granted"] = access.epcs_granted and not access.epcs_suspended
-    return {f"stands_{what}": "yes" if stands else "no" for what, stands in found.items()}
+    stands = {f"stands_{what}": "yes" if so else "no" for what, so in found.items()}
+    return {**stands, "stands_device": _device_stands(kept.run, device)}
+
+
+def _device_stands(run: Run, device: Device | None) -> str:
+    """ "old": the screen shows the one that was to be removed, which may be gone all the same."""
+    if device is None or not device.authenticated:
+        return "no"
+    return "old" if run.facts.get("removing") and not is_new(run, device) else "yes"
 
 
 def _told(kept: Kept, by: Person | None, *, busy: bool = False) -> SoftRun:

@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from renewagent.console import audit, people
+from renewagent.console.epcs import pulses
 from renewagent.console.epcs.desk import Desk
 from renewagent.console.epcs.parties import one_at_a_time
 from renewagent.console.epcs.tables import EPCS_RUN
@@ -79,6 +80,11 @@ def open_ones(connection: sa.Connection) -> list[Kept]:
     return [_kept(connection, row) for row in rows]
 
 
+def claimed(run: Run) -> str:
+    """The name by which one process has the run for itself; every change of the row holds on to it."""
+    return f"soft-run {run.id}"
+
+
 def owner_of_name(connection: sa.Connection, username: str) -> str | None:
     """Whose (their id) this Soft Token User Name was when it was last registered here."""
     question = sa.select(EPCS_RUN.c.owner).where(EPCS_RUN.c.username == username)
@@ -136,6 +142,7 @@ def _write(
         written = sa.update(EPCS_RUN).where(*as_read, EPCS_RUN.c.document == kept.document).values(**values)
         if not connection.execute(written).rowcount:
             raise Overtaken
+        pulses.beat(connection, claimed(run), now)
         if event:
             _record(connection, now, actor, event, run, kept.owner, facts)
         return load(connection, run.id)

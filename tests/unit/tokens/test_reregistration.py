@@ -125,7 +125,7 @@ _FIELDS = {
     K.WAITS: [Event(K.WAITS, {"waits": what.value}) for what in Waits],
     K.ABANDONED: [
         Event(K.ABANDONED, {"stands_device": device, "stands_enabled": "no", "stands_granted": "yes"})
-        for device in ("yes", "no")
+        for device in ("yes", "no", "old")
     ],
 }
 

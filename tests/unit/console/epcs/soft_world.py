@@ -99,7 +99,7 @@ def new_world(folder: Path) -> SoftWorld:
         bench.person("hale", Role.EPCS_ADMINISTRATOR),
         bench.person("reed", dea="BR1234563"),
     )
-    bench.ehr.add_staff(Staff("lee", "Ann Lee", "1234567893", "AL1234563", EMAIL), password("lee"))
+    bench.ehr.add_staff(Staff("lee", "Ann Lee", "1245319599", "AL1234563", EMAIL), password("lee"))
     bench.vendor.enrol(USERNAME, EMAIL, PHONE)
     bench.vendor.invite(USERNAME)
     world.phone = PhoneApp(bench.vendor, now=bench.clock, entropy=bench.site.entropy)
