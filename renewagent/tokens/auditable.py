@@ -48,10 +48,10 @@ class Suspicion:
     entries: tuple[int, ...] = ()
 
 
-_ALARMS = ("-alarm", "-failed", "-overdue", ".incident-found")
-_CONTROL = ("person.", "epcs.grant-", "epcs.revoke-", "epcs.suspend-", "epcs.override-")
-_TRAIL = ("audit.", "console.restored")
-_CREDENTIAL = ("epcs.", "token.", "soft.", "softtoken.")
+_ALARMS = ("epcs.override-alarm", "epcs.grant-failed", "epcs.incident-found", "epcs.incident-overdue")
+_CONTROL = ("person.", "epcs.grant-", "epcs.revoke-", "epcs.suspend-", "epcs.override-", "epcs.enabled")
+_TRAIL = ("audit.", "console.restored", "epcs.report-", "epcs.incident-")
+_CREDENTIAL = ("epcs.",)
 MANY = 3
 """Refusals of one person in a day that are more than typing errors."""
 _BACK = timedelta(minutes=1)
@@ -62,7 +62,7 @@ def kind(event: str) -> Kind | None:
     """None for what no clause is about."""
     if event.endswith(("refused", "locked")):
         return Kind.REFUSED
-    if any(mark in event for mark in _ALARMS):
+    if event in _ALARMS:
         return Kind.ALARM
     found = ((_CONTROL, Kind.CONTROL), (_TRAIL, Kind.TRAIL), (_CREDENTIAL, Kind.CREDENTIAL))
     return next((kind for begins, kind in found if event.startswith(begins)), None)

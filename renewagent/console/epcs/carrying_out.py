@@ -16,11 +16,11 @@ import sqlalchemy as sa
 
 from renewagent.console.epcs import pulses, request_rows
 from renewagent.console.epcs.desk import Desk
-from renewagent.console.epcs.tables import EPCS_REQUEST, EPCS_TOKEN
+from renewagent.console.epcs.tables import EPCS_REQUEST
 from renewagent.errors import RenewAgentError
 from renewagent.tokens.errors import DeskRefused, EhrMisbehaved, EhrRefused, UnknownToken
 from renewagent.tokens.grants import Action, Request, RequestState
-from renewagent.tokens.model import Access, TokenState
+from renewagent.tokens.model import Access
 
 HOLD = timedelta(minutes=1)
 """How long a process may be at one request before another takes it for dead: longer than an EHR is waited for."""
@@ -147,8 +147,6 @@ def _disable(desk: Desk, serial: str) -> RenewAgentError | None:
         pass  # nobody can use it there
     except RenewAgentError as problem:
         return problem
-    lost = {"state": TokenState.LOST.value, "changed": desk.now()}
-    desk.write(lambda c: c.execute(sa.update(EPCS_TOKEN).where(EPCS_TOKEN.c.serial == serial).values(lost)))
     return None
 
 

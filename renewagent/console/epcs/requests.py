@@ -60,7 +60,7 @@ def withdraw(desk: Desk, by: Person, request_id: str) -> Request:
     def work(connection: sa.Connection) -> Request | str:
         request = request_rows.load(connection, request_id, locked=True)
         if objection := grants.may_not_enter(party(connection, by.id), request.subject):
-            return _refused(connection, now, by, "withdraw", request.subject, objection)
+            return _refused(connection, now, by, f"{request.action.value}-withdraw", request.subject, objection)
         if request.state is not RequestState.WAITING or not request_rows.move(
             connection, request, now, by.actor, RequestState.WITHDRAWN
         ):

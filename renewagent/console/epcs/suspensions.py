@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import sqlalchemy as sa
 
 from renewagent.console import audit
-from renewagent.console.epcs import carrying_out, incidents, lease_rows, overrides, pulses, request_rows
+from renewagent.console.epcs import carrying_out, incidents, lease_rows, overrides, pulses, request_rows, token_rows
 from renewagent.console.epcs.desk import Desk
 from renewagent.console.epcs.incidents import Incident
 from renewagent.console.epcs.parties import one_at_a_time, party
@@ -82,6 +82,8 @@ def _open(
         return objection
     _stop_grants(connection, desk, concerned, by)
     serials = _serials(connection, subject, reason, tokens)
+    for serial in serials:
+        token_rows.become(connection, now, by.actor, serial, TokenState.LOST)
     request = _request(connection, desk, suspender, concerned, reason, serials)
     for lease in lease_rows.open_ones(connection, subject=subject.id):
         lease_rows.end_now(connection, lease, now, by.actor, End.SUSPENDED)

@@ -142,7 +142,7 @@ def test_a_vendor_that_is_away_does_not_keep_the_ehr_from_it(practice: Practice)
     practice.meet(authority=NoVendor())
     done = suspend(practice)
     assert practice.access().epcs_suspended
-    assert (done.request.state, kept(practice)[SERIALS[0]]) == (RequestState.EXECUTING, "active")
+    assert (done.request.state, kept(practice)[SERIALS[0]]) == (RequestState.EXECUTING, "lost")
     practice.meet(authority=real)
     practice.clock.forward(carrying_out.HOLD)
     scheduler.look(practice.desk)
