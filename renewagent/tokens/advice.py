@@ -18,6 +18,7 @@ KEEP_SAFE = (
 _A_FEW = 3
 _WARN_FROM = WINDOW // 3
 _SOON = timedelta(days=30)
+_FORESEEN = timedelta(days=180)
 
 
 class Weight(Enum):
@@ -38,8 +39,8 @@ class Advice:
 
 
 def after_resynchronising(drift: int, since: timedelta | None = None, *, window: int = WINDOW) -> Advice:
-    """Of a button token that was found `drift` presses ahead. `since`: how long that took, if it is known: the time
-    since it was last in step."""
+    """Of a button token that was found `drift` presses ahead. `since`: how long that took at the most, if it is known:
+    the time since it was last seen in step."""
     if drift <= 0:
         return Advice(Weight.FINE, "Your token was in step: none of its codes had been left unused.")
     left = window - drift
@@ -89,10 +90,10 @@ def _soon_again(drift: int, since: timedelta | None, window: int) -> bool:
 
 
 def _rate(drift: int, since: timedelta | None, window: int) -> str:
-    if since is None or since < timedelta(hours=1):
+    if since is None or since < timedelta(hours=1) or since * (window / drift) > _FORESEEN:
         return ""
     days = int(since * (window / drift) / timedelta(days=1))
-    return f" At this rate it would be out of reach in about {days} days." if days > 1 else " It is pressed very often."
+    return f" At this rate it is out of reach within {days} days." if days > 1 else " It is pressed very often."
 
 
 def _presses(count: int) -> str:

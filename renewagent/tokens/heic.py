@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _MOST_BOXES = 10_000
+_MOST_STRETCHES = 5_000
+"""A phone's picture has some dozens of tiles and a stretch of octets for each."""
 _LOCATED_IN_FILE, _LOCATED_IN_IDAT = 0, 1
 _EMPTY_EXIF = bytes(4) + b"MM\0*" + struct.pack(">IHI", 8, 0, 0)
 """Where its TIFF header is, and a TIFF of one directory with nothing in it (23008-12, annex A.2.1)."""
@@ -44,11 +46,13 @@ def without_heic_metadata(octets: bytes) -> tuple[bytes, tuple[str, ...]]:
     private = dict(_private_items(octets, _one(octets, meta, b"iinf")))
     cleaned, found = bytearray(octets), set()
     for item, begin, length in _locations(octets, meta):
-        if item in private:
+        if item in private and item not in found:
             if not 0 < length <= len(octets) - begin:
                 raise ValueError("an item that lies outside of the file")
             cleaned[begin : begin + length] = _nothing(private[item], length)
             found.add(item)
+        elif item in private:
+            raise ValueError("an item in several pieces")
     if private.keys() - found:
         raise ValueError("an item that lies nowhere")
     return bytes(cleaned), (_EXIF,) if bytes(cleaned) != octets else ()
@@ -122,14 +126,19 @@ def _locations(octets: bytes, meta: _Box) -> Iterator[tuple[int, int, int]]:
     sizes = reader.number(2)
     offset, length, base, index = (sizes >> shift & 0xF for shift in (12, 8, 4, 0))
     long = 4 if version == 2 else 2
-    for _ in range(min(reader.number(long), _MOST_BOXES)):
+    stretches = 0
+    for _ in range(reader.number(long)):
         item = reader.number(long)
         method = reader.number(2) & 0xF if version else _LOCATED_IN_FILE
         reader.number(2)  # which file: only this one is looked at
         start = reader.number(base)
         if method == _LOCATED_IN_IDAT:
             start += _one(octets, meta, b"idat").begin
-        for _ in range(min(reader.number(2), _MOST_BOXES)):
+        count = reader.number(2)
+        stretches += count
+        if stretches > _MOST_STRETCHES:
+            raise ValueError("more pieces than a picture has")
+        for _ in range(count):
             if version:
                 reader.number(index)
             yield item, start + reader.number(offset), reader.number(length)

@@ -25,6 +25,10 @@ _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SOS, _EOI, _COM, _APP1, _APP0, _APP2, _APP14, _APP15 = 0xDA, 0xD9, 0xFE, 0xE1, 0xE0, 0xE2, 0xEE, 0xEF
 
 
+_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
+"""Amid a scan: neither an octet FF of the picture's own, which is followed by 00, nor a restart, nor a fill octet."""
+
+
 def jpeg_size(octets: bytes) -> tuple[int, int]:
     """Width and height in pixels."""
     for marker, begin, end in _segments(octets):
@@ -64,18 +68,13 @@ def without_jpeg(octets: bytes) -> Cleaned:
 def _first_picture(octets: bytes, scan: int) -> bytes:
     """From its first scan to its own end."""
     place = scan
-    while (place := octets.find(b"\xff", place)) >= 0:
-        marker = octets[place + 1]
+    while (found := _MARKER.search(octets, place)) is not None:
+        marker, place = found.group(1)[0], found.start()
         if marker == _EOI:
             return octets[scan : place + 2]
         if marker == _COM or _APP0 <= marker <= _APP15:
             raise ValueError("metadata amid the picture")
-        if marker == 0xFF:  # a fill octet
-            place += 1
-        elif marker == 0 or 0xD0 <= marker <= 0xD7:  # no marker, or one within a scan
-            place += 2
-        else:
-            place += 2 + struct.unpack_from(">H", octets, place + 2)[0] if len(octets) >= place + 4 else 2
+        place += 2 + struct.unpack_from(">H", octets, place + 2)[0] if len(octets) >= place + 4 else 2
     raise ValueError("the picture breaks off")
 
 

@@ -30,7 +30,8 @@ def test_the_budget_is_said_in_presses(drift: int, weight: Weight, said: str) ->
 
 
 def test_where_it_is_known_since_when_the_rate_is_said() -> None:
-    assert "in about 18 days" in after_resynchronising(40, timedelta(days=10)).said
+    assert "out of reach within 18 days" in after_resynchronising(40, timedelta(days=10)).said
+    assert "out of reach" not in after_resynchronising(40, timedelta(days=400)).said
     assert "pressed very often" in after_resynchronising(40, timedelta(hours=2)).said
     assert "rate" not in after_resynchronising(40, timedelta(minutes=2)).said
     assert after_resynchronising(10, timedelta(days=3)).weight is Weight.WARN

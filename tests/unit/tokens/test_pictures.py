@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import struct
+import time
 import zlib
 from pathlib import Path
 
@@ -133,6 +134,50 @@ def test_a_picture_with_wrong_octets_is_refused_or_has_nothing_private(name: str
         assert refused.message and refused.advice
     else:
         assert found.width and found.height
+
+
+def box(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(body)) + kind + body
+
+
+def heic(iloc: bytes) -> bytes:
+    """With an Exif item (number 1), which lies where `iloc` says."""
+    exif = box(b"infe", bytes([2, 0, 0, 0]) + struct.pack(">HH4s", 1, 0, b"Exif") + b"\0")
+    size = box(b"iprp", box(b"ipco", box(b"ispe", struct.pack(">III", 0, 240, 200))))
+    meta = bytes(4) + box(b"iinf", bytes(4) + struct.pack(">H", 1) + exif) + box(b"iloc", iloc) + size
+    return box(b"ftyp", b"heic" + bytes(4)) + box(b"meta", meta) + b"SECRET" * 10
+
+
+def test_where_heic_keeps_exif_is_believed_only_within_the_file() -> None:
+    header, one = bytes([0, 0, 0, 0, 0x44, 0x00]), struct.pack(">HHHH", 1, 1, 0, 1)
+    whole = heic(header + one + struct.pack(">II", 0, 0))
+    begin = whole.index(b"SECRET")
+    assert b"SECRET" not in prepare("front", heic(header + one + struct.pack(">II", begin, 60))).picture.octets
+    for place, length in ((begin, 61), (begin + 61, 1), (begin, 0), (2**32 - 1, 2**32 - 1)):
+        with pytest.raises(FormError, match="damaged"):
+            prepare("front", heic(header + one + struct.pack(">II", place, length)))
+    two = struct.pack(">HHHH", 1, 1, 0, 2) + struct.pack(">IIII", begin, 30, begin + 30, 30)
+    for bad in (struct.pack(">H", 0), struct.pack(">HHHH", 1, 2, 0, 1) + struct.pack(">II", begin, 60), two):
+        with pytest.raises(FormError, match="damaged"):
+            prepare("front", heic(header + bad))
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        heic(bytes(6) + b"\xff\xff" + (b"\0\1\0\0\xff\xff") * 65_535),
+        octets("plain.jpg")[:-2] + b"\xff" * 4_000_000,
+        b"\xff\xd8" + b"\xff" * 4_000_000,
+        png(200, 200, *[chunk(b"tEXt", b"")] * 100_000)[:-12],
+        octets("plain.jpg")[:-2] + b"\xff\xd0" * 2_000_000,
+    ],
+    ids=["pieces", "fill", "begin", "chunks", "restarts"],
+)
+def test_a_picture_that_is_made_to_take_long_does_not(bomb: bytes) -> None:
+    begin = time.process_time()
+    with pytest.raises(FormError, match="damaged"):
+        prepare("front", bomb)
+    assert time.process_time() - begin < 5
 
 
 def test_a_replacement_needs_front_and_back() -> None:
