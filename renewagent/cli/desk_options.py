@@ -25,6 +25,14 @@ def add_desk_options(parser: argparse.ArgumentParser, *, others: bool = True) ->
     """Add --desk, --desk-root, --user, --password-file and --config; with `others` also --for."""
     from renewagent.agent.options import add_configuration_options
 
+    desk = add_sign_in_options(parser)
+    if others:
+        desk.add_argument("--for", metavar="USER", dest="subject", help="an administrator's: whom it is about")
+    add_configuration_options(parser, overrides=False)
+
+
+def add_sign_in_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add --desk, --desk-root, --user and --password-file, as a group of their own."""
     desk = parser.add_argument_group("the EPCS desk")
     desk.add_argument("--desk", metavar="URL", help="the console's address, https://; else desk.url")
     desk.add_argument("--desk-root", metavar="FILE", type=Path, help="trust this certificate (PEM) as well")
@@ -32,9 +40,7 @@ def add_desk_options(parser: argparse.ArgumentParser, *, others: bool = True) ->
     desk.add_argument(
         "--password-file", metavar="FILE", type=Path, help="holds your password there; without it you are asked"
     )
-    if others:
-        desk.add_argument("--for", metavar="USER", dest="subject", help="an administrator's: whom it is about")
-    add_configuration_options(parser, overrides=False)
+    return desk
 
 
 def needed(arguments: argparse.Namespace, *options: tuple[str, object]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from renewagent.agent.options import add_configuration_options
+from renewagent.cli.desk_options import add_sign_in_options
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -13,9 +14,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "doctor",
         help="find out why you cannot sign",
         description="Looks at everything that signing needs and says what is wrong and what to do. It changes nothing, "
-        "asks for no passcode and needs no administrator's rights.",
+        "asks for no passcode and needs no administrator's rights. With --user it also signs in at the EPCS desk, and "
+        "looks at your tokens, your soft token and what you have been granted.",
     )
     doctor.add_argument("--reader", metavar="NAME", help="only this reader, by its full name")
+    add_sign_in_options(doctor)
     add_configuration_options(doctor)
     doctor.set_defaults(run=_doctor)
 

@@ -20,6 +20,7 @@ from renewagent.errors import CardBusy
 from renewagent.model import CertificateHead
 from renewagent.names import parse_name
 from renewagent.rules import Contact
+from renewagent_fixtures.demo_tokens.stage import stage
 from renewagent_fixtures.readers import VirtualReaders
 from renewagent_fixtures.relay_server import RelayServer
 from tests.unit.agent.place import NOW, Ca, Place, campaign_json, days_ago
@@ -147,6 +148,35 @@ def test_somebody_elses_certificate_under_the_same_name_is_found_out(place: Plac
     der: Any = place.ca.card(days_ago(400)).certificate(0x9C)
     found = of_chain(der, tmp_path / "other.pem", NOW)
     assert found.health is Health.PROBLEM and "does not come from the Registration Authority" in found.said
+
+
+def at_desk(tmp_path: Path, user: str, *more: str, status: int = 0) -> dict[str, dict[str, str]]:
+    """`doctor --user` of somebody of the tokens' story, with no smartcard anywhere."""
+    with stage(tmp_path / "story") as players:
+        origin, root = players.desk(user).origin, tmp_path / "story" / "console" / "self-signed.pem"
+        config, password = tmp_path / "config.toml", tmp_path / "password"
+        config.write_text(f'[desk]\nurl = "{origin}"\nroot = "{root}"\n[agent]\nstate_dir = "{tmp_path}/state"\n')
+        password.write_text(players.world.password(user))
+        command = [sys.executable, "-m", "renewagent", "doctor", "--config", str(config), "--json", *more]
+        command += ["--user", user, "--password-file", str(password)] if "--nobody" not in more else []
+        command = [word for word in command if word != "--nobody"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == status, done.stderr
+    return {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+
+
+def test_a_prescriber_without_a_smartcard_is_told_of_tokens_and_grants(tmp_path: Path) -> None:
+    (tmp_path / "story").mkdir()
+    found = at_desk(tmp_path, "hope", status=1)
+    assert "smartcard service" not in found
+    assert any(one["health"] == "ok" and "EPCS" in name for name, one in found.items())
+    assert any(one["health"] == "fail" and one["advice"] for one in found.values()), "an app that has expired"
+
+
+def test_without_signing_in_the_desk_is_unknown_and_nothing_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "story").mkdir()
+    found = at_desk(tmp_path, "ames", "--nobody")
+    assert found["EPCS desk"]["health"] == "unknown" and "--user" in found["EPCS desk"]["advice"]
 
 
 def test_one_broken_check_hides_no_other() -> None:
