@@ -194,6 +194,9 @@ def _in_records(device: Device | None, soft: SoftToken | None, now: datetime) ->
         return
     yield from _not_working(soft, now)
     if device is None:
+        if soft.working:
+            said = "The EHR shows no device, and the app works at the vendor: it only has to be registered there again."
+            yield _Evidence(Cause.PASSWORD_CHANGED, _TRACE, said)
         return
     if soft.serial and device.serial and soft.serial != device.serial:
         since = day_words(soft.activated)

@@ -89,7 +89,10 @@ def begin(desk: Desk, by: Person, owner: Person, cause: Cause, username: str = "
 
 def go_on(desk: Desk, by: Person, run_id: str) -> SoftRun:
     """Do what can be done now. What goes wrong outside is in the answer's `problem`; raises DeskRefused alone."""
-    return _go_on(desk, _mine(desk, by, run_id), by)
+    kept = _mine(desk, by, run_id)
+    if not kept.here and not kept.run.over:
+        raise DeskRefused(f"{kept.owner.name} may not sign in any more.", advice="Abandon this registration.")
+    return _go_on(desk, kept, by)
 
 
 def abandon(desk: Desk, by: Person, run_id: str) -> SoftRun:
@@ -122,7 +125,7 @@ def tend(desk: Desk) -> list[SoftRun]:
     """For the scheduler: go on with whatever no longer waits for anybody. Those that moved."""
     moved = []
     for kept in desk.read(soft_rows.open_ones):
-        if desk.now() >= _next_look(kept):
+        if kept.here and desk.now() >= _next_look(kept):
             told = _go_on(desk, kept, None)
             if told.state is not kept.run.state:
                 moved.append(told)

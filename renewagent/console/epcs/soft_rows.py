@@ -45,10 +45,12 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A row, read. `looked`: when somebody last went on with it; `document` as it stands there."""
+    """A row, read. `here`: its owner may still sign in; `looked`: when somebody last went on with it; `document` as it
+    stands there."""
 
     run: Run
     owner: Person
+    here: bool
     begun_by: str
     begun: datetime
     changed: datetime
@@ -183,6 +185,7 @@ def _kept(connection: sa.Connection, row: sa.Row[Any]) -> Kept:
     return Kept(
         run,
         owner.person,
+        owner.ended is None,
         begun_by.person.name if begun_by is not None else "",
         row.begun,
         row.changed,

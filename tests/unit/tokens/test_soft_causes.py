@@ -141,6 +141,13 @@ def test_nothing_known_and_nothing_said_is_no_cause_but_all_the_questions() -> N
     assert diagnosis.cause is None and diagnosis.likely == () and diagnosis.ask == QUESTIONS
 
 
+def test_an_app_that_works_and_is_not_registered_at_all_only_has_to_be_registered() -> None:
+    diagnosis = said(soft(), None)
+    assert best(diagnosis) == (Cause.PASSWORD_CHANGED, Sureness.POSSIBLE) and not diagnosis.new_device
+    assert "shows no device" in diagnosis.likely[0].why[0]
+    assert said(soft(), None, phone="new").cause is Cause.NEW_PHONE
+
+
 def test_an_old_registration_alone_is_a_hint() -> None:
     diagnosis = said(None, Device("iPhone", "AA11", "ann.lee", True, NOW - 731 * DAYS))
     assert {one.cause for one in diagnosis.likely} == {Cause.PASSWORD_EXPIRED, Cause.CERTIFICATE_RENEWED}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from renewagent.console.epcs import overrides, requests, soft
 from renewagent.console.epcs.desk import Desk, Factor
@@ -90,9 +91,9 @@ class SoftWorld:
         self.bench.close()
 
 
-def new_world(folder: Path) -> SoftWorld:
+def new_world(folder: Path, **settings: Any) -> SoftWorld:
     """Lee signs with the app, and has for a month."""
-    bench = new_bench(folder)
+    bench = new_bench(folder, **settings)
     world = SoftWorld(
         bench,
         bench.person("lee", dea="AL1234563"),

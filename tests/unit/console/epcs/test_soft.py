@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from renewagent.console import audit
+from renewagent.console import audit, people
 from renewagent.console.epcs import overrides, soft, soft_rows
 from renewagent.console.epcs.documents import told
 from renewagent.console.permissions import Role
@@ -327,7 +327,7 @@ def test_after_a_run_was_abandoned_the_next_one_knows_the_name_though_the_screen
     soft.abandon(world.desk, world.lee, run.id)
     assert world.bench.ehr.device("lee") is None
     world.bench.ehr.moods = EhrMoods()
-    assert soft.diagnose(world.desk, world.lee, {}).cause is None
+    assert soft.diagnose(world.desk, world.lee, {}).cause is Cause.PASSWORD_CHANGED
     run = world.go_on(world.begin(Cause.PASSWORD_CHANGED))
     assert (run.state, run.username) == (State.OVERRIDE, USERNAME)
 
@@ -367,6 +367,16 @@ def test_somebody_without_an_account_in_the_ehr_is_told_so(world: SoftWorld) -> 
     nobody = replace(world.lee, ehr="")
     with pytest.raises(DeskRefused, match="no account in the EHR"):
         soft.begin(world.desk, nobody, nobody, Cause.NEW_PHONE)
+
+
+def test_nothing_is_registered_for_somebody_who_has_left(world: SoftWorld) -> None:
+    run = to_override(world)
+    world.desk.write(lambda connection: people.end(connection, world.desk.now(), "tests", world.lee))
+    world.bench.clock.move(timedelta(hours=1))
+    assert soft.tend(world.desk) == []
+    with pytest.raises(DeskRefused, match="Lee may not sign in any more"):
+        world.go_on(run, by=world.hale)
+    assert soft.abandon(world.desk, world.hale, run.id).over
 
 
 # --- Two at once, and the log
