@@ -39,11 +39,22 @@ class SingleSignOn:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenServer:
+    """A privacyIDEA that validates hardware tokens, and an administrator's account there. `realm`: where the people
+    are, "" for the default one."""
+
+    url: str
+    user: str
+    password: str = field(repr=False)
+    realm: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EpcsSettings:
     """The EPCS desk: the vendor's and the EHR's addresses and our keys there, PEM of what their TLS certificates lead
     to (besides what the system trusts); how long an administrator override lasts and how often, in seconds, the
     scheduler looks; `profiles`: the kinds of tokens that there are; `zone`: whose calendar days and business days
-    count, None for this computer's own."""
+    count, None for this computer's own; `token_server`: who validates hardware tokens, None for the vendor."""
 
     vendor_url: str
     vendor_key: str = field(repr=False)
@@ -54,6 +65,7 @@ class EpcsSettings:
     look_every: float = 5.0
     profiles: tuple[Profile, ...] = KNOWN
     zone: tzinfo | None = None
+    token_server: TokenServer | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from renewagent.configuration_keys import (
     read_text,
     read_url,
 )
-from renewagent.console.settings import EpcsSettings, Listener, Operations, Settings, SingleSignOn
+from renewagent.console.settings import EpcsSettings, Listener, Operations, Settings, SingleSignOn, TokenServer
 from renewagent.errors import ConfigurationError
 from renewagent.tokens.serials import Profile, extended
 
@@ -110,7 +110,19 @@ def _epcs(known: Mapping[str, Any], file: Path) -> EpcsSettings | None:
         vendor_key=_secret(known, "epcs.vendor.key_file", file),
         ehr_url=_needed(known, "epcs.ehr.url", file),
         ehr_key=_secret(known, "epcs.ehr.key_file", file),
+        token_server=_token_server(known, file),
         **{name: known[key] for key, name in _PLAIN_EPCS.items() if key in known},
+    )
+
+
+def _token_server(known: Mapping[str, Any], file: Path) -> TokenServer | None:
+    if not any(key.startswith("epcs.token_server.") for key in known):
+        return None
+    return TokenServer(
+        url=_needed(known, "epcs.token_server.url", file),
+        user=_needed(known, "epcs.token_server.user", file),
+        password=_secret(known, "epcs.token_server.password_file", file),
+        realm=known.get("epcs.token_server.realm", ""),
     )
 
 
@@ -277,6 +289,10 @@ KEYS: Keys = MappingProxyType(
         "epcs.vendor.key_file": read_path,
         "epcs.ehr.url": _outside,
         "epcs.ehr.key_file": read_path,
+        "epcs.token_server.url": _outside,
+        "epcs.token_server.user": read_text,
+        "epcs.token_server.password_file": read_path,
+        "epcs.token_server.realm": read_text,
         "epcs.root": read_path,
         "epcs.override_minutes": _override,
         "epcs.look_every": _often,

@@ -8,14 +8,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from renewagent.console.settings import EpcsSettings, Listener, Operations, SingleSignOn
+from renewagent.console.settings import EpcsSettings, Listener, Operations, SingleSignOn, TokenServer
 from renewagent.console.settings_file import KEYS, load_settings
 from renewagent.errors import ConfigurationError
 from renewagent.tokens.serials import KNOWN, Asks, Profile
 from tests.house import ROOT
 
 SECRET = "a-secret-of-the-proxy"
-VENDOR_KEY, EHR_KEY = "the-key-at-the-vendor", "the-key-at-the-ehr"
+VENDOR_KEY, EHR_KEY, TOKENS_PASSWORD = "the-key-at-the-vendor", "the-key-at-the-ehr", "the-password-of-tokens"
 WHOLE = """
 [console]
 data = "data"
@@ -51,6 +51,10 @@ vendor.url = "https://vendor.example/api/"
 vendor.key_file = "vendor.key"
 ehr.url = "http://127.0.0.1:8010"
 ehr.key_file = "ehr.key"
+token_server.url = "https://tokens.example/"
+token_server.user = "console"
+token_server.password_file = "tokens.password"
+token_server.realm = "clinic"
 root = "outside.pem"
 override_minutes = 10
 look_every = 2
@@ -76,7 +80,8 @@ port = 0
 
 
 def write_secrets(folder: Path) -> None:
-    for name, secret in (("secret", SECRET), ("vendor.key", VENDOR_KEY), ("ehr.key", EHR_KEY)):
+    secrets = {"secret": SECRET, "vendor.key": VENDOR_KEY, "ehr.key": EHR_KEY, "tokens.password": TOKENS_PASSWORD}
+    for name, secret in secrets.items():
         (folder / name).write_text(f"{secret}\n")
 
 
@@ -112,9 +117,10 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         2,
         (Profile("GAXE", Asks.CODES, "Example"), *KNOWN),
         ZoneInfo("America/New_York"),
+        TokenServer("https://tokens.example", "console", TOKENS_PASSWORD, "clinic"),
     )
     assert {key for key in KEYS if f"\n{key.partition('.')[2]} = " not in WHOLE} == set()
-    assert not [one for one in (SECRET, VENDOR_KEY, EHR_KEY, "postgresql") if one in repr(settings)]
+    assert not [one for one in (SECRET, VENDOR_KEY, EHR_KEY, TOKENS_PASSWORD, "postgresql") if one in repr(settings)]
 
 
 def test_most_may_be_left_out(tmp_path: Path) -> None:
@@ -148,6 +154,12 @@ def test_most_may_be_left_out(tmp_path: Path) -> None:
         ('vendor.url = "https://vendor.example/api/"', 'vendor.url = "https://vendor.example/?a=b"', "nothing behind"),
         ('vendor.url = "https://vendor.example/api/"\n', "", "epcs.vendor.url is missing"),
         ('ehr.key_file = "ehr.key"\n', "", "epcs.ehr.key_file is missing"),
+        ('token_server.user = "console"\n', "", "epcs.token_server.user is missing"),
+        (
+            'token_server.url = "https://',
+            'token_server.url = "http://',
+            "epcs.token_server.url must begin with https://",
+        ),
         ('ehr.key_file = "ehr.key"', 'ehr.key_file = "no-such"', "cannot be read"),
         ('ehr.key_file = "ehr.key"', 'ehr.key_fil = "x"', "epcs.ehr.key_fil is not a known setting. Did you mean"),
         ('vendor.key_file = "vendor.key"', 'vendor.x.y = "x"', "epcs.vendor.x is not a known setting"),
