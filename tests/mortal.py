@@ -17,22 +17,27 @@ class Killed(BaseException):
 
 @dataclass
 class Away:
-    """Does not answer. `answers_lost`: it does what it is asked to, and the answer is lost on the way."""
+    """Does not answer, or not what `names` say. `answers_lost`: it does what it is asked to, and the answer is lost on
+    the way."""
 
     behind: Any
     error: type[RenewAgentError]
     words: str
     answers_lost: bool = False
+    names: tuple[str, ...] = ()
 
     @classmethod
-    def vendor(cls, behind: Any, *, answers_lost: bool = False) -> Any:
-        return cls(behind, TokenServerUnreachable, "The vendor does not answer.", answers_lost)
+    def vendor(cls, behind: Any, *names: str, answers_lost: bool = False) -> Any:
+        return cls(behind, TokenServerUnreachable, "The vendor does not answer.", answers_lost, names)
 
     @classmethod
-    def ehr(cls, behind: Any, *, answers_lost: bool = False) -> Any:
-        return cls(behind, EhrUnreachable, "The EHR does not answer.", answers_lost)
+    def ehr(cls, behind: Any, *names: str, answers_lost: bool = False) -> Any:
+        return cls(behind, EhrUnreachable, "The EHR does not answer.", answers_lost, names)
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
+    def __getattr__(self, name: str) -> Any:
+        if self.names and name not in self.names:
+            return getattr(self.behind, name)
+
         def call(*positional: Any, **named: Any) -> Any:
             if self.answers_lost:
                 getattr(self.behind, name)(*positional, **named)

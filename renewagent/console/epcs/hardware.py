@@ -16,7 +16,7 @@ from renewagent.console.epcs import ticket_rows, token_orders, token_rows, worki
 from renewagent.console.epcs.desk import Desk
 from renewagent.console.epcs.losses import Lost as Lost
 from renewagent.console.epcs.losses import report_lost as report_lost
-from renewagent.console.epcs.own_tokens import account, check_allowed, own
+from renewagent.console.epcs.own_tokens import account, check_allowed, heard, own
 from renewagent.console.epcs.token_orders import tend as tend
 from renewagent.console.epcs.token_rows import ACTIVATE, RETIRE, Token
 from renewagent.console.permissions import Person
@@ -68,6 +68,7 @@ def resynchronise(
     codes = _code(first, "first"), _code(second, "second")
     if codes[0] == codes[1]:
         raise FormError("That is the same code twice.", "second", advice="Press the button again for the next code.")
+    token = heard(desk, owner, token)  # one that is over refuses right codes as if they were wrong
     checked = desk.authority.resynchronise(token.serial, *codes)
     if checked.answer is Answer.ACCEPTED:
         return _in_step(desk, by, token, checked.drift or 0)
@@ -78,7 +79,7 @@ def activate_spare(desk: Desk, by: Person, owner: Person, serial: str) -> Token:
     """The spare takes over; the token that was active is deactivated, for good. Again is as good as once. Raises
     TokenRefused for one that is over."""
     check_allowed(by, owner)
-    token = own(desk, owner, serial)
+    token = heard(desk, owner, own(desk, owner, serial))
     if token.state is TokenState.ACTIVE and not token.ordered:
         return token
     return token_orders.carry_out(desk, by, token, ACTIVATE, lambda: desk.authority.activate(token.serial))
@@ -138,10 +139,11 @@ def _refused(desk: Desk, by: Person, token: Token) -> TokenRefused:
 
 def _locked(desk: Desk, by: Person, token: Token, checked: Checked) -> TokenLocked:
     now, until = desk.now(), checked.until or desk.now()
+    when = f"{until:%H:%M} UTC" if until.date() == now.date() else f"{until.day} {until:%B, %H:%M} UTC"
     until_words = until.isoformat(timespec="seconds")
     desk.write(lambda c: token_rows.record(c, now, by.actor, "token-locked", token, until=until_words))
     return TokenLocked(
-        f"Too many codes were refused: the token {token.serial} is locked until {until:%H:%M} UTC.",
+        f"Too many codes were refused: the token {token.serial} is locked until {when}.",
         until,
         advice="Wait until then. Codes are not looked at before, not even the right ones.",
     )

@@ -41,6 +41,24 @@ def own(desk: Desk, owner: Person, serial: str | None, *, also_over: bool = Fals
     return found
 
 
+def heard(desk: Desk, owner: Person, token: Token) -> Token:
+    """The token as the vendor has it now, whose word counts. Raises UnknownToken where it is nobody's there or
+    another's, TokenRefused for one that is over, and the vendor's errors."""
+    standing = desk.authority.standing(token.serial)
+    if standing.account != account(owner):
+        raise UnknownToken(
+            f"The vendor does not have the token {token.serial} as {owner.name}'s.",
+            advice="Register it again with the serial number on its back, or ask your EPCS administrator.",
+        )
+    if standing.state is not token.state and not token.ordered:
+        token = desk.write(
+            lambda connection: token_rows.become(connection, desk.now(), "vendor", token.serial, standing.state)
+        )
+    if token.state.is_over:
+        raise token_rows.is_over(token.serial)
+    return token
+
+
 def account(owner: Person) -> str:
     """Their account's name at the vendor. Raises DeskRefused."""
     if not owner.ehr:

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
-from renewagent.console.epcs import losses, token_rows
+from renewagent.console.epcs import losses, pulses, token_rows
 from renewagent.console.epcs.desk import Desk
 from renewagent.console.epcs.token_rows import ACTIVATE, BECOMES, Token
 from renewagent.console.permissions import Person
@@ -38,25 +38,40 @@ def carry_out(desk: Desk, by: Person, token: Token, what: str, tell: Callable[[]
     except RenewAgentError:
         desk.write(lambda connection: token_rows.drop_order(connection, token.serial, what))
         raise
-    return desk.write(lambda connection: _is_so(connection, desk, by.actor, token, what))
+    return desk.write(
+        lambda connection: token_rows.become(connection, desk.now(), by.actor, token.serial, BECOMES[what])
+    )
 
 
 def tend(desk: Desk) -> None:
-    """For the scheduler: tell of losses that not everybody knows of, and see what came of orders whose console died.
-    Raises nothing of ours."""
+    """For the scheduler: tell of losses that not everybody knows of, and see what came of orders whose console died;
+    each once a minute. Raises nothing of ours."""
     for token in desk.read(token_rows.ordered):
         try:
-            if desk.now() - token.changed >= HOLD:
+            if _is_old(desk, token) and desk.write(lambda connection: _claim(connection, desk, token)):  # noqa: B023
                 _settle(desk, token)
+                desk.write(lambda connection: pulses.drop(connection, _turn(token)))  # noqa: B023
         except RenewAgentError as problem:
             fields = {"serial": token.serial, "ordered": token.ordered, "why": problem.message}
             _LOG.warning("a token's order is not settled yet", extra={"fields": fields})
 
 
+def _claim(connection: sa.Connection, desk: Desk, token: Token) -> bool:
+    return pulses.claim(connection, _turn(token), desk.now(), HOLD)
+
+
+def _turn(token: Token) -> str:
+    return f"token {token.serial}"
+
+
+def _is_old(desk: Desk, token: Token) -> bool:
+    return desk.now() - token.changed >= HOLD
+
+
 def _settle_old_ones(desk: Desk, token: Token, what: str) -> None:
     for other in desk.read(lambda connection: token_rows.of(connection, token.owner)):
         is_mine = (other.serial, other.ordered) == (token.serial, what)
-        if other.ordered and not (is_mine or other.loss_untold) and desk.now() - other.changed >= HOLD:
+        if other.ordered and not (is_mine or other.loss_untold) and _is_old(desk, other):
             _settle(desk, other)
 
 
@@ -73,21 +88,12 @@ def _begin(connection: sa.Connection, desk: Desk, by: Person, token: Token, what
     token_rows.order(connection, desk.now(), by.actor, again, what)
 
 
-def _is_so(connection: sa.Connection, desk: Desk, actor: str, token: Token, what: str) -> Token:
-    """The vendor says so. With a token that is active, whatever else of the person's was is not any more."""
-    for other in token_rows.held(connection, token.owner) if what == ACTIVATE else ():
-        was_active = other.kind is token.kind and other.state is TokenState.ACTIVE
-        if was_active and other.serial != token.serial:
-            token_rows.become(connection, desk.now(), actor, other.serial, TokenState.DEACTIVATED)
-    return token_rows.become(connection, desk.now(), actor, token.serial, BECOMES[what])
-
-
 def _settle(desk: Desk, token: Token) -> None:
     if token.loss_untold:
         losses.finish(desk, token)
         return
-    standing = desk.authority.standing(token.serial)
-    if standing.state is BECOMES[token.ordered]:
-        desk.write(lambda connection: _is_so(connection, desk, CONSOLE, token, token.ordered))
+    state = desk.authority.standing(token.serial).state
+    if state is BECOMES[token.ordered]:
+        desk.write(lambda connection: token_rows.become(connection, desk.now(), CONSOLE, token.serial, state))
     else:
         desk.write(lambda connection: token_rows.drop_order(connection, token.serial, token.ordered))

@@ -31,6 +31,7 @@ BECOMES: Mapping[str, TokenState] = MappingProxyType(
 )
 """What each order leads to. That of a loss is what happened to the token, and UNTOLD once only the vendor has yet to
 be told of it."""
+_LOSSES = (*LOSSES, UNTOLD)
 _OVER = tuple(state.value for state in TokenState if state.is_over)
 
 
@@ -85,16 +86,15 @@ def keep(connection: sa.Connection, now: datetime, actor: str, owner: Person, st
     known = find(connection, standing.serial)
     if known is not None and known.state.is_over:
         raise is_over(known.serial)
+    if known is not None and known.owner == owner.id:
+        return become(connection, now, actor, known.serial, standing.state)
     values = {"owner": owner.id, "kind": standing.kind.value, "state": standing.state.value, "changed": now}
     if known is None:
         connection.execute(sa.insert(EPCS_TOKEN).values(serial=standing.serial, registered=now, **values))
-    elif (known.owner, known.state) != (owner.id, standing.state):
-        connection.execute(_update(standing.serial).values(**values))
     else:
-        return known
-    token = _known(connection, standing.serial)
-    record(connection, now, actor, "token-registered", token, state=standing.state.value)
-    return token
+        connection.execute(_update(standing.serial).values(**values))
+    record(connection, now, actor, "token-registered", _known(connection, standing.serial))
+    return become(connection, now, actor, standing.serial, standing.state)
 
 
 def order(connection: sa.Connection, now: datetime, actor: str, token: Token, what: str) -> None:
@@ -123,10 +123,19 @@ def drop_order(connection: sa.Connection, serial: str, *what: str) -> None:
 
 
 def become(connection: sa.Connection, now: datetime, actor: str, serial: str, state: TokenState) -> Token:
-    """The vendor says that it is so. Again is as good as once; what is over stays what it is."""
+    """The vendor says that it is so. Again is as good as once; what is over stays what it is. With a token that is
+    active, whatever else of its kind was for that person is not any more."""
+    token = _known(connection, serial)
+    for other in held(connection, token.owner) if state is TokenState.ACTIVE else ():
+        if other.state is state and other.kind is token.kind and other.serial != serial:
+            _become(connection, now, actor, other.serial, TokenState.DEACTIVATED)
+    return _become(connection, now, actor, serial, state)
+
+
+def _become(connection: sa.Connection, now: datetime, actor: str, serial: str, state: TokenState) -> Token:
     live = _update(serial).where(EPCS_TOKEN.c.state.not_in(_OVER), EPCS_TOKEN.c.state != state.value)
     changed = connection.execute(live.values(state=state.value, changed=now)).rowcount
-    connection.execute(_update(serial).values(ordered=""))
+    connection.execute(_update(serial).where(EPCS_TOKEN.c.ordered.not_in(_LOSSES)).values(ordered=""))
     token = _known(connection, serial)
     if changed:
         record(connection, now, actor, f"token-{state.value}", token)
@@ -140,7 +149,8 @@ def note(connection: sa.Connection, serial: str, **values: Any) -> None:
 
 def record(connection: sa.Connection, now: datetime, actor: str, event: str, token: Token, **more: object) -> None:
     """A line in the audit log about a token."""
-    audit.record(connection, now, actor, f"epcs.{event}", {"serial": token.serial, "owner": token.owner, **more})
+    details = {"serial": token.serial, "owner": token.owner, "state": token.state.value, **more}
+    audit.record(connection, now, actor, f"epcs.{event}", details)
 
 
 def is_over(serial: str) -> TokenRefused:

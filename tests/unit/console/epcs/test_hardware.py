@@ -30,7 +30,7 @@ from renewagent.tokens.errors import (
     TokenServerUnreachable,
     UnknownToken,
 )
-from renewagent.tokens.model import Answer, Checked, TokenState
+from renewagent.tokens.model import Answer, Checked, TokenStanding, TokenState
 from renewagent.tokens.serials import extended
 from renewagent_fixtures.virtual_tokens.button import ButtonToken
 from tests.epcs_desk import Bench
@@ -226,6 +226,47 @@ def test_no_code_stands_in_the_database_or_in_the_audit_log(bench: Bench, pat: P
     assert not any(code.encode() in kept for code in pair)
 
 
+def test_the_vendors_word_counts(bench: Bench, pat: Person) -> None:
+    token = registered(bench, pat)
+    registered(bench, pat, GALH)
+    bench.vendor.activate(GALH)  # by telephone, say
+    with pytest.raises(TokenRefused, match="never works again"):
+        resynchronise(bench.desk, pat, pat, GAHE, *token.press_twice())
+    assert states(bench, pat) == {GAHE: "deactivated", GALH: "spare"}
+    assert activate_spare(bench.desk, pat, pat, GALH).state is TokenState.ACTIVE
+    bench.vendor.disable(GALH, lost=False)
+    bench.token("GAHE00000003")
+    assert register(bench.desk, pat, pat, "GAHE00000003", "GAHE00000003").state is TokenState.ACTIVE
+    assert states(bench, pat) == {GAHE: "deactivated", GALH: "deactivated", "GAHE00000003": "active"}
+
+
+def test_a_token_that_is_anothers_at_the_vendor(bench: Bench, pat: Person) -> None:
+    registered(bench, pat)
+    elsewhere = replace(bench.vendor.standing(GAHE), account="somebody-else")
+
+    class Moved:
+        def standing(self, serial: str) -> TokenStanding:
+            return elsewhere
+
+    desk = replace(bench.desk, authority=Moved())  # type: ignore[arg-type]
+    with pytest.raises(UnknownToken, match="does not have the token GAHE00012345 as Pat's"):
+        resynchronise(desk, pat, pat, GAHE, "123456", "654321")
+
+
+def test_a_lock_into_the_next_day_says_so(bench: Bench, pat: Person) -> None:
+    registered(bench, pat)
+
+    class Locked:
+        standing = bench.vendor.standing
+
+        def resynchronise(self, serial: str, first: str, second: str) -> Checked:
+            return Checked(Answer.LOCKED, bench.clock() + timedelta(hours=20))
+
+    desk = replace(bench.desk, authority=Locked())  # type: ignore[arg-type]
+    with pytest.raises(TokenLocked, match="locked until 23 November, 05:30 UTC"):
+        resynchronise(desk, pat, pat, GAHE, "123456", "654321")
+
+
 # --- The spare, and giving up
 
 
@@ -348,7 +389,7 @@ def test_a_vendor_that_is_away_is_told_once_it_is_back(bench: Bench, pat: Person
 
 def test_an_order_that_was_cut_off_is_finished_or_dropped_by_what_the_vendor_says(bench: Bench, pat: Person) -> None:
     registered(bench, pat), registered(bench, pat, GALH)
-    cut = replace(bench.desk, authority=Away.vendor(bench.vendor, answers_lost=True))
+    cut = replace(bench.desk, authority=Away.vendor(bench.vendor, "activate", answers_lost=True))
     with pytest.raises(TokenServerUnreachable):
         activate_spare(cut, pat, pat, GALH)
     assert at_vendor(bench, GALH) is TokenState.ACTIVE
@@ -364,11 +405,11 @@ def test_an_order_that_was_cut_off_is_finished_or_dropped_by_what_the_vendor_say
 
 def test_an_order_that_never_reached_the_vendor_is_dropped(bench: Bench, pat: Person) -> None:
     registered(bench, pat), registered(bench, pat, GALH)
-    away = replace(bench.desk, authority=Away.vendor(bench.vendor))
+    away = replace(bench.desk, authority=Away.vendor(bench.vendor, "activate"))
     with pytest.raises(TokenServerUnreachable):
         activate_spare(away, pat, pat, GALH)
     bench.clock.move(HOLD)
-    tend(away)
+    tend(replace(bench.desk, authority=Away.vendor(bench.vendor)))
     assert [token.ordered for token in tokens_of(bench.desk, pat)] == ["", "activate"]
     assert retire(bench.desk, pat, pat, GALH).state is TokenState.DEACTIVATED  # settles what is old first
     assert states(bench, pat) == {GAHE: "active", GALH: "deactivated"}
@@ -399,6 +440,8 @@ def test_an_answer_without_a_drift_is_none(bench: Bench, pat: Person) -> None:
     token = registered(bench, pat)
 
     class Terse:
+        standing = bench.vendor.standing
+
         def resynchronise(self, serial: str, first: str, second: str) -> Checked:
             return Checked(Answer.ACCEPTED)
 
