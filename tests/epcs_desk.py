@@ -4,18 +4,22 @@ accounts at both. `renewagent mock-epcs serve` and the desk over HTTP are tried 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]
 from starlette.types import ASGIApp
 
 from renewagent.console.app import people_app
 from renewagent.console.epcs.desk import Desk
+from renewagent.console.openapi import description
 from renewagent.console.permissions import Person, Role
-from renewagent.console.settings import EpcsSettings
+from renewagent.console.settings import EpcsSettings, Listener, Settings
 from renewagent.console.site import Site
 from renewagent.tokens.model import Staff
 from renewagent.tokens.npi import luhn_sum
@@ -92,7 +96,37 @@ class Program:
         self, method: str, path: str, headers: Iterable[tuple[str, str]] = (), body: Iterable[bytes] = ()
     ) -> Answer:
         bearer = [("authorization", f"Bearer {self.token}")] if self.token else []
-        return self.client.ask(method, path, [*bearer, *headers], body)
+        answer = self.client.ask(method, path, [*bearer, *headers], body)
+        check_described(method, path, answer)
+        return answer
+
+
+def check_described(method: str, path: str, answer: Answer) -> None:
+    """Every answer to a program is as /openapi.json says."""
+    document = described()
+    route = next((one for one in document["paths"] if re.fullmatch(re.sub(r"{\w+}", "[^/]+", one), _bare(path))), None)
+    known = document["paths"].get(route, {}).get(method.lower())
+    if known is None:
+        assert answer.status in (404, 405), f"{method} {path} is described nowhere"
+        return
+    responses = known["responses"]
+    name = next(one for one in (str(answer.status), f"{answer.status // 100}XX") if one in responses)
+    found = responses[name]
+    if "$ref" in found:
+        found = document["components"]["responses"][found["$ref"].rpartition("/")[2]]
+    schema = {**found["content"]["application/json"]["schema"], "components": document["components"]}
+    jsonschema.Draft202012Validator(schema).validate(json.loads(answer.body))
+
+
+def _bare(path: str) -> str:
+    return path.partition("?")[0]
+
+
+@cache
+def described() -> Any:
+    """/openapi.json of a console with a desk."""
+    place = Listener("127.0.0.1", 0, "https://console.test")
+    return description(Settings(Path(), "", place, place, Path(), Path(), epcs=EPCS))
 
 
 def npi(user: str) -> str:

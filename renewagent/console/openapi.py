@@ -4,7 +4,7 @@ their forms are for browsers and do not stand in it; a test holds it against the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -12,13 +12,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from renewagent import __version__
+from renewagent.console import openapi_epcs as epcs
 from renewagent.console import openapi_schemas as schemas
+from renewagent.console.openapi_parts import (
+    CERTIFICATE,
+    OPEN,
+    SESSION,
+    asked,
+    in_path,
+    json_answer,
+    json_body,
+    operation,
+    text_answer,
+)
 from renewagent.console.settings import Settings
 from renewagent.console.site import Site
-
-_CERTIFICATE: list[dict[str, list[str]]] = [{"certificate": []}]
-_SESSION: list[dict[str, list[str]]] = [{"session": []}]
-_OPEN: list[dict[str, list[str]]] = []
 
 
 def routes(site: Site) -> list[BaseRoute]:
@@ -33,6 +41,9 @@ def routes(site: Site) -> list[BaseRoute]:
 
 def description(settings: Settings) -> dict[str, Any]:
     """The document, with the addresses of this console."""
+    people, known = _people() | _files(), dict(schemas.SCHEMAS)
+    if settings.epcs is not None:
+        people, known = people | epcs.paths(), known | dict(epcs.SCHEMAS)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -42,8 +53,8 @@ def description(settings: Settings) -> dict[str, Any]:
             "hashes SHA-256 in lowercase hex; serials lowercase hex. Every refusal is a sentence in `error`.",
         },
         "servers": [{"url": settings.people.url}],
-        "paths": _at(settings.agents.url, _agents()) | _at(settings.people.url, _people()) | _everywhere(settings),
-        "components": {"schemas": schemas.SCHEMAS, "responses": schemas.RESPONSES, "securitySchemes": schemas.SECURITY},
+        "paths": _at(settings.agents.url, _agents()) | _at(settings.people.url, people) | _everywhere(settings),
+        "components": {"schemas": known, "responses": schemas.RESPONSES, "securitySchemes": schemas.SECURITY},
     }
 
 
@@ -52,9 +63,9 @@ def _at(url: str, paths: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _everywhere(settings: Settings) -> dict[str, Any]:
-    health = _operation("Whether this process serves and its database answers", _json("Health"), _OPEN)
-    health["responses"]["503"] = _json("Health", "It does not.")
-    description = _operation("This description", {"content": {"application/json": {}}}, _OPEN)
+    health = operation("Whether this process serves and its database answers", json_answer("Health"), OPEN)
+    health["responses"]["503"] = json_answer("Health", "It does not.")
+    description = operation("This description", {"content": {"application/json": {}}}, OPEN)
     both = [{"url": settings.agents.url}, {"url": settings.people.url}]
     return {
         "/healthz": {"servers": both, "get": health},
@@ -65,36 +76,39 @@ def _everywhere(settings: Settings) -> dict[str, Any]:
 def _agents() -> dict[str, dict[str, Any]]:
     return {
         "/agents/v1/enrol": {
-            "post": _operation(
-                "Enrol by fleet code: a certificate for this agent", _json("Issued"), _OPEN, body=_body("Enrolment")
+            "post": operation(
+                "Enrol by fleet code: a certificate for this agent",
+                json_answer("Issued"),
+                OPEN,
+                body=json_body("Enrolment"),
             )
         },
         "/agents/v1/certificate": {
-            "post": _operation(
+            "post": operation(
                 "A fresh certificate; the old one goes on until it ends",
-                _json("Issued"),
-                _CERTIFICATE,
-                body=_body("CertificateRequest"),
+                json_answer("Issued"),
+                CERTIFICATE,
+                body=json_body("CertificateRequest"),
             )
         },
         "/agents/v1/check-ins": {
-            "post": _operation(
+            "post": operation(
                 "Deliver check-ins; each id counts once, however often it comes",
-                _json("Taken"),
-                _CERTIFICATE,
-                body=_body("Delivery"),
+                json_answer("Taken"),
+                CERTIFICATE,
+                body=json_body("Delivery"),
             )
         },
-        "/agents/v1/orders": {"get": _operation("What there is to do", _json("Orders"), _CERTIFICATE)},
+        "/agents/v1/orders": {"get": operation("What there is to do", json_answer("Orders"), CERTIFICATE)},
         "/agents/v1/stream": {
-            "get": _operation('Server-sent events "look-again"', _text("text/event-stream"), _CERTIFICATE)
+            "get": operation('Server-sent events "look-again"', text_answer("text/event-stream"), CERTIFICATE)
         },
         "/campaigns/{name}.campaign": {
-            "get": _operation(
+            "get": operation(
                 "The highest version of a signed campaign; its ETag is its SHA-256",
-                _text("application/cms") | {"headers": {"ETag": {"schema": {"type": "string"}}}},
-                _OPEN,
-                parameters=[_in_path("name", schemas.CAMPAIGN_ID), schemas.IF_NONE_MATCH],
+                text_answer("application/cms") | {"headers": {"ETag": {"schema": {"type": "string"}}}},
+                OPEN,
+                parameters=[in_path("name", schemas.CAMPAIGN_ID), schemas.IF_NONE_MATCH],
                 more={"304": {"description": "It is the one that was named."}},
             )
         },
@@ -103,81 +117,50 @@ def _agents() -> dict[str, dict[str, Any]]:
 
 def _people() -> dict[str, dict[str, Any]]:
     return {
-        "/sign-in/challenge": {"post": _operation("A nonce for one sign-in by card", _json("Challenge"), _OPEN)},
+        "/sign-in/challenge": {"post": operation("A nonce for one sign-in by card", json_answer("Challenge"), OPEN)},
         "/sign-in/card": {
-            "post": _operation(
+            "post": operation(
                 "A statement signed by a card, for a link that is good once and for a minute",
-                _json("Link"),
-                _OPEN,
+                json_answer("Link"),
+                OPEN,
                 body={"required": True, "content": {"application/cms": {"schema": {"type": "string"}}}},
-            )
-        },
-        "/news": {
-            "get": _operation("Server-sent events: what kind of thing changed", _text("text/event-stream"), _SESSION)
-        },
-        "/cards.csv": {
-            "get": _operation(
-                "The list of cards", _text("text/csv"), _SESSION, parameters=[_asked(name) for name in schemas.FILTERS]
-            )
-        },
-        "/audit.jsonl": {"get": _operation("The audit log, one entry per line", _text("application/jsonl"), _SESSION)},
-        "/campaigns/{name}/{version}.campaign": {
-            "get": _operation(
-                "One version of a signed campaign",
-                _text("application/cms"),
-                _SESSION,
-                parameters=[_in_path("name", schemas.CAMPAIGN_ID), _in_path("version", schemas.VERSION)],
-            )
-        },
-        "/campaigns/{name}/next/{step}": {
-            "get": _operation(
-                "The next version of a campaign, to be signed",
-                _text("application/json"),
-                _SESSION,
-                parameters=[_in_path("name", schemas.CAMPAIGN_ID), _in_path("step", schemas.STEP)],
             )
         },
     }
 
 
-def _operation(
-    summary: str,
-    answer: Mapping[str, Any],
-    security: Sequence[Mapping[str, list[str]]],
-    *,
-    body: Mapping[str, Any] | None = None,
-    parameters: Sequence[Mapping[str, Any]] = (),
-    more: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    sign_in = {"303": {"description": "Sign in first."}} if security == _SESSION else {}
-    responses = {"200": {"description": "Done.", **answer}, **sign_in, **(more or {}), **schemas.REFUSALS}
-    operation: dict[str, Any] = {"summary": summary, "security": list(security), "responses": responses}
-    if body is not None:
-        operation["requestBody"] = body
-    if parameters:
-        operation["parameters"] = list(parameters)
-    return operation
-
-
-def _json(schema: str, description: str = "Done.") -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"schema": _named(schema)}}}
-
-
-def _text(media_type: str) -> dict[str, Any]:
-    return {"content": {media_type: {"schema": {"type": "string"}}}}
-
-
-def _body(schema: str) -> dict[str, Any]:
-    return {"required": True, "content": {"application/json": {"schema": _named(schema)}}}
-
-
-def _named(schema: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{schema}"}
-
-
-def _in_path(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": name, "in": "path", "required": True, "schema": schema}
-
-
-def _asked(name: str) -> dict[str, Any]:
-    return {"name": name, "in": "query", "schema": {"type": "string"}}
+def _files() -> dict[str, dict[str, Any]]:
+    return {
+        "/news": {
+            "get": operation(
+                "Server-sent events: what kind of thing changed", text_answer("text/event-stream"), SESSION
+            )
+        },
+        "/cards.csv": {
+            "get": operation(
+                "The list of cards",
+                text_answer("text/csv"),
+                SESSION,
+                parameters=[asked(name) for name in schemas.FILTERS],
+            )
+        },
+        "/audit.jsonl": {
+            "get": operation("The audit log, one entry per line", text_answer("application/jsonl"), SESSION)
+        },
+        "/campaigns/{name}/{version}.campaign": {
+            "get": operation(
+                "One version of a signed campaign",
+                text_answer("application/cms"),
+                SESSION,
+                parameters=[in_path("name", schemas.CAMPAIGN_ID), in_path("version", schemas.VERSION)],
+            )
+        },
+        "/campaigns/{name}/next/{step}": {
+            "get": operation(
+                "The next version of a campaign, to be signed",
+                text_answer("application/json"),
+                SESSION,
+                parameters=[in_path("name", schemas.CAMPAIGN_ID), in_path("step", schemas.STEP)],
+            )
+        },
+    }

@@ -24,6 +24,7 @@ FILTERS = ("campaign", "organisation", "status", "issued_from", "issued_to", "ex
 """Of the list of cards, as its page has them."""
 SECURITY: Mapping[str, Any] = {
     "certificate": {"type": "mutualTLS", "description": "The certificate that the agent was given."},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "The token that signing in at the EPCS desk gave."},
     "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "Somebody who is signed in."},
 }
 
@@ -73,7 +74,10 @@ _CHECK_IN_FIELDS = {
 _ORDERS = {"orders": _array("Order"), "poll": {"type": "integer", "minimum": 1}}
 
 SCHEMAS: Mapping[str, Any] = {
-    "Error": _object({"error": _ANY_TEXT, "advice": _ANY_TEXT}, optional=frozenset({"advice"})),
+    "Error": _object(
+        {name: _ANY_TEXT for name in ("error", "advice", "code", "field", "until")},
+        optional=frozenset({"advice", "code", "field", "until"}),
+    ),
     "Health": _object({"ok": {"type": "boolean"}, "why": _ANY_TEXT}, optional=frozenset({"why"})),
     "Enrolment": _object(
         {

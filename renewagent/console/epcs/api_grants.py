@@ -14,8 +14,8 @@ from renewagent.console.epcs.desk import Desk, Factor
 from renewagent.console.epcs.documents import Document, told, with_people
 from renewagent.console.epcs.program_gate import guard_program
 from renewagent.console.permissions import Permission
-from renewagent.tokens.errors import FormError
-from renewagent.tokens.grants import Action, Request, SuspensionReason
+from renewagent.tokens.errors import DeskRefused, FormError
+from renewagent.tokens.grants import Action, SuspensionReason
 from renewagent.tokens.leases import Lease
 
 LARGEST_PROOF = (LARGEST + 2) // 3 * 4 + 1024
@@ -70,22 +70,20 @@ def enter(asked: Asked) -> Document:
 
 def challenge(asked: Asked) -> Document:
     """What the second person's card signs for."""
-    document: Document = told(factors.challenge(asked.desk, asked.person, asked.gap("id")))
+    document: Document = told(factors.challenge(asked.desk, asked.person, _request_at_hand(asked)))
     return document
 
 
 def execute(asked: Asked) -> Document:
     """The second person's part, with one factor: `card` or `otp`."""
-    identity = asked.gap("id")
+    identity = _request_at_hand(asked)
     factor = _factor(asked, identity)
     return {"request": told(requests.execute(asked.desk, factor, identity))}
 
 
 def withdraw(asked: Asked) -> Document:
     """As long as nobody has decided it."""
-    identity = asked.gap("id")
-    _check_at_hand(asked, requests.find(asked.desk, identity))
-    return {"request": told(requests.withdraw(asked.desk, asked.person, identity))}
+    return {"request": told(requests.withdraw(asked.desk, asked.person, _request_at_hand(asked)))}
 
 
 def _factor(asked: Asked, identity: str) -> Factor:
@@ -100,9 +98,15 @@ def _factor(asked: Asked, identity: str) -> Factor:
     return factors.by_otp(asked.desk, asked.person, identity, shown.text("serial"), shown.text("code"))
 
 
-def _check_at_hand(asked: Asked, request: Request) -> None:
+def _request_at_hand(asked: Asked) -> str:
+    """Its id, if it is about somebody of the same organisation."""
+    try:
+        request = requests.find(asked.desk, asked.gap("id"))
+    except DeskRefused as problem:
+        raise nothing_there() from problem
     if not is_at_hand(asked.person, request.subject.person):
         raise nothing_there()
+    return request.id
 
 
 # --- Overrides and suspensions

@@ -45,15 +45,9 @@ def every(asked: Asked) -> Document:
 
 def report(asked: Asked) -> Document:
     """It is reported, in these words."""
-    incident = incidents.find(asked.desk, asked.gap("id"))
-    if not _is_theirs(asked, incident):
-        raise nothing_there()
-    text = asked.text("text", most=LONGEST_REPORT, lines=True)
-    return {
-        "incident": with_people(asked.desk, [incidents.report(asked.desk, asked.person, incident.id, text)], *_PEOPLE)[
-            0
-        ]
-    }
+    identity, text = _at_hand(asked), asked.text("text", most=LONGEST_REPORT, lines=True)
+    reported = incidents.report(asked.desk, asked.person, identity, text)
+    return {"incident": with_people(asked.desk, [reported], *_PEOPLE)[0]}
 
 
 def daily(asked: Asked) -> Document:
@@ -83,6 +77,17 @@ def _day(asked: Asked) -> date:
         return date.fromisoformat(given if _DAY.fullmatch(given) else "")
     except ValueError as problem:
         raise nothing_there() from problem
+
+
+def _at_hand(asked: Asked) -> str:
+    """The id of an incident that concerns somebody of the same organisation."""
+    try:
+        incident = incidents.find(asked.desk, asked.gap("id"))
+    except DeskRefused as problem:
+        raise nothing_there() from problem
+    if not _is_theirs(asked, incident):
+        raise nothing_there()
+    return incident.id
 
 
 def _is_theirs(asked: Asked, incident: Incident) -> bool:
