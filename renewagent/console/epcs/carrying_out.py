@@ -22,8 +22,11 @@ from renewagent.tokens.errors import DeskRefused, EhrMisbehaved, EhrRefused, Unk
 from renewagent.tokens.grants import Action, Request, RequestState
 from renewagent.tokens.model import Access
 
-HOLD = timedelta(minutes=1)
-"""How long a process may be at one request before another takes it for dead: longer than an EHR is waited for."""
+HOLD = timedelta(minutes=2)
+"""How long after it asked the EHR a process is not taken for dead: longer than an EHR is waited for, with time to do
+what nobody waits for any more."""
+_SOON = timedelta(seconds=10)
+"""A suspension is tried again as soon as this: doing it twice does no harm."""
 CONSOLE = "console"
 _ROUNDS = 2
 _LOG = logging.getLogger(__name__)
@@ -50,7 +53,11 @@ def tend(desk: Desk) -> None:
 
 def claimed(request: Request) -> str:
     """The name by which a process has it for itself."""
-    return f"request {request.id}"
+    return _name(request.id)
+
+
+def _name(identity: str) -> str:
+    return f"request {identity}"
 
 
 def _tend(desk: Desk, request: Request) -> None:
@@ -58,8 +65,12 @@ def _tend(desk: Desk, request: Request) -> None:
     if request.state is RequestState.WAITING:
         if now >= request.ends:
             desk.write(lambda connection: request_rows.move(connection, request, now, CONSOLE, RequestState.OVER))
-    elif desk.write(lambda connection: pulses.claim(connection, claimed(request), now, HOLD)):
+    elif desk.write(lambda connection: pulses.claim(connection, claimed(request), now, _hold(request))):
         _finish_late(desk, request) if _is_late(request, desk) else carry_out(desk, request)
+
+
+def _hold(request: Request) -> timedelta:
+    return _SOON if request.action is Action.SUSPEND else HOLD
 
 
 def _is_late(request: Request, desk: Desk) -> bool:
@@ -91,8 +102,8 @@ def _is_made_so(desk: Desk, request: Request) -> bool:
     for _ in range(_ROUNDS):
         if _is_done(request, desk.ehr.access(user)):
             return True
-        _check_not_stopped(desk, request)
-        _ask(desk, request)
+        if _hold_on(desk, request):
+            _ask(desk, request)
     after = desk.ehr.access(user)
     return _is_done(request, after) or (request.action is Action.SUSPEND and not after.epcs_granted)
 
@@ -121,10 +132,20 @@ def _said_and_not_done(request: Request) -> EhrMisbehaved:
     )
 
 
-def _check_not_stopped(desk: Desk, request: Request) -> None:
-    state = desk.read(lambda connection: request_rows.load(connection, request.id).state)
-    if state is not RequestState.EXECUTING:
+def _hold_on(desk: Desk, request: Request) -> bool:
+    """From now on it may be on its way to the EHR. False if another process has ended it. Raises DeskRefused where it
+    was stopped in the meantime."""
+
+    def work(connection: sa.Connection) -> RequestState:
+        state = request_rows.load(connection, request.id, locked=True).state
+        if state is RequestState.EXECUTING:
+            pulses.beat(connection, claimed(request), desk.now())
+        return state
+
+    state = desk.write(work)
+    if state is RequestState.STOPPED:
         raise _not_any_more(request)
+    return state is RequestState.EXECUTING
 
 
 def _not_any_more(request: Request) -> DeskRefused:
@@ -175,7 +196,7 @@ def _grant_is_under_way(connection: sa.Connection, desk: Desk, suspension: Reque
         EPCS_REQUEST.c.state == RequestState.STOPPED.value,
         EPCS_REQUEST.c.decided.is_not(None),
     )
-    names = [f"request {identity}" for identity in connection.execute(stopped).scalars()]
+    names = [_name(identity) for identity in connection.execute(stopped).scalars()]
     return any(pulses.is_held(connection, name, desk.now(), HOLD) for name in names)
 
 

@@ -96,9 +96,9 @@ def _keep(connection: sa.Connection, desk: Desk, day: date, made: Document) -> D
     if connection.execute(once.returning(EPCS_REPORT.c.day)).first() is not None:
         counts = {"day": made["day"], "entries": made["log"]["entries"], "suspicious": len(made["suspicious"])}
         audit.record(connection, desk.now(), "console", "epcs.report-made", counts)
-        if made["log"]["wrong"]:
-            what = f"The audit log is not whole. {made['log']['wrong']}"
-            incidents.add(connection, desk, None, "audit", None, what)
+        wrong = made["log"]["wrong"]
+        if wrong and wrong != (_earlier(connection, day) or {"wrong": ""})["wrong"]:
+            incidents.add(connection, desk, None, "audit", None, f"The audit log is not whole. {wrong}")
     return _kept(connection, day) or made
 
 
@@ -136,15 +136,20 @@ def _broken(connection: sa.Connection) -> str | None:
 
 def _cut(connection: sa.Connection, day: date) -> str | None:
     """A chain that was cut at its end is still a chain: an earlier report has the last entry that there was then."""
-    earlier = sa.select(EPCS_REPORT.c.document).where(EPCS_REPORT.c.day < day.isoformat())
-    document = connection.execute(earlier.order_by(EPCS_REPORT.c.day.desc()).limit(1)).scalar()
-    last = json.loads(document)["log"]["last"] if document else None
+    last = (_earlier(connection, day) or {"last": None})["last"]
     if not last or last["number"] <= audit.beginning(connection).number:
         return None
     digest = connection.execute(sa.select(AUDIT.c.digest).where(AUDIT.c.number == last["number"])).scalar()
     if digest == last["digest"]:
         return None
     return f"Entry {last['number']} is not the one that was there when an earlier report was made."
+
+
+def _earlier(connection: sa.Connection, day: date) -> Document | None:
+    """What the report before said of the log."""
+    earlier = sa.select(EPCS_REPORT.c.document).where(EPCS_REPORT.c.day < day.isoformat())
+    document = connection.execute(earlier.order_by(EPCS_REPORT.c.day.desc()).limit(1)).scalar()
+    return json.loads(document)["log"] if document else None
 
 
 def _last(connection: sa.Connection) -> dict[str, Any] | None:

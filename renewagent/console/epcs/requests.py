@@ -119,10 +119,19 @@ def _check_at_ehr(desk: Desk, person: Person, request: Request) -> None:
     """The EHR's own word on the three, before anything is decided."""
     executor = desk.read(lambda connection: party(connection, person.id))
     accounts = [staff(desk, each.person) for each in (request.subject, request.entered_by, executor)]
-    if objection := grants.ehr_objects(request, executor, *accounts):
+    objection = grants.ehr_objects(request, executor, *accounts) or _is_suspended(desk, person)
+    if objection is not None:
         now, tried = desk.now(), f"{request.action.value}-execute"
         desk.write(lambda connection: _refused(connection, now, person, tried, request.subject, objection))
         raise DeskRefused(objection)
+
+
+def _is_suspended(desk: Desk, person: Person) -> str | None:
+    """Somebody's factors, or their registration, are in doubt: they decide about nobody."""
+    under_way = desk.read(lambda c: request_rows.open_ones(c, subject=person, actions=[Action.SUSPEND]))
+    if under_way or desk.ehr.access(person.ehr).epcs_suspended:
+        return f"The EPCS access of {person.name} is suspended."
+    return None
 
 
 def _decide(desk: Desk, factor: Factor, request_id: str) -> Request:
@@ -146,8 +155,18 @@ def _judged(connection: sa.Connection, factor: Factor, request_id: str, now: dat
     executor = party(connection, factor.person.id)
     objection = grants.may_not_execute(request, executor, now) or grants.does_not_show(request, factor, executor, now)
     if objection is None:
+        _check_not_being_suspended(connection, request)
         return request
     return _refused(connection, now, factor.person, f"{request.action.value}-execute", request.subject, objection)
+
+
+def _check_not_being_suspended(connection: sa.Connection, request: Request) -> None:
+    """What is carried out last would count, and that is not known."""
+    under_way = request_rows.open_ones(connection, subject=request.subject.person, actions=[Action.SUSPEND])
+    if request.action is Action.GRANT and under_way:
+        raise DeskRefused(
+            f"A suspension of {request.subject.name} is not through yet.", advice="Try again in some minutes."
+        )
 
 
 def _refused(connection: sa.Connection, now: datetime, by: Person, tried: str, subject: Party, objection: str) -> str:

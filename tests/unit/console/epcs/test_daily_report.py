@@ -117,6 +117,9 @@ def test_a_log_that_was_tampered_with_is_an_incident(
     assert {"said": said, "entries": []} in report["suspicious"]
     (incident,) = incidents.latest(practice.desk)
     assert (incident.kind, incident.what) == ("audit", f"The audit log is not whole. {said}")
+    next_day(practice)
+    assert not daily_report.make(practice.desk, MONDAY + DAY)["log"]["whole"]
+    assert [each.id for each in incidents.latest(practice.desk)] == [incident.id]  # of the same break one is enough
 
 
 def test_a_log_that_was_cut_at_its_end_is_an_incident(practice: Practice) -> None:

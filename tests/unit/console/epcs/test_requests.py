@@ -12,11 +12,11 @@ import pytest
 import sqlalchemy as sa
 
 from renewagent.console import audit, people
-from renewagent.console.epcs import carrying_out, requests, scheduler
+from renewagent.console.epcs import carrying_out, requests, scheduler, suspensions
 from renewagent.console.epcs.tables import EPCS_REQUEST
 from renewagent.console.permissions import Person, Role
 from renewagent.tokens.errors import DeskRefused, EhrMisbehaved, EhrRefused, EhrUnreachable, FormError
-from renewagent.tokens.grants import Action, Factor, Request, RequestState
+from renewagent.tokens.grants import Action, Factor, Request, RequestState, SuspensionReason
 from renewagent_fixtures.mock_epcs.ehr_moods import EhrMoods
 from tests.unit.console.epcs.practice import Practice
 
@@ -98,6 +98,32 @@ def test_an_administrator_who_has_gone_has_entered_nothing(practice: Practice) -
     practice.desk.write(lambda c: people.end(c, practice.clock(), "console", practice.ada))
     with pytest.raises(DeskRefused, match="Ada, who entered this, may not do so any more"):
         requests.execute(practice.desk, practice.factor(request), request.id)
+
+
+@pytest.mark.parametrize("moods", [EhrMoods(), EhrMoods(cuts="before")])
+def test_somebody_who_is_suspended_decides_about_nobody(practice: Practice, moods: EhrMoods) -> None:
+    """Whoever has their token, or the EHR does not know of it yet."""
+    request = practice.entered()
+    practice.ehr.moods = moods
+    suspensions.suspend(practice.desk, practice.ada, practice.ray, SuspensionReason.STOLEN)
+    practice.ehr.moods = EhrMoods()
+    with pytest.raises(DeskRefused, match="The EPCS access of Ray is suspended"):
+        requests.execute(practice.desk, practice.factor(request), request.id)
+    assert not practice.access().epcs_granted
+
+
+def test_nothing_is_granted_while_a_suspension_is_not_through(practice: Practice) -> None:
+    practice.ehr.moods = EhrMoods(cuts="before")
+    suspensions.suspend(practice.desk, practice.ada, practice.sue, SuspensionReason.COMPROMISED)
+    practice.ehr.moods = EhrMoods()
+    request = practice.entered()
+    with pytest.raises(DeskRefused, match="not through yet"):
+        requests.execute(practice.desk, practice.factor(request), request.id)
+    practice.clock.forward(carrying_out.HOLD)
+    scheduler.look(practice.desk)
+    requests.execute(practice.desk, practice.factor(request), request.id)
+    assert practice.access().epcs_granted
+    assert not practice.access().epcs_suspended
 
 
 @pytest.mark.parametrize("what", ["another request", "no factor", "no evidence"])
