@@ -41,51 +41,74 @@ _MORE = {"502": {"$ref": "#/components/responses/Refusal"}}
 
 def paths() -> dict[str, dict[str, Any]]:
     """By address, then by method."""
-    return {f"/epcs/api{path}": methods for path, methods in _paths().items()}
+    every = {**_door(), **_tokens(), **_soft(), **_grants(), **_watch()}
+    return {f"/epcs/api{path}": methods for path, methods in every.items()}
 
 
-def _paths() -> dict[str, dict[str, Any]]:
-    one, token, day = in_path("id", _ID), in_path("serial", {"type": "string"}), in_path("day", {"type": "string"})
+_ONE = in_path("id", _ID)
+_TOKEN = in_path("serial", {"type": "string"})
+_DAY = in_path("day", {"type": "string"})
+
+
+def _door() -> dict[str, dict[str, Any]]:
     return {
         "/sign-in": {"post": _asks("Sign in with the EHR's password", "Session", "SignIn", security=OPEN)},
         "/sign-out": {"post": _asks("End the session", "SignedOut")},
         "/standing": {"get": _asks("Why somebody cannot sign", "Standing", parameters=[asked("user")])},
+    }
+
+
+def _tokens() -> dict[str, dict[str, Any]]:
+    return {
         "/tokens": {"post": _asks("Register a hardware token", "TokenAnswer", "TokenRegistration")},
-        "/tokens/{serial}/resync": {"post": _asks("Two codes put it in step", "Resynced", "Resync", [token])},
-        "/tokens/{serial}/lost": {"post": _asks("It is over at once", "Lost", "Loss", [token])},
-        "/tokens/{serial}/activate": {"post": _asks("The spare takes over", "TokenAnswer", "Whose", [token])},
-        "/tokens/{serial}/retire": {"post": _asks("Give it up for good", "TokenAnswer", "Whose", [token])},
+        "/tokens/{serial}/resync": {"post": _asks("Two codes put it in step", "Resynced", "Resync", [_TOKEN])},
+        "/tokens/{serial}/lost": {"post": _asks("It is over at once", "Lost", "Loss", [_TOKEN])},
+        "/tokens/{serial}/activate": {"post": _asks("The spare takes over", "TokenAnswer", "Whose", [_TOKEN])},
+        "/tokens/{serial}/retire": {"post": _asks("Give it up for good", "TokenAnswer", "Whose", [_TOKEN])},
         "/tickets": {"post": _asks("A reset ticket or an order", "Opened", "TicketForm")},
-        "/tickets/{id}": {"get": _asks("How far a ticket is", "TicketAnswer", parameters=[one, asked("user")])},
-        "/tickets/{id}/seen": {"post": _asks("Whoever waits knows", "TicketAnswer", "Whose", [one])},
+        "/tickets/{id}": {"get": _asks("How far a ticket is", "TicketAnswer", parameters=[_ONE, asked("user")])},
+        "/tickets/{id}/seen": {"post": _asks("Whoever waits knows", "TicketAnswer", "Whose", [_ONE])},
+    }
+
+
+def _soft() -> dict[str, dict[str, Any]]:
+    return {
         "/soft/diagnosis": {"get": _asks("Why a soft token has expired", "DiagnosisAnswer", parameters=_questions())},
         "/soft/reminders": {"get": _asks("What ends when", "Reminders", parameters=[asked("user")])},
         "/soft/runs": {"post": _asks("Register a soft token anew", "RunAnswer", "RunBegin")},
         "/soft/runs/{id}": {
-            "get": _asks("How far it is", "RunAnswer", parameters=[one]),
-            "post": _asks("Do what can be done now", "RunAnswer", parameters=[one]),
+            "get": _asks("How far it is", "RunAnswer", parameters=[_ONE]),
+            "post": _asks("Do what can be done now", "RunAnswer", parameters=[_ONE]),
         },
-        "/soft/runs/{id}/abandon": {"post": _asks("Give it up", "RunAnswer", parameters=[one])},
+        "/soft/runs/{id}/abandon": {"post": _asks("Give it up", "RunAnswer", parameters=[_ONE])},
+    }
+
+
+def _grants() -> dict[str, dict[str, Any]]:
+    return {
         "/enable": {"post": _asks("Enable EPCS while an override stands", "AccessAnswer", "Whose")},
         "/requests": {
             "get": _asks("Grants and revocations that are open", "Requests"),
             "post": _asks("The first person's part", "RequestAnswer", "RequestEntry"),
         },
-        "/requests/{id}/challenge": {
-            "post": _asks("What the second person's card signs", "Approval", parameters=[one])
-        },
-        "/requests/{id}/execute": {"post": _asks("The second person's part", "RequestAnswer", "Execution", [one])},
-        "/requests/{id}/withdraw": {"post": _asks("Before it is decided", "RequestAnswer", parameters=[one])},
+        "/requests/{id}/challenge": {"post": _asks("What the second one's card signs", "Approval", parameters=[_ONE])},
+        "/requests/{id}/execute": {"post": _asks("The second person's part", "RequestAnswer", "Execution", [_ONE])},
+        "/requests/{id}/withdraw": {"post": _asks("Before it is decided", "RequestAnswer", parameters=[_ONE])},
         "/overrides": {
             "get": _asks("Overrides that stand", "Overrides"),
             "post": _asks("Lend one", "OverrideAnswer", "OverrideWanted"),
         },
-        "/overrides/{id}/end": {"post": _asks("Take one back", "OverrideAnswer", parameters=[one])},
+        "/overrides/{id}/end": {"post": _asks("Take one back", "OverrideAnswer", parameters=[_ONE])},
         "/suspensions": {"post": _asks("Suspend EPCS at once", "Suspended", "Suspension")},
+    }
+
+
+def _watch() -> dict[str, dict[str, Any]]:
+    return {
         "/incidents": {"get": _asks("Security incidents", "Incidents")},
-        "/incidents/{id}/report": {"post": _asks("It is reported", "IncidentAnswer", "Report", [one])},
-        "/reports/{day}": {"get": _asks("The audit report of a day", "ReportAnswer", parameters=[day])},
-        "/reports/{day}/seen": {"post": _asks("Somebody has looked at it", "ReportAnswer", parameters=[day])},
+        "/incidents/{id}/report": {"post": _asks("It is reported", "IncidentAnswer", "Report", [_ONE])},
+        "/reports/{day}": {"get": _asks("The audit report of a day", "ReportAnswer", parameters=[_DAY])},
+        "/reports/{day}/seen": {"post": _asks("Somebody has looked at it", "ReportAnswer", parameters=[_DAY])},
     }
 
 
