@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from tests.fuzz import cards, messages, seed_files, sockets, texts
+from tests.fuzz import cards, messages, pictures, seed_files, sockets, texts
 
 TARGETS = {
-    t.name: t for t in (*cards.TARGETS, *texts.TARGETS, *seed_files.TARGETS, *messages.TARGETS, *sockets.TARGETS)
+    t.name: t
+    for t in (
+        *cards.TARGETS,
+        *texts.TARGETS,
+        *seed_files.TARGETS,
+        *pictures.TARGETS,
+        *messages.TARGETS,
+        *sockets.TARGETS,
+    )
 }
