@@ -30,6 +30,7 @@ from renewagent.console import (
 )
 from renewagent.console.doorkeeper import Doorkeeper
 from renewagent.console.epcs import api as epcs_api
+from renewagent.console.epcs import pages as epcs_pages
 from renewagent.console.epcs.desk import Desk
 from renewagent.console.guards import Bounded, Measured
 from renewagent.console.mishaps import HANDLERS
@@ -86,6 +87,7 @@ def _people(site: Site, desk: Desk | None = None) -> list[BaseRoute]:
 def _epcs(desk: Desk) -> list[BaseRoute]:
     return [
         *epcs_api.routes(desk),
+        *epcs_pages.routes(desk),
     ]
 
 

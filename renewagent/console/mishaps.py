@@ -76,6 +76,11 @@ def _wants_json(request: Request) -> bool:
     return path.startswith(_FOR_PROGRAMS) or "text/html" not in request.headers.get("accept", "")
 
 
+def status_of(problem: tokens.TokenError) -> int:
+    """The status of an answer that says so."""
+    return next((_OF_TOKENS[kind] for kind in type(problem).__mro__ if kind in _OF_TOKENS), 400)
+
+
 async def _refused(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, HTTPException)  # noqa: S101  # by the table below
     phrase = HTTPStatus(problem.status_code).phrase
@@ -90,7 +95,7 @@ async def _our_own(request: Request, problem: Exception) -> Response:
 
 async def _of_tokens(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, tokens.TokenError)  # noqa: S101
-    status = next((_OF_TOKENS[kind] for kind in type(problem).__mro__ if kind in _OF_TOKENS), 400)
+    status = status_of(problem)
     more, headers = {"code": problem.code}, {}
     if isinstance(problem, tokens.FormError):
         more["field"] = problem.field

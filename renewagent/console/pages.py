@@ -7,7 +7,7 @@ What a page shows is its own module's business (`pages_*`). Everything is drawn 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import resources
@@ -28,7 +28,7 @@ from renewagent.console.sessions import Visitor, csrf_token
 from renewagent.console.site import Site
 
 NEWS = ("agents", "campaigns", "orders", "people", "standings", "targets")
-"""What a page may follow."""
+"""What a page of the RA's may follow; those of EPCS have a stream of their own."""
 _STREAM_LASTS = 300.0
 """Seconds: then the browser comes back through the gate, if its session goes on."""
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
@@ -54,6 +54,18 @@ WAYS = (
     Way("/people", "People", Permission.MANAGE_PEOPLE),
     Way("/audit", "Audit log", Permission.SEE_AUDIT),
 )
+WAYS_OF_EPCS = (
+    Way("/epcs", "Can I sign?", Permission.USE_EPCS),
+    Way("/epcs/tokens", "Tokens", Permission.USE_EPCS),
+    Way("/epcs/soft", "Soft token", Permission.USE_EPCS),
+    Way("/epcs/tickets", "Tickets and orders", Permission.USE_EPCS),
+    Way("/epcs/requests", "Requests", Permission.USE_EPCS),
+    Way("/epcs/people", "Prescribers", Permission.ADMINISTER_EPCS),
+    Way("/epcs/overrides", "Overrides", Permission.ADMINISTER_EPCS),
+    Way("/epcs/incidents", "Incidents", Permission.ADMINISTER_EPCS),
+    Way("/epcs/reports", "Daily report", Permission.ADMINISTER_EPCS),
+)
+"""Where there is a desk for EPCS."""
 
 
 def show(
@@ -69,13 +81,14 @@ def show(
     frame = {
         "person": person,
         "csrf": csrf_token(visitor) if visitor else "",
-        "ways": [way for way in WAYS if person and person.may(way.permission)],
+        "ways": [way for way in _ways(site) if person and person.may(way.permission)],
         "path": request.url.path,
         "here": str(request.url.path) + (f"?{request.url.query}" if request.url.query else ""),
         "now": site.now(),
         "idle_minutes": int(site.settings.idle.total_seconds() // 60),
         "may": partial(_may, person),
         "static": _addresses(),
+        "news": "/epcs/news" if person and person.may(Permission.USE_EPCS) else "/news",
         "State": CardState,
     }
     text = _environment().get_template(template).render({**frame, **context})
@@ -96,13 +109,22 @@ async def text_of(request: Request, name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _ways(site: Site) -> tuple[Way, ...]:
+    return WAYS + (WAYS_OF_EPCS if site.settings.epcs is not None else ())
+
+
 def _may(person: Person | None, name: str) -> bool:
     return person is not None and person.may(Permission[name])
 
 
 async def _news(site: Site, request: Request, visitor: Visitor) -> Response:
     """Only what kind of thing has changed: the page asks again, and sees what its visitor may see."""
-    return site.news.stream(NEWS, _changed, lasts=_STREAM_LASTS)
+    return news_of(site, NEWS)
+
+
+def news_of(site: Site, names: Iterable[str]) -> Response:
+    """The stream of these kinds, for `static/live.js`."""
+    return site.news.stream(names, _changed, lasts=_STREAM_LASTS)
 
 
 def _changed(names: frozenset[str]) -> bytes:

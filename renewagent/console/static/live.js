@@ -63,7 +63,7 @@
   const soon = () => { if (!waiting) waiting = setTimeout(refresh, Math.max(150, last + Math.max(AT_MOST_EVERY, SHARE * took) - Date.now())); };
 
   let shown = clock();
-  const source = new EventSource("/news");
+  const source = new EventSource(main.dataset.news);
   const PATIENCE = 8000; // the console ends every stream now and then, and the browser comes back by itself
   let lost = false, worry = null;
   source.addEventListener("open", () => {
@@ -79,5 +79,7 @@
     const words = over ? "Not live any more. Reload the page." : "Not live at the moment.";
     worry = worry || setTimeout(() => say(words + " The numbers are of " + shown + " UTC."), over ? 0 : PATIENCE);
   });
+  const every = Number(main.dataset.every); // seconds: of a page that counts down, though nothing changes
+  if (every) setInterval(soon, every * 1000);
   source.addEventListener("changed", (event) => { if (event.data.split(" ").some((kind) => follows.has(kind))) soon(); });
 })();
