@@ -31,6 +31,7 @@ def register(commands: Any) -> None:
     audit.add_argument("--verify", action="store_true", help="check that nothing of the log was changed or left out")
     audit.set_defaults(run=_audit)
     incidents = commands.add_parser("incidents", help="security incidents, to be reported within one business day")
+    incidents.add_argument("--draft", metavar="ID", help="the report of this one, as far as the desk can write it")
     incidents.add_argument("--report", metavar="ID", help="report this one, with --text")
     incidents.add_argument("--text", metavar="TEXT", help="what happened, and what was done about it")
     incidents.set_defaults(run=_incidents)
@@ -86,6 +87,9 @@ def _incidents(arguments: argparse.Namespace) -> int:
         if arguments.report:
             said = desk.post("incidents", arguments.report, "report", text=report)
             return answer(arguments, said, f"Incident {arguments.report} is reported.")
+        if arguments.draft:
+            said = desk.get("incidents", arguments.draft, "draft")
+            return answer(arguments, said, str(said.get("draft", "")))
         said = desk.get("incidents")
     return answer(arguments, said, *incidents_in_words(said))
 

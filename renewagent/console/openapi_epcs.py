@@ -106,6 +106,7 @@ def _grants() -> dict[str, dict[str, Any]]:
 def _watch() -> dict[str, dict[str, Any]]:
     return {
         "/incidents": {"get": _asks("Security incidents", "Incidents")},
+        "/incidents/{id}/draft": {"get": _asks("Its report, as far as it is known", "Draft", parameters=[_ONE])},
         "/incidents/{id}/report": {"post": _asks("It is reported", "IncidentAnswer", "Report", [_ONE])},
         "/reports/{day}": {"get": _asks("The audit report of a day", "ReportAnswer", parameters=[_DAY])},
         "/reports/{day}/seen": {"post": _asks("Somebody has looked at it", "ReportAnswer", parameters=[_DAY])},
@@ -228,6 +229,7 @@ _ANSWERS: Mapping[str, Schema] = {
     "OverrideAnswer": _object({"override": _LEASE}),
     "Suspended": _but(Suspended, incident=_INCIDENT),
     "Incidents": _object({"incidents": _list(_INCIDENT)}),
+    "Draft": _object({"draft": _TEXT}),
     "IncidentAnswer": _object({"incident": _INCIDENT}),
     "ReportAnswer": _object({"report": _REPORT}),
 }

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.routing import Route
 
 from renewagent.console import people
-from renewagent.console.epcs import daily_report, incidents
+from renewagent.console.epcs import daily_report, incident_drafts, incidents
 from renewagent.console.epcs.asked import Asked, is_at_hand, nothing_there
 from renewagent.console.epcs.desk import Desk
 from renewagent.console.epcs.documents import Document, with_people
@@ -31,6 +31,7 @@ def routes(desk: Desk) -> list[Route]:
 
     return [
         Route("/epcs/api/incidents", guarded(every), methods=["GET"]),
+        Route("/epcs/api/incidents/{id}/draft", guarded(draft), methods=["GET"]),
         Route("/epcs/api/incidents/{id}/report", guarded(report, largest=_LARGEST), methods=["POST"]),
         Route("/epcs/api/reports/{day}", guarded(daily), methods=["GET"]),
         Route("/epcs/api/reports/{day}/seen", guarded(seen), methods=["POST"]),
@@ -41,6 +42,11 @@ def every(asked: Asked) -> Document:
     """Those that are not reported first."""
     found = [one for one in incidents.latest(asked.desk) if _is_theirs(asked, one)]
     return {"incidents": with_people(asked.desk, found, *_PEOPLE)}
+
+
+def draft(asked: Asked) -> Document:
+    """Its report as far as it is known here, in plain text."""
+    return {"draft": incident_drafts.draft(asked.desk, _at_hand(asked))}
 
 
 def report(asked: Asked) -> Document:

@@ -234,6 +234,9 @@ def test_incidents(desk: DeskServer, capsys: pytest.CaptureFixture[str]) -> None
     desk.say("GET /incidents", {"incidents": [incident]})
     _, said = run(capsys, desk, "epcs", "incidents")
     assert said == "Incident i1, to be reported by 23 November 2026 at 22:00 UTC: A token was lost.\n"
+    desk.say("GET /incidents/i1/draft", {"draft": "SECURITY INCIDENT REPORT\n\n1. What was found"})
+    _, said = run(capsys, desk, "epcs", "incidents", "--draft", "i1")
+    assert "1. What was found" in said
     desk.say("POST /incidents/i1/report", {"incident": incident})
     run(capsys, desk, "epcs", "incidents", "--report", "i1", "--text", "Found again.")
     assert desk.sent("POST /incidents/i1/report") == [{"text": "Found again."}]

@@ -272,6 +272,8 @@ def test_one_person_suspends_at_once_and_the_incident_is_reported(desk: Desk) ->
     assert done["said"] and done["incident"]["subject"]["user"] == "osei"
     assert desk.bench.ehr.access("osei").epcs_suspended
     (incident,) = said(desk.ada.get("/epcs/api/incidents"))["incidents"]
+    draft = said(desk.ada.get(f"/epcs/api/incidents/{incident['id']}/draft"))["draft"]
+    assert f"What:        {incident['what']}" in draft
     reported = said(desk.ada.post(f"/epcs/api/incidents/{incident['id']}/report", {"text": "Told the DEA.\nDone."}))
     assert reported["incident"]["report"] == "Told the DEA.\nDone."
     assert said(desk.ada.post("/epcs/api/suspensions", {"user": "osei", "reason": "bored"}), 422)["field"] == "reason"
