@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from renewagent.console.rate_limits import KEEP, allow, forget_old_attempts
+from renewagent.console.rate_limits import KEEP, allow, forget_old_attempts, give_back
 from renewagent.console.store import Store
 from renewagent.console.tables import ATTEMPT
 from tests import postgresql
@@ -74,3 +74,22 @@ def test_several_servers_count_together(url: str) -> None:
     for store in stores:
         store.close()
     assert sorted(waits) == [0] * 10 + [600] * 90
+
+
+def test_what_turned_out_to_be_none_does_not_count(url: str) -> None:
+    store = Store(url)
+    store.migrate()
+
+    def ask(key: str = "a") -> int:
+        return store.writing(lambda connection: allow(connection, "sign-in", key, 3, WINDOW, NOW))
+
+    def back(key: str = "a") -> None:
+        store.writing(lambda connection: give_back(connection, "sign-in", key, WINDOW, NOW))
+
+    for _ in range(5):
+        assert ask() == 0
+        back()
+    assert [ask() for _ in range(4)] == [0, 0, 0, 600]
+    back("b")  # never counted
+    assert [ask("b") for _ in range(4)] == [0, 0, 0, 600], "no credit is given"
+    store.close()
