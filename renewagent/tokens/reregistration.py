@@ -148,8 +148,6 @@ BY_WAY: Mapping[tuple[State, Kind], Mapping[Way, State]] = MappingProxyType(
 """Where the ways part: the next state for those that do not go as `TABLE` says."""
 
 FINAL = frozenset({S.DONE, S.ABANDONED})
-CANNOT_SIGN = frozenset({S.CLEAR, S.REGISTER, S.OVERRIDE, S.ENABLE, S.LIFT, S.GRANT})
-"""In these nothing is registered, or not all of it: the app does not sign."""
 REMOVES = frozenset({K.STILL_SHOWN, K.CLEARED})
 """After these the device that was noted is no longer the one that the EHR has, whatever it shows."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
-from renewagent.tokens.reregistration import CANNOT_SIGN, Run, State, Waits, Way
+from renewagent.tokens.reregistration import Run, State, Waits, Way
 
 
 class Who(Enum):
@@ -26,7 +26,7 @@ class Who(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """`happened`: what stands; `who` does `next`; `signs`: the app signs, or signs as well as it did before the run."""
+    """`happened`: what stands; `who` does `next`; `signs`: the app signs, as far as the EHR and the vendor show it."""
 
     happened: str
     who: Who
@@ -50,15 +50,19 @@ def words(run: Run, name: str = "") -> Words:
     """`name`: of the prescriber, where somebody else reads the words."""
     person = _Person(name, f"{name}'s") if name else _Person("you", "your")
     happened, who, following = _STATES[run.state](run, person)
-    return Words(happened, who, following, run.state not in CANNOT_SIGN and not _ended(run))
+    return Words(happened, who, following, _signs(run))
 
 
-def _ended(run: Run) -> bool:
-    """The old device is removed, or ended with the invitation, or the run was abandoned without one that signs."""
+def _signs(run: Run) -> bool:
+    """What the run found broken signs again only once all of it is seen to be whole."""
     if run.state is State.ABANDONED:
-        return any(run.facts.get(f"stands_{what}") != "yes" for what in ("device", "enabled", "granted"))
-    waiting = run.state in (State.INVITE, State.ACTIVATE, State.PREPARE)
-    return waiting and (run.removed or run.way is Way.ENDS_OLD or _may_be_invited(run))
+        return run.removed and _stands(run)
+    return run.state in (State.CHECK, State.DONE)
+
+
+def _stands(run: Run) -> bool:
+    """Of a run that was abandoned: everything that signing needs was there."""
+    return all(run.facts.get(f"stands_{what}") == "yes" for what in ("device", "enabled", "granted"))
 
 
 def _may_be_invited(run: Run) -> bool:
@@ -75,14 +79,14 @@ def _note(run: Run, person: _Person) -> _Said:
 
 def _invite(run: Run, person: _Person) -> _Said:
     lapsed = "invitation" in run.facts and run.way is not Way.NEW
-    happened = "The codes that were sent were not used in time." if lapsed else _noted(run, person)
+    happened = f"{'The codes that were sent were not used in time. ' if lapsed else ''}{_noted(run, person)}"
     if _may_be_invited(run):
         happened = f"{happened} Two codes were asked for; whether they were sent is not known yet."
     following = f"Two codes are sent to {person.you}, one by e-mail and one by phone."
     if run.waits is Waits.UNKNOWN:
         return _unknown(run)
     if run.waits is Waits.START:
-        return happened, Who.PRESCRIBER, f'Select "Continue" with the phone at hand: {following}'
+        return happened, Who.PRESCRIBER, f'Select "Continue" with the phone at hand. {following}'
     return happened, Who.DESK, following
 
 
@@ -227,7 +231,7 @@ def _abandoned(run: Run, person: _Person) -> _Said:
     happened = f"This was abandoned. {device}; {epcs}."
     if override:
         happened += ' The permission "Administrator (Overrides Role Based Permissions)" still stands.'
-    if not _ended(run):
+    if _stands(run):
         return happened, Who.NOBODY, "If a prescription is refused, start the registration again."
     return (
         f"{happened} {person.capital} cannot sign with the app like this.",
