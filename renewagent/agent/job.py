@@ -28,6 +28,7 @@ from renewagent.agent.passcode import FittingSession, Passcode, PublicKey, Renew
 from renewagent.agent.power import Power, UnknownPower
 from renewagent.agent.prompts import Prompter
 from renewagent.agent.ra_desk import Outgoing, RaDesk
+from renewagent.agent.removal import OnRemoval
 from renewagent.card.interface import AdminSession, CardConnection, KeyType, Readers, SigningSession
 from renewagent.card.key import card_key
 from renewagent.certificates import read_certificate
@@ -58,6 +59,8 @@ class Workplace:
     shown_by_software: Callable[[str], Collection[str]] | None = None
     """See `renewagent.agent.stale`; None where no vendor's software is configured."""
     power: Power = field(default_factory=UnknownPower)
+    on_removal: Callable[[], OnRemoval] = lambda: OnRemoval.UNKNOWN
+    """What taking a card out does to this desktop."""
     key_relay: KeyRelay | None = None
     """Where the RA keeps the management keys of cards."""
 

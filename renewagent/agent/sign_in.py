@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from renewagent.agent import words
+from renewagent.agent import removal_words, words
 from renewagent.agent.housekeeping import tidy_if_possible
 from renewagent.agent.job import Job, Record
 from renewagent.agent.prompts import CardAct
@@ -32,7 +32,8 @@ def remove(job: Job, record: Record) -> Event:
     if job.renewal.way is Way.B or job.beside is not None:
         tidy_if_possible(job.place, job.card, job.passcode)
     job.passcode.drop()
-    _take_out(job, words.sign_in_again(job.identity, removal_ends_session=job.campaign.removal_ends_session))
+    ends, on_removal = job.campaign.removal_ends_session, job.place.on_removal()
+    _take_out(job, removal_words.sign_in_again(job.identity, removal_ends_session=ends, on_removal=on_removal))
     return Event(Kind.REMOVED, {"removed": "yes"})
 
 

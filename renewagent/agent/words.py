@@ -279,19 +279,6 @@ def card_busy() -> Message:
     return Message("card-busy", "Another program is in the way", body, "Keep your smartcard in the reader.")
 
 
-def sign_in_again(card: CardIdentity | None, *, removal_ends_session: bool) -> Message:
-    """After pkiConf and receipt: the profile decides what removal is for (design section 4, "Sign in again")."""
-    if removal_ends_session:
-        body = "Your smartcard is renewed. Now remove it, put it back in and sign in again."
-        advice = "Save your work first: removing the smartcard ends your session."
-    else:
-        body = (
-            "Your smartcard is renewed. Now remove it and put it back in: your programs then use the new certificate."
-        )
-        advice = "Removing the smartcard does not sign you out. Sign in again when you are asked for your passcode."
-    return Message("sign-in-again", f"Remove {card_in_words(card)}", body, advice)
-
-
 def insert_again(card: CardIdentity | None) -> Message:
     """The card is out; it is wanted back."""
     return Message("insert-again", "Put your smartcard back in", f"Insert {card_in_words(card)} to sign in again.")

@@ -31,6 +31,7 @@ from renewagent.agent.power import LinuxPower
 from renewagent.agent.prompts import ChannelPrompter, Prompter
 from renewagent.agent.ra_desk import RaDesk, utc_now
 from renewagent.agent.ra_patience import patient
+from renewagent.agent.removal import on_removal
 from renewagent.agent.renew_card import renew_card
 from renewagent.agent.stale import shown_by_software
 from renewagent.agent.turns import put_off
@@ -102,6 +103,7 @@ def renew(
             keep_old_key_days=configuration.card.keep_old_key_days,
             shown_by_software=shown_by_software(module) if (module := configuration.card.pkcs11_module) else None,
             power=LinuxPower(),
+            on_removal=on_removal,
             key_relay=relay,
             report=_console_hears(configuration),
         )

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from renewagent.agent.removal import is_remote
 from renewagent.card.interface import CardConnection, CardDriver, KeepsManagementKey, Readers
 from renewagent.errors import NoCard, NoReader
 from renewagent_drivers import FactoryKey, KeptElsewhere, KeyFile, ManagementKey, PinProtectedKey, drivers, open_card
 
 if TYPE_CHECKING:
     from renewagent.configuration import CardSettings  # the resident agent does without the rest of that module
+
+
+_ELSEWHERE = (
+    "You are connected to this computer from another one: have your IT support let the connection pass smartcards on, "
+    "or use the computer that the reader is plugged into."
+)
 
 
 def open_readers(where: str) -> Readers:
@@ -31,7 +38,7 @@ def filled_readers(readers: Readers, wanted: str | None) -> list[str]:
     """The readers that hold a card: all of them, or only `wanted`. Raises NoReader, NoCard."""
     states = readers.states()
     if not states:
-        raise NoReader("There is no smartcard reader.")
+        raise NoReader("There is no smartcard reader.", advice=_ELSEWHERE if is_remote() else None)
     if wanted is not None and wanted not in states:
         raise NoReader(f"There is no smartcard reader called {wanted}.", advice=f"There are: {', '.join(states)}.")
     filled = [name for name, state in sorted(states.items()) if state.present and wanted in (None, name)]

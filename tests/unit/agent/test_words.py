@@ -8,6 +8,7 @@ import pytest
 
 from renewagent import errors
 from renewagent.agent import desk_words, times_in_words, words
+from renewagent.agent.removal_words import sign_in_again
 from renewagent.model import CardIdentity, CertificateHead, Finding, Verdict
 from renewagent.rules import AffectedRule, Campaign, Contact
 
@@ -99,8 +100,8 @@ def test_the_other_remedies(remedy: str, title: str) -> None:
 
 
 def test_both_removal_profiles_have_their_own_words() -> None:
-    ends = words.sign_in_again(CARD, removal_ends_session=True).text
-    stays = words.sign_in_again(CARD, removal_ends_session=False).text
+    ends = sign_in_again(CARD, removal_ends_session=True).text
+    stays = sign_in_again(CARD, removal_ends_session=False).text
     assert "sign in again" in ends and "ends your session" in ends
     assert "does not sign you out" in stays and "put it back in" in stays
 
