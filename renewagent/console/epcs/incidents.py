@@ -13,13 +13,15 @@ import sqlalchemy as sa
 from renewagent.console import audit
 from renewagent.console.epcs import pulses
 from renewagent.console.epcs.desk import Desk
-from renewagent.console.epcs.tables import EPCS_INCIDENT
+from renewagent.console.epcs.tables import EPCS_INCIDENT, EPCS_PULSE
 from renewagent.console.permissions import Permission, Person
 from renewagent.tokens import business_days
 from renewagent.tokens.errors import DeskRefused, FormError
 
 LONGEST_REPORT = 20_000
 _ONCE = timedelta(days=36_500)
+_OVERDUE = "overdue "
+"""With an incident's id, the name of what is done once it is overdue: saying so."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -114,13 +116,16 @@ def overdue(desk: Desk) -> list[Incident]:
 
 def tend(desk: Desk) -> None:
     """For the scheduler: what is overdue is said once, in the audit log and the console's own."""
-    for incident in overdue(desk):
+    late = (EPCS_INCIDENT.c.reported.is_(None), EPCS_INCIDENT.c.due < desk.now(), EPCS_PULSE.c.name.is_(None))
+    said = sa.outerjoin(EPCS_INCIDENT, EPCS_PULSE, EPCS_PULSE.c.name == _OVERDUE + EPCS_INCIDENT.c.id)
+    unsaid = sa.select(EPCS_INCIDENT).select_from(said).where(*late)
+    for incident in desk.read(lambda connection: [Incident(*row) for row in connection.execute(unsaid)]):
         if desk.write(lambda connection: _say_overdue(connection, desk.now(), incident)):  # noqa: B023
             _LOG.warning("a security incident should have been reported", extra={"fields": {"incident": incident.id}})
 
 
 def _say_overdue(connection: sa.Connection, now: datetime, incident: Incident) -> bool:
-    first = pulses.claim(connection, f"overdue {incident.id}", now, _ONCE)
+    first = pulses.claim(connection, _OVERDUE + incident.id, now, _ONCE)
     if first:
         details = {"incident": incident.id, "kind": incident.kind, "due": incident.due.isoformat()}
         audit.record(connection, now, "console", "epcs.incident-overdue", details)

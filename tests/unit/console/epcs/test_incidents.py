@@ -51,6 +51,7 @@ def test_only_an_administrator_says_that_something_is_one(practice: Practice) ->
         incidents.found(practice.desk, practice.ray, "access", None, "Something.")
 
 
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 def test_what_is_overdue_is_said_once(practice: Practice, caplog: pytest.LogCaptureFixture) -> None:
     incident, reported = find(practice), find(practice)
     incidents.report(practice.desk, practice.ada, reported.id, "Told the DEA.")
