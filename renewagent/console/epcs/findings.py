@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Protocol
 
@@ -16,6 +16,8 @@ from renewagent.tokens.leases import Lease, Life
 from renewagent.tokens.model import Access, Device, SoftToken, TokenKind, TokenStanding, TokenState
 
 _WARN_DAYS = 30
+_LATELY = timedelta(hours=24)
+"""How long nobody will have signed since two codes were refused."""
 
 
 class Health(Enum):
@@ -172,8 +174,9 @@ def _one(token: Held, now: datetime) -> Iterator[Finding]:
             "Wait until then, then sign in with a fresh code.",
         )
     elif token.refused is not None and (token.resynchronised is None or token.refused > token.resynchronised):
-        told = after_refusal(token.refusals)
-        yield Finding(name, Health.FAIL, f"Your token {token.serial} could not be resynchronised.", told.advice)
+        told, lately = after_refusal(token.refusals), now - token.refused <= _LATELY
+        said = f"Your token {token.serial} could not be resynchronised on {calendar.day_words(token.refused)}."
+        yield Finding(name, Health.FAIL if lately else Health.WARN, said, told.advice)
     else:
         yield Finding(name, Health.OK, f"Your token {token.serial} is active.")
         yield from _drift(token)

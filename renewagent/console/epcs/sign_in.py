@@ -133,5 +133,6 @@ def _is_right(desk: Desk, user: str, password: str) -> bool:
 
 
 def _count(connection: sa.Connection, counted: dict[str, str], now: datetime) -> int:
-    waits = [allow(connection, f"sign-in {kind}", key, _MOST[kind], _WINDOW, now) for kind, key in counted.items()]
-    return max(waits)
+    """The address first: one that is over its limit uses up nobody's tries."""
+    waits = (allow(connection, f"sign-in {kind}", key, _MOST[kind], _WINDOW, now) for kind, key in counted.items())
+    return next((wait for wait in waits if wait), 0)

@@ -134,6 +134,10 @@ def test_only_failures_count_and_ten_are_the_most(osei: Bench) -> None:
 def test_an_address_does_not_try_one_name_after_the_other(osei: Bench) -> None:
     statuses = [by_program(osei, f"user{number}", "x").status for number in range(61)]
     assert statuses == [403] * 60 + [429]
+    for _ in range(20):
+        assert by_program(osei, "osei", "wrong").status == 429, "and then uses up nobody's tries"
+    other = osei.program(address="203.0.113.10")
+    assert other.post("/epcs/api/sign-in", {"user": "osei", "password": password("osei")}).status == 200
     assert osei.program(address="203.0.113.9").post("/epcs/api/sign-in", {"user": "a", "password": "b"}).status == 403
 
 

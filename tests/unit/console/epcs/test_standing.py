@@ -81,6 +81,7 @@ def test_whoever_can_sign_is_told_so() -> None:
             "locked until 10:30 UTC",
         ),
         ({"tokens": (held(refused=NOW - HOUR, refusals=2),)}, "hardware token", "fail", "could not be resynchronised"),
+        ({"tokens": (held(refused=NOW - 2 * DAY, refusals=1),)}, "hardware token", "warn", "on 20 November 2026"),
         ({"tokens": (held(drift=40),)}, "presses", "warn", "40 presses ahead"),
         ({"tokens": (held(TokenState.LOST),)}, "hardware token", "fail", "is lost: it cannot be used again"),
         ({"tokens": (held(TokenState.SPARE),)}, "hardware token", "fail", "None of your tokens is active"),
