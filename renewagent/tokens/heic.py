@@ -1,8 +1,8 @@
 """The size of a HEIC picture, and the same picture with nothing in its Exif and XMP. Pure.
 
 HEIC is the ISO base media file format (ISO/IEC 14496-12) with items (ISO/IEC 23008-12): the "meta" box says which items
-there are ("iinf") and where their octets lie ("iloc"). Everything raises ValueError (or IndexError) for what makes no
-sense.
+there are ("iinf") and where their octets lie ("iloc"). Everything raises ValueError, IndexError or struct.error for what
+makes no sense.
 """
 
 from __future__ import annotations
@@ -44,11 +44,12 @@ def without_heic_metadata(octets: bytes) -> tuple[bytes, tuple[str, ...]]:
     where XMP was."""
     meta = _meta(octets)
     private = dict(_private_items(octets, _one(octets, meta, b"iinf")))
+    stores = (*_within(octets, _Box(b"", 0, len(octets)), b"mdat"), *_within(octets, meta, b"idat"))
     cleaned, found = bytearray(octets), set()
     for item, begin, length in _locations(octets, meta):
         if item in private and item not in found:
-            if not 0 < length <= len(octets) - begin:
-                raise ValueError("an item that lies outside of the file")
+            if not any(box.begin <= begin < begin + length <= box.end for box in stores):
+                raise ValueError("an item that does not lie where items do")
             cleaned[begin : begin + length] = _nothing(private[item], length)
             found.add(item)
         elif item in private:

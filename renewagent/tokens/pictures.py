@@ -7,6 +7,7 @@ turned; in a HEIC file it becomes empty, since everything there is found by its 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -71,7 +72,7 @@ def prepare(side: str, octets: bytes) -> Prepared:
     try:
         width, height = size(octets)
         kept, removed = cleaned(octets)
-    except (ValueError, IndexError) as problem:
+    except (ValueError, IndexError, struct.error) as problem:
         words = f"The picture of the {side} is damaged, or not all of it arrived."
         raise FormError(words, side, advice="Add it again, or take another one.") from problem
     if not SMALLEST <= min(width, height) <= max(width, height) <= LARGEST:

@@ -1,7 +1,7 @@
 """The size of a JPEG, PNG or WebP picture, and the same picture without its metadata. Pure; pixels are not looked at.
 
-Everything here raises ValueError (or IndexError) for a file that breaks off or makes no sense. What is kept is what a
-viewer needs to show it: unknown parts that are not named here as metadata stay.
+Everything here raises ValueError, IndexError or struct.error for a file that breaks off or makes no sense. What is kept
+is what a viewer needs to show it: unknown parts that are not named here as metadata stay.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ _EXIF_FLAG, _XMP_FLAG = 0x08, 0x04
 
 def webp_size(octets: bytes) -> tuple[int, int]:
     """Width and height in pixels."""
-    kind, body = next(_webp_chunks(octets))
+    kind, body = next(_webp_chunks(octets), (b"", b""))
     if kind == b"VP8X" and len(body) >= 10:
         return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
     if kind == b"VP8L" and len(body) >= 5 and body[0] == 0x2F:

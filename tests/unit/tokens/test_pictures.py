@@ -145,7 +145,7 @@ def heic(iloc: bytes) -> bytes:
     exif = box(b"infe", bytes([2, 0, 0, 0]) + struct.pack(">HH4s", 1, 0, b"Exif") + b"\0")
     size = box(b"iprp", box(b"ipco", box(b"ispe", struct.pack(">III", 0, 240, 200))))
     meta = bytes(4) + box(b"iinf", bytes(4) + struct.pack(">H", 1) + exif) + box(b"iloc", iloc) + size
-    return box(b"ftyp", b"heic" + bytes(4)) + box(b"meta", meta) + b"SECRET" * 10
+    return box(b"ftyp", b"heic" + bytes(4)) + box(b"meta", meta) + box(b"mdat", b"SECRET" * 10)
 
 
 def test_where_heic_keeps_exif_is_believed_only_within_the_file() -> None:
@@ -153,7 +153,7 @@ def test_where_heic_keeps_exif_is_believed_only_within_the_file() -> None:
     whole = heic(header + one + struct.pack(">II", 0, 0))
     begin = whole.index(b"SECRET")
     assert b"SECRET" not in prepare("front", heic(header + one + struct.pack(">II", begin, 60))).picture.octets
-    for place, length in ((begin, 61), (begin + 61, 1), (begin, 0), (2**32 - 1, 2**32 - 1)):
+    for place, length in ((begin, 61), (begin + 61, 1), (begin, 0), (2**32 - 1, 2**32 - 1), (16, 30)):
         with pytest.raises(FormError, match="damaged"):
             prepare("front", heic(header + one + struct.pack(">II", place, length)))
     two = struct.pack(">HHHH", 1, 1, 0, 2) + struct.pack(">IIII", begin, 30, begin + 30, 30)
@@ -178,6 +178,11 @@ def test_a_picture_that_is_made_to_take_long_does_not(bomb: bytes) -> None:
     with pytest.raises(FormError, match="damaged"):
         prepare("front", bomb)
     assert time.process_time() - begin < 5
+
+
+def test_a_webp_without_anything_in_it() -> None:
+    with pytest.raises(FormError, match="damaged"):
+        prepare("front", b"RIFF\x04\0\0\0WEBP")
 
 
 def test_a_replacement_needs_front_and_back() -> None:
