@@ -1,7 +1,7 @@
 """The size of a HEIC picture, and the same picture with nothing in its Exif and XMP. Pure.
 
 HEIC is the ISO base media file format (ISO/IEC 14496-12) with items (ISO/IEC 23008-12): the "meta" box says which items
-there are ("iinf") and where their octets lie ("iloc"). Everything raises ValueError, IndexError or struct.error for what
+there are ("iinf") and where their octets lie ("iloc"). ValueError, IndexError or struct.error is raised for what
 makes no sense.
 """
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,10 +18,20 @@ from renewagent.console.permissions import Person
 from renewagent.tokens.errors import DeskRefused, TokenError, TokenRefused
 from renewagent.tokens.model import TokenState
 from renewagent_fixtures.virtual_tokens.button import ButtonToken
-from tests.epcs_desk import Bench, npi
+from tests.epcs_desk import Bench, new_bench, npi
+from tests.unit.console.databases import KINDS, in_file
 from tests.unit.console.epcs.vendor_forms import ORDER
 
 GAHE, GALH = "GAHE00012345", "GALH00067890"
+
+
+@pytest.fixture(params=KINDS)
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    kind: str = request.param
+    database = in_file(tmp_path) if kind == "sqlite" else request.getfixturevalue("postgresql_database")
+    made = new_bench(tmp_path, database=database)
+    yield made
+    made.close()
 
 
 @pytest.fixture
