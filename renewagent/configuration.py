@@ -71,6 +71,14 @@ class CardSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PasscodeSettings:
+    """Where the passcode is typed. `entry`: some of "pad" (the reader's own), "pinentry" and "terminal", in order; empty
+    for what goes without saying (see `renewagent.agent.passcode_entry`)."""
+
+    entry: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ConsoleSettings:
     """The RA manager's console, for check-ins: its address for agents; the fleet's code, or the file that it stands in;
     the PEM file of a root to trust besides the system's. `stream`: hold a connection on which the console says "look
@@ -114,6 +122,7 @@ class Configuration:
     ra: RaSettings = field(default_factory=RaSettings)
     campaign: CampaignSettings = field(default_factory=CampaignSettings)
     card: CardSettings = field(default_factory=CardSettings)
+    passcode: PasscodeSettings = field(default_factory=PasscodeSettings)
     console: ConsoleSettings = field(default_factory=ConsoleSettings)
     desk: DeskSettings = field(default_factory=DeskSettings)
     contact: Contact = field(default_factory=Contact)
@@ -189,6 +198,7 @@ def configured(settings: Mapping[str, Any]) -> Configuration:
         ra=RaSettings(**section("ra")),
         campaign=CampaignSettings(**section("campaign")),
         card=CardSettings(**section("card")),
+        passcode=PasscodeSettings(**section("passcode")),
         console=ConsoleSettings(**section("console")),
         desk=DeskSettings(**section("desk")),
         contact=Contact(**section("contact")),

@@ -135,6 +135,15 @@ def read_readers(value: object, place: Place) -> str:
     return text
 
 
+def read_entry(value: object, place: Place) -> tuple[str, ...]:
+    """Where the passcode is typed, in order: some of "pad", "pinentry" and "terminal". A pad can only come first: whoever
+    has typed the passcode elsewhere has typed it."""
+    ways = _several(value, place, read_text)
+    if not ways or set(ways) - {"pad", "pinentry", "terminal"} or len(set(ways)) < len(ways) or "pad" in ways[1:]:
+        raise place.refuse('must name some of "pad", "pinentry" and "terminal", each once, and "pad" first')
+    return ways
+
+
 def _several(value: object, place: Place, read: Callable[[object, Place], T]) -> tuple[T, ...]:
     if not isinstance(value, list):
         raise place.refuse("must be an array, in square brackets")
@@ -165,6 +174,7 @@ KEYS: Keys = MappingProxyType(
         "card.readers": read_readers,
         "card.pkcs11_module": read_path,
         "card.keep_old_key_days": read_days,
+        "passcode.entry": read_entry,
         "console.url": read_url,
         "console.enrolment": read_code,
         "console.root": read_path,

@@ -16,8 +16,9 @@ from renewagent.agent import words
 from renewagent.agent.children import leave_behind, start_child
 from renewagent.agent.control import ask_agent, runtime_folder
 from renewagent.agent.options import CHECK_COMMAND_LINE, configuration_of, contact_named, words_of
-from renewagent.agent.prompts import serve_channel
-from renewagent.agent.terminal import TerminalPrompter, quiet
+from renewagent.agent.passcode_entry import AT_TERMINAL, PersonAtTerminal
+from renewagent.agent.prompts import Prompter, serve_channel
+from renewagent.agent.terminal import quiet
 from renewagent.agent.undumpable import undumpable
 from renewagent.cli.answer import emit
 from renewagent.errors import AgentError, ConfigurationError, RenewAgentError
@@ -46,26 +47,27 @@ def renew(arguments: argparse.Namespace) -> int:
         )
     configuration = configuration_of(arguments)
     with contact_named(configuration):
-        result, by_agent = _result(arguments, runtime_folder(configuration.agent.state_dir))
+        person = PersonAtTerminal(configuration.passcode.entry or AT_TERMINAL)
+        result, by_agent = _result(arguments, runtime_folder(configuration.agent.state_dir), person)
     if configuration.console.url is not None and not by_agent:
         leave_behind(POLL, ["--deliver", *words_of(arguments)])
     return _answer(result, as_json=arguments.json)
 
 
-def _result(arguments: argparse.Namespace, folder: Path) -> tuple[dict[str, Any] | None, bool]:
+def _result(arguments: argparse.Namespace, folder: Path, person: Prompter) -> tuple[dict[str, Any] | None, bool]:
     """What the child said, and whether the agent started it."""
     ours, theirs = socket.socketpair()
     with closing(ours):
         with closing(theirs):
             child = _start(arguments, folder, theirs.fileno())
         with quiet():
-            result = _serve(ours, TerminalPrompter())
+            result = _serve(ours, person)
     if child is not None:
         child.wait()
     return result, child is None
 
 
-def _serve(sock: socket.socket, prompter: TerminalPrompter) -> dict[str, Any] | None:
+def _serve(sock: socket.socket, prompter: Prompter) -> dict[str, Any] | None:
     """As `serve_channel`; after Ctrl-C the child still says how it leaves the card."""
     try:
         return serve_channel(sock, prompter)

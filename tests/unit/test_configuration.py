@@ -43,6 +43,9 @@ readers = "unix:/run/readers"
 pkcs11_module = "/usr/lib/vendor/module.so"
 keep_old_key_days = 0
 
+[passcode]
+entry = ["pad", "pinentry", "terminal"]
+
 [console]
 url = "https://console.example"
 enrolment = "a-token"
@@ -93,6 +96,7 @@ def test_every_key_is_read(written: Path) -> None:
     assert found.card.readers == "unix:/run/readers"
     assert found.card.pkcs11_module == Path("/usr/lib/vendor/module.so")
     assert (found.card.keep_old_key_days, CardSettings().keep_old_key_days) == (0, KEEP_DAYS)
+    assert found.passcode.entry == ("pad", "pinentry", "terminal")
     assert (found.console.url, found.console.enrolment) == ("https://console.example", "a-token")
     assert (found.desk.url, found.desk.root) == ("https://console.example", written.parent / "desk-root.pem")
     assert (found.console.root, found.console.stream) == (written.parent / "console-root.pem", True)
