@@ -104,7 +104,7 @@ def _is_made_so(desk: Desk, request: Request) -> bool:
             return True
         if _hold_on(desk, request):
             _ask(desk, request)
-    after = desk.ehr.access(user)
+    after = desk.ehr.access(user)  # an EHR need not show the suspension of somebody who has nothing
     return _is_done(request, after) or (request.action is Action.SUSPEND and not after.epcs_granted)
 
 
