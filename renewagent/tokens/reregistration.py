@@ -114,7 +114,7 @@ class Kind(Enum):
     CHECKED = "checked"
     ABANDONED = "abandoned"
     """by; stands_device, stands_enabled, stands_granted, stands_override: what the EHR shows then, "yes" or "no"; of a
-    device also "old", for the one that was to be removed"""
+    device also "old", for the one that was to be removed. stands_app: the vendor has it as working ("" if not known)"""
 
 
 S, K = State, Kind

@@ -62,7 +62,8 @@ def _signs(run: Run) -> bool:
 
 def _stands(run: Run) -> bool:
     """Of a run that was abandoned: everything that signing needs was there."""
-    return all(run.facts.get(f"stands_{what}") == "yes" for what in ("device", "enabled", "granted"))
+    there = all(run.facts.get(f"stands_{what}") == "yes" for what in ("device", "enabled", "granted"))
+    return there and run.facts.get("stands_app") != "no"
 
 
 def _may_be_invited(run: Run) -> bool:
@@ -229,6 +230,8 @@ def _abandoned(run: Run, person: _Person) -> _Said:
     )
     epcs = f"EPCS is{'' if enabled else ' not'} enabled and{'' if granted else ' not'} granted"
     happened = f"This was abandoned. {device}; {epcs}."
+    if run.facts.get("stands_app") == "no":
+        happened += " The app is not active at the vendor."
     if override:
         happened += ' The permission "Administrator (Overrides Role Based Permissions)" still stands.'
     if _stands(run):

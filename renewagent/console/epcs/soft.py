@@ -25,6 +25,8 @@ from renewagent.tokens.errors import (
     DeskRefused,
     EhrMisbehaved,
     TokenError,
+    TokenServerMisbehaved,
+    TokenServerUnreachable,
 )
 from renewagent.tokens.leases import End
 from renewagent.tokens.model import Device
@@ -236,7 +238,16 @@ def _stands(desk: Desk, kept: Kept) -> dict[str, str]:
     found = {"enabled": access.epcs_enabled, "override": access.administrator}
     found["granted"] = access.epcs_granted and not access.epcs_suspended
     stands = {f"stands_{what}": "yes" if so else "no" for what, so in found.items()}
-    return {**stands, "stands_device": _device_stands(kept.run, device)}
+    return {**stands, "stands_device": _device_stands(kept.run, device), "stands_app": _app_stands(desk, kept.run)}
+
+
+def _app_stands(desk: Desk, run: Run) -> str:
+    """ "" where the vendor does not answer: that stops nobody who gives up."""
+    try:
+        soft = desk.soft.soft_tokens([run.username]).get(run.username)
+    except (TokenServerUnreachable, TokenServerMisbehaved):
+        return ""
+    return "yes" if soft is not None and soft.working else "no"
 
 
 def _device_stands(run: Run, device: Device | None) -> str:

@@ -13,7 +13,7 @@ from renewagent.console import audit, people
 from renewagent.console.epcs import overrides, soft, soft_rows
 from renewagent.console.epcs.documents import told
 from renewagent.console.permissions import Role
-from renewagent.tokens.errors import DeskRefused, EhrUnreachable, FormError
+from renewagent.tokens.errors import DeskRefused, EhrUnreachable, FormError, TokenServerUnreachable
 from renewagent.tokens.reregistration import State
 from renewagent.tokens.reregistration_words import Who
 from renewagent.tokens.soft_causes import Cause, Sureness
@@ -28,6 +28,10 @@ def world(tmp_path: Path) -> Iterator[SoftWorld]:
     made = new_world(tmp_path)
     yield made
     made.close()
+
+
+def silent(usernames: object) -> dict[str, object]:
+    raise TokenServerUnreachable("The vendor does not answer.")
 
 
 def to_override(world: SoftWorld, cause: Cause = Cause.PASSWORD_CHANGED) -> soft.SoftRun:
@@ -308,6 +312,23 @@ def test_a_run_abandoned_before_anything_was_removed_leaves_all_as_it_was(world:
     assert world.signs() == ""
 
 
+def test_a_vendor_that_does_not_answer_stops_nobody_who_gives_up(
+    world: SoftWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = to_override(world)
+    monkeypatch.setattr(world.bench.vendor, "soft_tokens", silent)
+    gone = soft.abandon(world.desk, world.lee, run.id)
+    assert "A device is registered at the EHR" in gone.happened and "at the vendor" not in gone.happened
+
+
+def test_an_app_that_ended_with_an_invitation_is_named_when_the_run_is_given_up(world: SoftWorld) -> None:
+    world.bench.vendor.moods = VendorMoods(keeps_old_until_new=False)
+    world.befall(Cause.NEW_PHONE)
+    run = world.go_on(world.begin(Cause.NEW_PHONE))
+    gone = soft.abandon(world.desk, world.lee, run.id)
+    assert "No device is registered" in gone.happened and "The app is not active at the vendor." in gone.happened
+
+
 def test_a_run_abandoned_while_the_screen_is_stale_does_not_take_what_it_shows_for_a_device(world: SoftWorld) -> None:
     world.befall(Cause.PASSWORD_CHANGED)
     world.bench.ehr.moods = EhrMoods(stale_clears=9)
@@ -446,11 +467,6 @@ def test_a_run_and_a_diagnosis_are_told_as_json(world: SoftWorld) -> None:
 
 
 def test_without_the_vendor_the_answers_alone_are_judged(world: SoftWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    from renewagent.tokens.errors import TokenServerUnreachable
-
-    def silent(usernames: object) -> dict[str, object]:
-        raise TokenServerUnreachable("The vendor does not answer.")
-
     monkeypatch.setattr(world.bench.vendor, "soft_tokens", silent)
     found = soft.diagnose(world.desk, world.lee, {"password": "changed"})
     assert (found.cause, found.likely[0].sureness) == (Cause.PASSWORD_CHANGED, Sureness.LIKELY)
