@@ -72,8 +72,8 @@ class CardSettings:
 
 @dataclass(frozen=True, slots=True)
 class PasscodeSettings:
-    """Where the passcode is typed. `entry`: some of "pad" (the reader's own), "pinentry" and "terminal", in order; empty
-    for what goes without saying (see `renewagent.agent.passcode_entry`)."""
+    """Where the passcode is typed. `entry`: some of "pad" (the reader's own), "pinentry" and "terminal", in order;
+    empty for what goes without saying (see `renewagent.agent.passcode_entry`)."""
 
     entry: tuple[str, ...] = ()
 

@@ -136,8 +136,8 @@ def read_readers(value: object, place: Place) -> str:
 
 
 def read_entry(value: object, place: Place) -> tuple[str, ...]:
-    """Where the passcode is typed, in order: some of "pad", "pinentry" and "terminal". A pad can only come first: whoever
-    has typed the passcode elsewhere has typed it."""
+    """Where the passcode is typed, in order: some of "pad", "pinentry" and "terminal". A pad can only come first:
+    whoever has typed the passcode elsewhere has typed it."""
     ways = _several(value, place, read_text)
     if not ways or set(ways) - {"pad", "pinentry", "terminal"} or len(set(ways)) < len(ways) or "pad" in ways[1:]:
         raise place.refuse('must name some of "pad", "pinentry" and "terminal", each once, and "pad" first')
