@@ -72,6 +72,15 @@ def _register_others(commands: argparse._SubParsersAction[Any]) -> None:
     knobs = commands.add_parser("knobs", help="turn knobs of running servers, or show them")
     knobs.add_argument("settings", nargs="*", metavar="NAME=VALUE")
     _runs(knobs, "turn", "settings")
+    tokens = commands.add_parser(
+        "import",
+        help="take in a vendor's seed file",
+        description="Take the tokens of a PSKC (RFC 6030) or CSV file in at the vendor, where their seeds are kept "
+        "encrypted, and into the drawer: all of them, or none.",
+    )
+    tokens.add_argument("file", type=Path, metavar="FILE")
+    tokens.add_argument("--passphrase-file", type=Path, metavar="FILE", help="holds what opens an encrypted PSKC file")
+    _runs(tokens, "take_in", "file", "passphrase_file")
     _runs(commands.add_parser("audit", help="show the EHR's own audit"), "audit")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pskc import PSKC
 
 from renewagent.cli import main
 from renewagent.tokens.ehr_http import EhrClient
@@ -117,6 +118,33 @@ def test_a_phone_in_the_hand_is_the_one_at_the_vendor(served: Served, data: Path
     told(capsys, "phone", "reed", "code", "--data", data, status=1)
 
 
+def test_a_box_of_tokens_comes_with_its_seeds(served: Served, data: Path, tmp_path: Path, capsys: Captured) -> None:
+    document, box, opens = PSKC(), tmp_path / "box.pskcxml", tmp_path / "passphrase"
+    for number in (1, 2):
+        document.add_key(
+            serial=f"GAHE7000000{number}",
+            manufacturer="Exostar",
+            algorithm="urn:ietf:params:xml:ns:keyprov:pskc:hotp",
+            secret=bytes(range(number, number + 20)),
+            counter=7,
+            response_length=6,
+            response_encoding="DECIMAL",
+        )
+    document.encryption.setup_pbkdf2("as the vendor said by phone")
+    document.write(str(box))
+    opens.write_text("as the vendor said by phone\n")
+    words = ("import", box, "--passphrase-file", opens, "--data", data)
+    assert told(capsys, *words)["tokens"] == ["GAHE70000001", "GAHE70000002"]
+    served.vendor.register("GAHE70000002", "box-owner")
+    pressed = told(capsys, "press", "GAHE70000002", "--data", data)
+    assert pressed["counter"] == 8
+    assert served.vendor.check("GAHE70000002", pressed["codes"][0]).answer is Answer.ACCEPTED
+    assert bytes(range(2, 22)) not in (data / "vendor.db").read_bytes(), "seeds are encrypted"
+    assert "there is a token" in told(capsys, *words, status=1)["error"]["message"].lower()
+    opens.write_text("wrong\n")
+    told(capsys, *words, status=1)
+
+
 def test_codes_may_be_typed(served: Served, data: Path, capsys: Captured) -> None:
     told(capsys, "phone", "lamb", "install", "--data", data)
     told(capsys, "phone", "lamb", "activate", "--codes", "NONESUCH", "12345678", "--data", data, status=1)
@@ -155,7 +183,7 @@ def test_the_document_can_be_followed(served: Served, data: Path, capsys: Captur
     for command in commands_in((ROOT / "docs" / "mock-epcs.md").read_text()):
         _, act, *words = words_of(command)
         words = [{"DIR": str(data), "CODE": code}.get(word, word) for word in words]
-        if act == "serve" or "NUMBER" in words or "--knob" in words or "INVITE" in words:
+        if act == "serve" or "NUMBER" in words or "FILE" in words or "--knob" in words or "INVITE" in words:
             continue
         status = main(["mock-epcs", act, *words, "--json"])
         document = json.loads(capsys.readouterr().out)
