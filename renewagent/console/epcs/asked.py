@@ -33,11 +33,13 @@ class Asked:
     said: Mapping[str, Any] = field(default_factory=dict)
 
     def text(self, name: str, *, most: int = 200, default: str | None = None, lines: bool = False) -> str:
-        """A text, with its spaces at both ends left out; not empty, unless there is a default."""
+        """A text, with its spaces at both ends left out; not empty, unless there is a default. `lines`: it may have
+        several, which end with a line feed however they were sent."""
         given = self.said.get(name, self.query.get(name, default))
+        if isinstance(given, str):
+            given = given.replace("\r\n", "\n").replace("\t", " ").strip()
         if not isinstance(given, str) or not (_LINES if lines else _LINE).fullmatch(given):
             raise FormError(f"What was sent as {name!r} is no text, or is missing.", name)
-        given = given.strip()
         if len(given) > most:
             raise FormError(f"That is too long: {most} characters are the most.", name)
         if not given and default is None:
