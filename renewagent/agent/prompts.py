@@ -39,6 +39,9 @@ class Prompter(Protocol):
     def tell(self, message: Message) -> None:
         """Show a message; no answer is awaited."""
 
+    def card_in_hand(self, reader: str, card: CardIdentity, holder: str, why: str) -> None:
+        """Show which card this is about, whose it is, and `why` in a sentence; either of the two may be ""."""
+
     def progress(self, step: int, of: int, text: str, seconds_left: float | None = None) -> None:
         """Show how far we are: "Step 2 of 4: making the new key"."""
 
@@ -72,6 +75,10 @@ class ChannelPrompter:
     def tell(self, message: Message) -> None:
         """See `Prompter`."""
         self._say({"say": "tell", "message": asdict(message)})
+
+    def card_in_hand(self, reader: str, card: CardIdentity, holder: str, why: str) -> None:
+        """See `Prompter`."""
+        self._say({"say": "in-hand", "reader": reader, "card": asdict(card), "holder": holder, "why": why})
 
     def progress(self, step: int, of: int, text: str, seconds_left: float | None = None) -> None:
         """See `Prompter`."""
@@ -183,6 +190,12 @@ def _serve_one(sock: socket.socket, prompter: Prompter, request: dict[str, Any])
     kind = request["say"]
     if kind == "progress":
         prompter.progress(request["step"], request["of"], request["text"], request["seconds_left"])
+        return
+    if kind == "in-hand":
+        texts = _only_texts({name: request[name] for name in ("reader", "holder", "why")})
+        prompter.card_in_hand(
+            texts["reader"], CardIdentity(**_only_texts(request["card"])), texts["holder"], texts["why"]
+        )
         return
     message = _message(request["message"])
     if kind == "tell":

@@ -17,6 +17,7 @@ from renewagent.agent import pair, words
 from renewagent.agent.campaigns import Accepted
 from renewagent.agent.full_inspection import OPEN_STATES, Inspector, Judgement, authentication_beside
 from renewagent.agent.housekeeping import tidy_if_possible
+from renewagent.agent.in_hand import show_card
 from renewagent.agent.inspector import slots_beside
 from renewagent.agent.job import Job, Workplace, sha256
 from renewagent.agent.more_cards import more_cards
@@ -71,6 +72,7 @@ def renew_card(
         job = _job(place, campaigns, judged, reader, card, identity)
         if job is None:
             return _nothing_to_do(place, judged, reader, identity, started, missing)
+        show_card(job, judged.finding)
         try:
             if _undone(job):
                 now_judged = inspector.judge(job.card, place.now())

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import argparse
 import socket
-import subprocess
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from renewagent.agent import words
-from renewagent.agent.children import leave_behind, start_child
-from renewagent.agent.control import ask_agent, runtime_folder
+from renewagent.agent.begin import agent_runs, begin_renewal
+from renewagent.agent.children import leave_behind
+from renewagent.agent.control import runtime_folder
 from renewagent.agent.options import CHECK_COMMAND_LINE, configuration_of, contact_named, words_of
 from renewagent.agent.passcode_entry import AT_TERMINAL, PersonAtTerminal
 from renewagent.agent.prompts import Prompter, serve_channel
@@ -23,7 +24,6 @@ from renewagent.agent.undumpable import undumpable
 from renewagent.cli.answer import emit
 from renewagent.errors import AgentError, ConfigurationError, RenewAgentError
 
-WORKER = "renewagent.agent.worker"
 POLL = "renewagent.agent.console_child"
 
 
@@ -46,25 +46,32 @@ def renew(arguments: argparse.Namespace) -> int:
             advice=CHECK_COMMAND_LINE,
         )
     configuration = configuration_of(arguments)
+    officer = ["--officer-reader", arguments.officer_reader] if arguments.officer_reader is not None else []
+    options, folder = [*words_of(arguments), *officer], runtime_folder(configuration.agent.state_dir)
     with contact_named(configuration):
-        person = PersonAtTerminal(configuration.passcode.entry or AT_TERMINAL)
-        result, by_agent = _result(arguments, runtime_folder(configuration.agent.state_dir), person)
-    if configuration.console.url is not None and not by_agent:
+        if arguments.browser:
+            from renewagent.agent.window_child import window
+
+            result = window(configuration, arguments.reader, options)
+        else:
+            person = PersonAtTerminal(configuration.passcode.entry or AT_TERMINAL)
+            result = _result(folder, arguments.reader, options, person)
+    if configuration.console.url is not None and not agent_runs(folder):
         leave_behind(POLL, ["--deliver", *words_of(arguments)])
     return _answer(result, as_json=arguments.json)
 
 
-def _result(arguments: argparse.Namespace, folder: Path, person: Prompter) -> tuple[dict[str, Any] | None, bool]:
-    """What the child said, and whether the agent started it."""
+def _result(folder: Path, reader: str | None, options: Sequence[str], person: Prompter) -> dict[str, Any] | None:
+    """What the child said."""
     ours, theirs = socket.socketpair()
     with closing(ours):
         with closing(theirs):
-            child = _start(arguments, folder, theirs.fileno())
+            child = begin_renewal(folder, reader, options, theirs.fileno())
         with quiet():
             result = _serve(ours, person)
     if child is not None:
         child.wait()
-    return result, child is None
+    return result
 
 
 def _serve(sock: socket.socket, prompter: Prompter) -> dict[str, Any] | None:
@@ -75,26 +82,6 @@ def _serve(sock: socket.socket, prompter: Prompter) -> dict[str, Any] | None:
         prompter.tell(words.stopping())
         sock.shutdown(socket.SHUT_WR)
         return serve_channel(sock, prompter)
-
-
-def _start(arguments: argparse.Namespace, folder: Path, descriptor: int) -> subprocess.Popen[bytes] | None:
-    """By the agent if there is one, so that it leaves the card alone meanwhile; else as our own child."""
-    officer = ["--officer-reader", arguments.officer_reader] if arguments.officer_reader is not None else []
-    options = [*words_of(arguments), *officer]
-    if _agent_runs(folder):
-        request = {"ask": "renew", "reader": arguments.reader, "options": options}
-        ask_agent(folder, request, descriptor)
-        return None
-    reader = ["--reader", arguments.reader] if arguments.reader is not None else []
-    return start_child(WORKER, ["--channel-fd", str(descriptor), *options, *reader], descriptor)
-
-
-def _agent_runs(folder: Path) -> bool:
-    try:
-        ask_agent(folder, {"ask": "status"})
-    except AgentError:
-        return False
-    return True
 
 
 def _answer(result: dict[str, Any] | None, *, as_json: bool) -> int:

@@ -41,6 +41,12 @@ class TerminalPrompter:
         """See `Prompter`."""
         self._paragraph(message.text + "\n")
 
+    def card_in_hand(self, reader: str, card: CardIdentity, holder: str, why: str) -> None:
+        """See `Prompter`."""
+        whose = f" belongs to {holder}" if holder else ""
+        if whose or why:
+            self._paragraph(f"The smartcard ending {card.ending}{whose}. {why}".rstrip() + "\n")
+
     def progress(self, step: int, of: int, text: str, seconds_left: float | None = None) -> None:
         """See `Prompter`."""
         self._write(words.running(step, of, text, seconds_left))

@@ -45,6 +45,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="NAME",
         help="at the RA's desk: the reader with the smartcard of the officer who has the other card renewed",
     )
+    renew.add_argument("--browser", action="store_true", help="on a page in your browser instead of in this terminal")
     add_configuration_options(renew)
     renew.set_defaults(run=_renew)
 

@@ -31,6 +31,9 @@ class Recorder:
     def tell(self, message: Message) -> None:
         self.said.append(message)
 
+    def card_in_hand(self, reader: str, card: CardIdentity, holder: str, why: str) -> None:
+        self.said.append((reader, card, holder, why))
+
     def progress(self, step: int, of: int, text: str, seconds_left: float | None = None) -> None:
         self.said.append((step, of, text, seconds_left))
 
@@ -78,12 +81,14 @@ def test_everything_that_is_said_arrives_as_it_was_said(talk: Talk) -> None:
     person = Recorder()
     prompter = talk(person)
     prompter.tell(HELLO)
+    prompter.card_in_hand("Desk reader", CARD, "Nadia Osei", "It was issued with a fault.")
     prompter.progress(2, 4, "making the new key", 61.5)
     prompter.card_wanted(CardAct.INSERT, "Reader 0", CARD, HELLO)
     prompter.card_wanted(CardAct.REMOVE, "Reader 0", None, HELLO)
     assert prompter.confirm(HELLO) is True
     assert person.said == [
         HELLO,
+        ("Desk reader", CARD, "Nadia Osei", "It was issued with a fault."),
         (2, 4, "making the new key", 61.5),
         (CardAct.INSERT, "Reader 0", CARD, HELLO),
         (CardAct.REMOVE, "Reader 0", None, HELLO),

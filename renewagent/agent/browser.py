@@ -1,0 +1,123 @@
+"""Opening the person's browser at an address that is nobody else's business: by a file of mode 0600 that leads there,
+so that it stands on no command line, and outside the sandbox that this process may be in.
+
+What a browser is told to open others can read off the process table; the file they cannot.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from renewagent.errors import RenewAgentError
+
+START_LIMIT = 15.0
+"""Seconds that a program may take to hand an address over to a browser; one that is still there then is the browser."""
+_OPENERS = ("xdg-open", "sensible-browser", "x-www-browser")
+_ENVIRONMENT = (
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "XAUTHORITY",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "XDG_CURRENT_DESKTOP",
+    "BROWSER",
+)
+
+
+class NoBrowser(RenewAgentError):
+    """There is no browser, or no screen, to show a page in."""
+
+    code = "RA-NO-BROWSER"
+    advice = "Run in a terminal: renewagent renew."
+
+
+@contextmanager
+def leading_to(address: str, title: str, folder: Path) -> Iterator[Path]:
+    """A file that sends a browser to `address`; gone when this ends."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(".html", "window-", folder)  # mode 0600
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(_PAGE.format(html.escape(address), html.escape(title)))
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def has_screen(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether a window can be shown at all."""
+    return bool(environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))
+
+
+def open_browser(page: Path, environment: Mapping[str, str] = os.environ) -> None:
+    """Open the file in the person's own browser. Raises NoBrowser."""
+    if not has_screen(environment):
+        raise NoBrowser("There is no screen here to show a page on.")
+    for command in commands(page, environment):
+        if _starts(outside(command, environment), environment) or _starts(command, environment):
+            return
+    raise NoBrowser("No browser could be opened.")
+
+
+def commands(page: Path, environment: Mapping[str, str]) -> list[list[str]]:
+    """What may open it, in the order in which that is tried: the person's BROWSER (colons between several, as
+    sensible-browser(1) has it), then the desktop's own choice."""
+    path = environment.get("PATH")
+    named = [name for name in environment.get("BROWSER", "").split(":") if name and "%" not in name]
+    found = (shutil.which(name, path=path) for name in (*named, *_OPENERS))
+    return [[program, page.as_uri()] for program in found if program]
+
+
+def outside(command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """The command as the user's own service manager starts it, free of our unit's sandbox and not ended with it; as it
+    is where there is no such manager."""
+    runtime = environment.get("XDG_RUNTIME_DIR", "")
+    program = shutil.which("systemd-run", path=environment.get("PATH"))
+    if program is None or not runtime or not (Path(runtime) / "systemd" / "private").exists():
+        return list(command)
+    given = [f"--setenv={name}" for name in _ENVIRONMENT if name in environment]  # by name: its value stays off here
+    manner = ["--user", "--collect", "--quiet", "--property=KillMode=process", *given]
+    return [program, *manner, "--", *command]
+
+
+def _starts(command: Sequence[str], environment: Mapping[str, str]) -> bool:
+    nobody = subprocess.DEVNULL
+    try:
+        child = subprocess.Popen(  # noqa: S603
+            command, stdin=nobody, stdout=nobody, stderr=nobody, start_new_session=True, env=dict(environment)
+        )
+    except OSError:
+        return False
+    try:
+        return child.wait(START_LIMIT) == 0
+    except subprocess.TimeoutExpired:
+        child.returncode = 0  # it is the browser itself, which is not ours to wait for
+        return True
+
+
+def until(done: Callable[[], bool], seconds: float) -> bool:
+    """Wait for `done`, for so long at most; whether it came."""
+    end = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+_PAGE = """<!doctype html>
+<html lang="en-GB">
+<meta charset="utf-8">
+<meta name="referrer" content="no-referrer">
+<meta http-equiv="refresh" content="0; url={0}">
+<title>{1}</title>
+<p><a href="{0}">Go on</a></p>
+</html>
+"""
