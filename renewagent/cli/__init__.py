@@ -22,7 +22,7 @@ from renewagent.cli.answer import report, say
 from renewagent.errors import ConfigurationError, RenewAgentError
 
 _AUDIENCES = (
-    *("demo", "prescriber", "doctor", "campaign", "check", "console", "audit"),
+    *("demo", "prescriber", "doctor", "service", "campaign", "check", "console", "audit"),
     *("token", "softtoken", "epcs"),
     *("virtual_card", "mock_ra", "mock_epcs"),
 )
