@@ -15,10 +15,11 @@ import sqlalchemy as sa
 
 from renewagent.console import audit, people
 from renewagent.console.epcs import pulses
-from renewagent.console.epcs.desk import Desk
+from renewagent.console.epcs.desk import NEWS, Desk
 from renewagent.console.epcs.parties import one_at_a_time
 from renewagent.console.epcs.tables import EPCS_RUN
 from renewagent.console.permissions import Person
+from renewagent.console.store import raise_revision
 from renewagent.errors import RenewAgentError
 from renewagent.tokens.errors import DeskRefused
 from renewagent.tokens.reregistration import Event, Kind, Run, State, Way, step
@@ -69,9 +70,11 @@ def load(connection: sa.Connection, identity: str) -> Kept:
 
 
 def of(connection: sa.Connection, owner: Person) -> list[Kept]:
-    """Somebody's, the newest first."""
+    """Somebody's, the newest first: one that is open is always that."""
     question = sa.select(EPCS_RUN).where(EPCS_RUN.c.owner == owner.id)
-    rows = connection.execute(question.order_by(EPCS_RUN.c.begun.desc(), EPCS_RUN.c.id)).all()
+    is_over = sa.case((EPCS_RUN.c.finished.is_(None), 0), else_=1)
+    newest = question.order_by(is_over, EPCS_RUN.c.begun.desc(), EPCS_RUN.c.finished.desc(), EPCS_RUN.c.id)
+    rows = connection.execute(newest).all()
     return [_kept(connection, row) for row in rows]
 
 
@@ -147,6 +150,8 @@ def _write(
         pulses.beat(connection, claimed(run), now)
         if event:
             _record(connection, now, actor, event, run, kept.owner, facts)
+        elif problem != kept.problem:
+            raise_revision(connection, NEWS)
         return load(connection, run.id)
 
     return desk.write(work)
@@ -164,6 +169,7 @@ def _record(
     details = {"run": run.id, "owner": owner.actor, "cause": run.cause.value, "state": run.state.value}
     details |= {k: v for k, v in facts.items() if v and (k in _AUDITED or k.startswith("stands_"))}
     audit.record(connection, now, actor, f"epcs.soft-{event}", details)
+    raise_revision(connection, NEWS)
 
 
 def _document(run: Run, now: datetime, problem: Problem | None) -> str:
