@@ -86,6 +86,7 @@ FLOORS = (
             "renewagent.tokens.raster",
             "renewagent.tokens.reregistration",
             "renewagent.tokens.reregistration_words",
+            "renewagent.tokens.said",
             "renewagent.tokens.serials",
             "renewagent.tokens.soft_causes",
             "renewagent.tokens.soft_questions",

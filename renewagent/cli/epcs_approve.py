@@ -64,15 +64,16 @@ def _approve(arguments: argparse.Namespace) -> int:
 
 def _chosen(desk: DeskClient) -> str:
     from renewagent.tokens.desk_words import waiting_in_words
+    from renewagent.tokens.said import parts, text
 
     said = desk.get("requests")
-    waiting = [one for one in said.get("requests", []) if one.get("state") == "waiting"]
+    waiting = [text(one, "id") for one in parts(said, "requests") if text(one, "state") == "waiting"]
     for line in waiting_in_words(said):
         say(line)
     if not waiting:
         raise ConfigurationError("No request waits for you.", advice="Whoever enters one can tell you its number.")
     typed = Terminal(STOPPED).ask("Which one? Its number: ").strip()
-    return typed or str(waiting[0]["id"])
+    return typed or waiting[0]
 
 
 def _by_card(desk: DeskClient, arguments: argparse.Namespace, challenge: dict[str, Any], shown: Approval) -> str:
@@ -104,7 +105,7 @@ def _by_card(desk: DeskClient, arguments: argparse.Namespace, challenge: dict[st
 def _by_code(desk: DeskClient, arguments: argparse.Namespace) -> dict[str, str]:
     from renewagent.tokens.guided_token import ask_code, in_use
 
-    serial = arguments.serial or str(in_use(desk.get("standing").get("tokens", []))["serial"])
+    serial = arguments.serial or str(in_use(desk.get("standing"))["serial"])
     if arguments.code_file is not None:
         lines = first_lines(arguments.code_file)
         if not lines or not lines[0].strip():

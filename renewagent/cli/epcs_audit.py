@@ -57,15 +57,16 @@ def _verified(arguments: argparse.Namespace, desk: DeskClient) -> int:
     """The log is looked at now: the report of a day that is not over is made anew each time it is asked for."""
     from renewagent.tokens.desk_words import whole_in_words
     from renewagent.tokens.errors import DeskRefused
+    from renewagent.tokens.said import part
 
     try:
         said = desk.get("reports", _ago(days=0))
     except DeskRefused:  # where the desk is, that day has not begun
         said = desk.get("reports", _ago(days=1))
-    report = said.get("report", said)
+    report = part(said, "report") or said
     for sentence in whole_in_words(report):
         say(sentence)
-    whole = report.get("log", {}).get("whole") is True
+    whole = part(report, "log").get("whole") is True
     if arguments.json:
         emit({"ok": whole, "log": report.get("log")})
     return 0 if whole else 1

@@ -82,9 +82,11 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _by_desk(desk: DeskClient, user: str | None) -> Any:
+    from renewagent.tokens.said import part
+
     def diagnose(answers: Mapping[str, str]) -> Any:
         said = desk.get("soft", "diagnosis", user=user, **answers)
-        return said.get("diagnosis", said)
+        return part(said, "diagnosis") or said
 
     return diagnose
 
@@ -132,8 +134,10 @@ def _run_of(desk: DeskClient, arguments: argparse.Namespace) -> Mapping[str, Any
 
 def _open_run(desk: DeskClient, arguments: argparse.Namespace) -> str | None:
     """The id of the one that is under way."""
-    runs = desk.get("standing", user=arguments.subject).get("runs", [])
-    return next((str(run["id"]) for run in runs if not run.get("finished")), None)
+    from renewagent.tokens.said import parts, text
+
+    runs = parts(desk.get("standing", user=arguments.subject), "runs")
+    return next((text(run, "id") for run in runs if not run.get("finished")), None)
 
 
 def _abandon(arguments: argparse.Namespace) -> int:

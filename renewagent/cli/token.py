@@ -135,9 +135,11 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _note_seen(desk: DeskClient, standing: dict[str, Any]) -> None:
     """The prescriber is being told: what the vendor has done is known to them from now on."""
-    for ticket in standing.get("tickets", []):
-        if ticket.get("state") == "done":
-            desk.post("tickets", str(ticket.get("id")), "seen")
+    from renewagent.tokens.said import parts, text
+
+    for ticket in parts(standing, "tickets"):
+        if text(ticket, "state") == "done":
+            desk.post("tickets", text(ticket, "id"), "seen")
 
 
 def _register(arguments: argparse.Namespace) -> int:
@@ -170,7 +172,7 @@ def resynchronise(desk: DeskClient, arguments: argparse.Namespace) -> dict[str, 
 
     terminal = Terminal(STOPPED)
     wanted = None if arguments.serial is None else normalised(arguments.serial)
-    serial = str(in_use(desk.get("standing", user=arguments.subject).get("tokens", []), wanted)["serial"])
+    serial = str(in_use(desk.get("standing", user=arguments.subject), wanted)["serial"])
     back = arguments.back or ask_back(terminal, serial)
     same_token(serial, back)
     codes = ask_codes(terminal) if arguments.code_file is None else _two_lines(arguments.code_file)

@@ -88,27 +88,26 @@ def _check_unasked(ticket: Ticket) -> None:
 def _ask(desk: DeskClient, ticket: Ticket, arguments: argparse.Namespace) -> int | None:
     """Have the form filled in. Returns the exit status where no ticket is needed any more."""
     from renewagent.tokens.guided_tickets import TicketGuide, profiles_in
+    from renewagent.tokens.said import part, text
 
     standing = desk.get("standing", user=arguments.subject)
-    tokens = standing.get("tokens", [])
-    if ticket.kind == "reset" and (status := _resync_first(desk, tokens, arguments)) is not None:
+    if ticket.kind == "reset" and (status := _resync_first(desk, standing, arguments)) is not None:
         return status
-    name = standing.get("person", {}).get("name")
-    if isinstance(name, str):
+    if name := text(part(standing, "person"), "name"):
         ticket.typed.setdefault("provider", name)
-    ticket.table = (*profiles_in(tokens), *ticket.table)
+    ticket.table = (*profiles_in(standing), *ticket.table)
     TicketGuide(Terminal(STOPPED), ticket).run()
     return None
 
 
-def _resync_first(desk: DeskClient, tokens: list[Any], arguments: argparse.Namespace) -> int | None:
+def _resync_first(desk: DeskClient, standing: dict[str, Any], arguments: argparse.Namespace) -> int | None:
     """Always try two codes first. Returns the exit status where that has helped, None where the ticket is needed."""
     from renewagent.cli.token import resynchronise
     from renewagent.tokens.desk_words import resynchronised
     from renewagent.tokens.errors import DeskRefused
     from renewagent.tokens.guided_token import in_use, refused_lately
 
-    token = in_use(tokens)
+    token = in_use(standing)
     if refused_lately(token, datetime.now(UTC)):
         return None
     say("Two codes come first: most tokens are in step again after that, and need no ticket.")

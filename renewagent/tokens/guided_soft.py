@@ -15,9 +15,9 @@ from renewagent import asking
 from renewagent.asking import BACKWARDS, Asker, Question
 from renewagent.tokens import soft_causes
 from renewagent.tokens.reregistration import FINAL, State
+from renewagent.tokens.said import Document, part, parts, text, texts
 from renewagent.tokens.soft_causes import Cause, Diagnosis, Sureness
 
-Document = Mapping[str, Any]
 Diagnoses = Callable[[Mapping[str, str]], Document]
 """A diagnosis by what was answered, as a document."""
 LOOK_EVERY = 5.0
@@ -54,34 +54,32 @@ def find_out(asker: Asker | None, diagnoses: Diagnoses, answers: Mapping[str, st
     given, asked = dict(answers), list[str]()
     while True:
         found = diagnoses(given)
-        wanted = [one for one in found.get("ask", []) if one.get("id") not in given]
+        wanted = [one for one in parts(found, "ask") if text(one, "id") not in given]
         if asker is None or not wanted:
             return found
         members: asking.Members = {}
         if asking.ask(asker, _question(wanted[0]), members, lambda _: None) != BACKWARDS:
-            given[wanted[0]["id"]] = members[wanted[0]["id"]]
-            asked.append(wanted[0]["id"])
+            asked.append(name := text(wanted[0], "id"))
+            given[name] = members[name]
         elif asked:
             del given[asked.pop()]
 
 
 def diagnosis_in_words(found: Document) -> list[str]:
     """What it is, why that is thought, and what will be done."""
-    lines = [line for one in found.get("likely", []) for line in _likely(one)]
+    lines = [line for one in parts(found, "likely") for line in _likely(one)]
     if not lines:
         return ["Nothing shows why. Register the soft token anew; that helps in every case."]
-    warning, first = str(found.get("warning") or ""), str(found.get("first") or "")
+    warning, first = text(found, "warning"), text(found, "first")
     lines += [f"\n{warning}"] if warning else []
     lines += ["\nWhat is done about it:", *([f"  First: {first}"] if first else [])]
-    lines += [f"  {number}. {step}" for number, step in enumerate(found.get("plan", []), start=1)]
+    lines += [f"  {number}. {step}" for number, step in enumerate(texts(found, "plan"), start=1)]
     return [*lines, f"About {found.get('minutes')} minutes, and then as long as it takes two people to grant EPCS."]
 
 
 def cause_of(found: Document) -> str | None:
     """The likeliest."""
-    likely = found.get("likely") or [{}]
-    cause = likely[0].get("cause")
-    return cause if isinstance(cause, str) else None
+    return next((text(one, "cause") for one in parts(found, "likely")), "") or None
 
 
 class Following:
@@ -111,8 +109,8 @@ class Following:
                 return run
             if waits:
                 self._sleep(LOOK_EVERY)
-            run = run_in(self._desk.post("soft", "runs", str(run["id"])))
-            waits = run.get("who") not in ("desk", None) or bool(run.get("problem") or run.get("busy"))
+            run = run_in(self._desk.post("soft", "runs", text(run, "id")))
+            waits = text(run, "who") != "desk" or bool(run.get("problem") or run.get("busy"))
             steps = 0 if waits else steps + 1
         return run
 
@@ -128,12 +126,11 @@ class Following:
 def run_in_words(run: Document) -> list[str]:
     """How far it is, what has happened, and who does what next."""
     place = step_of(state_of(run))
-    lines = [f"\n{place} {run.get('happened') or ''}".rstrip()]
-    problem = run.get("problem")
-    if isinstance(problem, dict):
-        lines.append(f"{problem.get('error', '')} {problem.get('advice', '')}".strip())
-    if run.get("next"):
-        lines.append(f"Next: {run['next']} {_WHO.get(str(run.get('who')), '')}".rstrip())
+    lines = [f"\n{place} {text(run, 'happened')}".rstrip()]
+    if problem := part(run, "problem"):
+        lines.append(f"{text(problem, 'error')} {text(problem, 'advice')}".strip())
+    if following := text(run, "next"):
+        lines.append(f"Next: {following} {_WHO.get(text(run, 'who'), '')}".rstrip())
     return lines
 
 
@@ -147,26 +144,25 @@ def step_of(state: str) -> str:
 
 def state_of(run: Document) -> str:
     """What is to be done next, as `reregistration.State` has it."""
-    return str(run.get("state") or run.get("step") or "")
+    return text(run, "state")
 
 
 def run_in(said: Document) -> Document:
     """The run in an answer of the desk's."""
-    found = said.get("run")
-    return found if isinstance(found, dict) else said
+    return part(said, "run") or said
 
 
 def _likely(one: Document) -> list[str]:
-    words = Cause(one["cause"]).words if one.get("cause") in [c.value for c in Cause] else str(one.get("cause"))
-    sure = Sureness(one["sureness"]).words if one.get("sureness") in [s.value for s in Sureness] else ""
-    return [f"{words} {sure}".rstrip(), *(f"  {why}" for why in one.get("why", []))]
+    causes, sure = {c.value: c.words for c in Cause}, {s.value: s.words for s in Sureness}
+    cause = text(one, "cause")
+    words = f"{causes.get(cause, cause)} {sure.get(text(one, 'sureness'), '')}".rstrip()
+    return [words, *(f"  {why}" for why in texts(one, "why"))]
 
 
 def _question(wanted: Document) -> Question:
-    choices = tuple((str(choice["value"]), str(choice["words"])) for choice in wanted.get("choices", []))
-    return Question(
-        (str(wanted["id"]),), str(wanted.get("text")), "Type its number, then Enter.", choices=choices, needed=True
-    )
+    choices = tuple((text(choice, "value"), text(choice, "words")) for choice in parts(wanted, "choices"))
+    how = "Type its number, then Enter."
+    return Question((text(wanted, "id"),), text(wanted, "text"), how, choices=choices, needed=True)
 
 
 def _plain(value: Any) -> Any:

@@ -5,10 +5,9 @@ replacements, spares. What a line may hold is `renewagent.tokens.forms`' busines
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from renewagent import asking
 from renewagent.asking import BACK, BACKWARDS, ON, Asker, Members, Question
@@ -17,6 +16,7 @@ from renewagent.tokens.errors import FormError
 from renewagent.tokens.forms import REPLACEMENT, RESET, Field, faults, fields_of
 from renewagent.tokens.model import Picture
 from renewagent.tokens.pictures import MOST_OCTETS, NEEDED, SIDES, prepare
+from renewagent.tokens.said import Document, parts, text
 from renewagent.tokens.serials import KNOWN, Asks, Profile, profile_of
 
 HOW = asking.HOW + "Ctrl-C stops, and nothing is sent."
@@ -75,11 +75,11 @@ class Ticket:
             return None
 
 
-def profiles_in(tokens: Iterable[Mapping[str, Any]]) -> list[Profile]:
+def profiles_in(standing: Document) -> list[Profile]:
     """What the desk says of the tokens that it knows: an administrator may have added kinds that are not known here."""
     found = []
-    for one in tokens:
-        serial, asks, maker = (str(one.get(name, "")) for name in ("serial", "asks", "maker"))
+    for one in parts(standing, "tokens"):
+        serial, asks, maker = (text(one, name) for name in ("serial", "asks", "maker"))
         if serial and asks in [each.value for each in Asks]:
             found.append(Profile(serial, Asks(asks), maker, rest=""))
     return found

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 from renewagent import asking
 from renewagent.asking import BACKWARDS, Asker, Question
 from renewagent.tokens import explain
 from renewagent.tokens.errors import DeskRefused, FormError
+from renewagent.tokens.said import Document, at, parts, text
 from renewagent.tokens.serials import same_token
 
 _CODE = re.compile(r"[0-9]{6,8}")
@@ -19,11 +19,13 @@ _LATELY = timedelta(hours=24)
 WAIT = "Wait until the token's display has gone blank, which takes up to 30 seconds, before you press it again."
 
 
-def in_use(tokens: Sequence[Mapping[str, Any]], serial: str | None = None) -> Mapping[str, Any]:
+def in_use(standing: Document, serial: str | None = None) -> Document:
     """Of the tokens that the desk knows of, the one of this serial, else the active one. Raises DeskRefused."""
-    hardware = [one for one in tokens if one.get("kind", "hardware") == "hardware"]
-    named = [one for one in hardware if serial is None or one.get("serial") == serial]
-    active = next((one for one in named if one.get("state") == "active"), None)
+    hardware = [
+        one for one in parts(standing, "tokens") if text(one, "kind") in ("hardware", "") and text(one, "serial")
+    ]
+    named = [one for one in hardware if serial is None or text(one, "serial") == serial]
+    active = next((one for one in named if text(one, "state") == "active"), None)
     if serial is not None and named:
         return named[0]
     if active is None:
@@ -35,9 +37,9 @@ def in_use(tokens: Sequence[Mapping[str, Any]], serial: str | None = None) -> Ma
     return active
 
 
-def refused_lately(token: Mapping[str, Any], now: datetime) -> bool:
+def refused_lately(token: Document, now: datetime) -> bool:
     """Two codes were refused, and not accepted since."""
-    refused, resynchronised = (_moment(token.get(name)) for name in ("refused", "resynchronised"))
+    refused, resynchronised = at(token, "refused"), at(token, "resynchronised")
     if refused is None or now - refused > _LATELY:
         return False
     return resynchronised is None or resynchronised < refused
@@ -95,10 +97,3 @@ def why(asker: Asker | None, answers: Mapping[str, str]) -> explain.Walk:
 def _question(at: explain.Question) -> Question:
     choices = tuple((choice.key, choice.words) for choice in at.choices)
     return Question((at.name,), at.asks, at.hint or "Type its number, then Enter.", choices=choices, needed=True)
-
-
-def _moment(text: object) -> datetime | None:
-    try:
-        return datetime.fromisoformat(str(text)) if text else None
-    except ValueError:
-        return None
