@@ -11,7 +11,7 @@ import ipaddress
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from starlette.types import ASGIApp
 
 from renewagent.console import people, sessions
 from renewagent.console.app import people_app
@@ -85,14 +86,25 @@ class Console:
 @contextmanager
 def console(folder: Path, store: Store, now: datetime | None = None) -> Iterator[Console]:
     """Serve the people's listener over TLS for the block. `now`: the time stands still; else it is the real one."""
+    clock = (lambda: now) if now else (lambda: datetime.now(UTC))
+
+    def made(url: str) -> tuple[Site, ASGIApp]:
+        site = Site(settings(folder, url), store, clock, secrets.token_bytes)
+        return site, people_app(site)
+
+    with served(folder, made) as running:
+        yield running
+
+
+@contextmanager
+def served(folder: Path, made: Callable[[str], tuple[Site, ASGIApp]]) -> Iterator[Console]:
+    """Serve an application over TLS for the block: `made` for the address that it gets."""
     certificate, key = _self_signed(folder)
     listening = socket.create_server(("127.0.0.1", 0))
     url = f"https://127.0.0.1:{listening.getsockname()[1]}"
-    site = Site(
-        settings(folder, url), store, (lambda: now) if now else (lambda: datetime.now(UTC)), secrets.token_bytes
-    )
+    site, app = made(url)
     config = uvicorn.Config(
-        people_app(site), ssl_certfile=certificate, ssl_keyfile=key, log_config=None, lifespan="off", loop="asyncio"
+        app, ssl_certfile=certificate, ssl_keyfile=key, log_config=None, lifespan="off", loop="asyncio"
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(_serve(server, site, listening)))

@@ -36,11 +36,16 @@ _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=ut
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """An entry of the menu."""
+    """An entry of the menu. `for_all`: only for those who answer for every organisation."""
 
     path: str
     label: str
     permission: Permission
+    for_all: bool = False
+
+    def is_open_to(self, person: Person) -> bool:
+        """Whether it is in this person's menu."""
+        return person.may(self.permission) and (person.answers_for_all or not self.for_all)
 
 
 WAYS = (
@@ -63,7 +68,7 @@ WAYS_OF_EPCS = (
     Way("/epcs/people", "Prescribers", Permission.ADMINISTER_EPCS),
     Way("/epcs/overrides", "Overrides", Permission.ADMINISTER_EPCS),
     Way("/epcs/incidents", "Incidents", Permission.ADMINISTER_EPCS),
-    Way("/epcs/reports", "Daily report", Permission.ADMINISTER_EPCS),
+    Way("/epcs/reports", "Daily report", Permission.ADMINISTER_EPCS, for_all=True),
 )
 """Where there is a desk for EPCS."""
 
@@ -81,7 +86,7 @@ def show(
     frame = {
         "person": person,
         "csrf": csrf_token(visitor) if visitor else "",
-        "ways": [way for way in _ways(site) if person and person.may(way.permission)],
+        "ways": [way for way in _ways(site) if person and way.is_open_to(person)],
         "path": request.url.path,
         "here": str(request.url.path) + (f"?{request.url.query}" if request.url.query else ""),
         "now": site.now(),

@@ -20,6 +20,8 @@ from renewagent.tokens.ehr import Ehr
 from renewagent.tokens.grants import Factor as Factor  # what `factors` gives and `requests` takes
 
 T = TypeVar("T")
+NEWS = "epcs"
+"""The kind of news (`store.raise_revision`) that pages hear of when something has happened at the desk."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Protocol
 
-from renewagent.tokens import calendar, leases
+from renewagent.tokens import calendar, leases, soft_causes
 from renewagent.tokens.advice import Weight, after_refusal, after_resynchronising
 from renewagent.tokens.leases import Lease, Life
 from renewagent.tokens.model import Access, Device, SoftToken, TokenKind, TokenStanding, TokenState
@@ -100,7 +100,7 @@ def findings(heard: Heard, now: datetime) -> list[Finding]:
     return [
         *_access(heard),
         *_hardware(heard, now),
-        *_soft(heard),
+        *_soft(heard, now),
         *_ends(heard, now),
         *_without_any(heard),
         *_leases(heard, now),
@@ -206,7 +206,7 @@ def _none_active(mine: list[Held]) -> Finding:
     )
 
 
-def _soft(heard: Heard) -> Iterator[Finding]:
+def _soft(heard: Heard, now: datetime) -> Iterator[Finding]:
     device, soft, name = heard.device, heard.soft, "soft token"
     if heard.ehr_silent:
         yield Finding(name, Health.UNKNOWN, f"{heard.ehr_silent} It is not known which device it has.", _LATER_EHR)
@@ -224,6 +224,8 @@ def _soft(heard: Heard) -> Iterator[Finding]:
         yield Finding(name, Health.FAIL, said, _ANEW)
     elif not soft.working:
         yield Finding(name, Health.FAIL, "The vendor says that the app on your phone does not work any more.", _ANEW)
+    elif changed := soft_causes.diagnose(device, soft, {}, now).likely:
+        yield Finding(name, Health.FAIL, f'{changed[0].why[0]} So the EHR says "Soft Token Expired".', _ANEW)
     else:
         yield Finding(name, Health.OK, f"Your app on {device.name} is registered at the EHR.")
 

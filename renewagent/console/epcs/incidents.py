@@ -12,9 +12,10 @@ import sqlalchemy as sa
 
 from renewagent.console import audit
 from renewagent.console.epcs import pulses
-from renewagent.console.epcs.desk import Desk
+from renewagent.console.epcs.desk import NEWS, Desk
 from renewagent.console.epcs.tables import EPCS_INCIDENT, EPCS_PULSE
 from renewagent.console.permissions import Permission, Person
+from renewagent.console.store import raise_revision
 from renewagent.tokens import business_days
 from renewagent.tokens.errors import DeskRefused, FormError
 
@@ -55,6 +56,7 @@ def add(
     details = {"incident": incident.id, "kind": kind, "what": what, "due": incident.due.isoformat()}
     details |= {"subject": subject.actor} if subject else {}
     audit.record(connection, now, found_by.actor if found_by else "console", "epcs.incident-found", details)
+    raise_revision(connection, NEWS)
     return incident
 
 
@@ -77,6 +79,7 @@ def report(desk: Desk, by: Person, incident_id: str, text: str) -> Incident:
         after = _read(connection, EPCS_INCIDENT.c.id == incident_id)[0]
         details = {"incident": incident_id, "kind": after.kind, "late": now > after.due}
         audit.record(connection, now, by.actor, "epcs.incident-reported", details)
+        raise_revision(connection, NEWS)
         return after
 
     return desk.write(work)

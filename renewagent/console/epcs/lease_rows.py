@@ -14,9 +14,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from renewagent.console import audit
+from renewagent.console.epcs.desk import NEWS
 from renewagent.console.epcs.parties import party
 from renewagent.console.epcs.tables import EPCS_LEASE
 from renewagent.console.permissions import Person
+from renewagent.console.store import raise_revision
 from renewagent.tokens.leases import End, Lease
 
 ENFORCED, STANDING, REFUSED = 1, 2, 3
@@ -103,6 +105,7 @@ def record(connection: sa.Connection, now: datetime, actor: str, event: str, lea
     details = {"override": lease.id, "subject": party(connection, lease.subject).person.actor}
     details |= {"purpose": lease.purpose, **more} | ({"why": lease.why} if lease.why else {})
     audit.record(connection, now, actor, f"epcs.{event}", details)
+    raise_revision(connection, NEWS)
 
 
 def _lease(row: sa.Row[Any]) -> Lease:

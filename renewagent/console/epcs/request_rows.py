@@ -10,9 +10,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from renewagent.console import audit
+from renewagent.console.epcs.desk import NEWS
 from renewagent.console.epcs.parties import party
 from renewagent.console.epcs.tables import EPCS_REQUEST
 from renewagent.console.permissions import Person
+from renewagent.console.store import raise_revision
 from renewagent.tokens import grants
 from renewagent.tokens.errors import DeskRefused
 from renewagent.tokens.grants import Action, Request, RequestState
@@ -81,6 +83,7 @@ def record(connection: sa.Connection, now: datetime, actor: str, event: str, req
     if request.decided_by is not None:
         told["decided_by"] = request.decided_by.person.actor
     audit.record(connection, now, actor, f"epcs.{event}", details | {k: v for k, v in told.items() if v})
+    raise_revision(connection, NEWS)
 
 
 def _request(connection: sa.Connection, row: sa.Row[Any]) -> Request:

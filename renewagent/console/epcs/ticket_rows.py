@@ -15,8 +15,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from renewagent.console import audit
+from renewagent.console.epcs.desk import NEWS
 from renewagent.console.epcs.tables import EPCS_PICTURE, EPCS_TICKET
 from renewagent.console.permissions import Person
+from renewagent.console.store import raise_revision
 from renewagent.tokens.errors import DeskRefused
 from renewagent.tokens.forms import RESET
 from renewagent.tokens.model import Address, Picture
@@ -148,6 +150,7 @@ def is_known(connection: sa.Connection, now: datetime, actor: str, ticket: Ticke
 
 def say(connection: sa.Connection, ticket: Ticket, outcome: str) -> None:
     """What the vendor said of it that ends nothing."""
+    raise_revision(connection, NEWS)
     connection.execute(sa.update(EPCS_TICKET).where(EPCS_TICKET.c.id == ticket.id).values(outcome=outcome))
 
 
@@ -178,6 +181,7 @@ def _record(connection: sa.Connection, now: datetime, actor: str, event: str, ti
     details = {"ticket": ticket.id, "kind": ticket.kind, "owner": ticket.owner, "serial": ticket.serial}
     told = {"number": ticket.number, "outcome": ticket.outcome, "new_serial": ticket.new_serial}
     audit.record(connection, now, actor, f"epcs.ticket-{event}", details | {k: v for k, v in told.items() if v})
+    raise_revision(connection, NEWS)
 
 
 def _ticket(row: sa.Row[Any]) -> Ticket:

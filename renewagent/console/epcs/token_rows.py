@@ -13,8 +13,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from renewagent.console import audit
+from renewagent.console.epcs.desk import NEWS
 from renewagent.console.epcs.tables import EPCS_TOKEN
 from renewagent.console.permissions import Person
+from renewagent.console.store import raise_revision
 from renewagent.console.tables import PERSON
 from renewagent.tokens.errors import TokenRefused
 from renewagent.tokens.model import TokenKind, TokenStanding, TokenState
@@ -151,6 +153,7 @@ def record(connection: sa.Connection, now: datetime, actor: str, event: str, tok
     """A line in the audit log about a token."""
     details = {"serial": token.serial, "owner": token.owner, "state": token.state.value, **more}
     audit.record(connection, now, actor, f"epcs.{event}", details)
+    raise_revision(connection, NEWS)
 
 
 def is_over(serial: str) -> TokenRefused:
