@@ -128,7 +128,8 @@ def become(connection: sa.Connection, now: datetime, actor: str, serial: str, st
     """The vendor says that it is so. Again is as good as once; what is over stays what it is. With a token that is
     active, whatever else of its kind was for that person is not any more."""
     token = _known(connection, serial)
-    for other in held(connection, token.owner) if state is TokenState.ACTIVE else ():
+    takes_over = state is TokenState.ACTIVE and not token.state.is_over
+    for other in held(connection, token.owner) if takes_over else ():
         if other.state is state and other.kind is token.kind and other.serial != serial:
             _become(connection, now, actor, other.serial, TokenState.DEACTIVATED)
     return _become(connection, now, actor, serial, state)

@@ -7,8 +7,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from renewagent.console import audit
+from renewagent.console.epcs import token_orders, token_rows
 from renewagent.console.epcs.hardware import (
     activate_spare,
     register,
@@ -18,6 +20,7 @@ from renewagent.console.epcs.hardware import (
     tend,
     tokens_of,
 )
+from renewagent.console.epcs.tables import EPCS_RUN
 from renewagent.console.epcs.token_orders import HOLD
 from renewagent.console.permissions import Person, Role
 from renewagent.tokens.advice import KEEP_SAFE, Weight
@@ -315,6 +318,15 @@ def test_with_a_soft_token_that_works_the_token_may_go(bench: Bench, pat: Person
     assert retire(bench.desk, pat, pat, GAHE).state is TokenState.DEACTIVATED
 
 
+def test_a_soft_token_that_is_being_registered_anew_does_not_count(bench: Bench, pat: Person) -> None:
+    registered(bench, pat)
+    soft_token(bench, "pat")
+    run = {"id": "run", "owner": pat.id, "begun": bench.clock(), "changed": bench.clock()}
+    bench.site.store.writing(lambda connection: connection.execute(sa.insert(EPCS_RUN).values(**run)))
+    with pytest.raises(DeskRefused, match="the last thing"):
+        retire(bench.desk, pat, pat, GAHE)
+
+
 def test_where_the_ehr_does_not_answer_nothing_is_given_up(bench: Bench, pat: Person) -> None:
     registered(bench, pat)
     soft_token(bench, "pat")
@@ -413,6 +425,20 @@ def test_an_order_that_never_reached_the_vendor_is_dropped(bench: Bench, pat: Pe
     assert [token.ordered for token in tokens_of(bench.desk, pat)] == ["", "activate"]
     assert retire(bench.desk, pat, pat, GALH).state is TokenState.DEACTIVATED  # settles what is old first
     assert states(bench, pat) == {GAHE: "active", GALH: "deactivated"}
+
+
+def test_what_is_over_stays_over_whoever_comes_late(bench: Bench, pat: Person) -> None:
+    registered(bench, pat), registered(bench, pat, GALH)
+    spare = tokens_of(bench.desk, pat)[1]
+    report_lost(bench.desk, pat, pat, GALH, "lost")
+    asked: list[str] = []
+    with pytest.raises(TokenRefused, match="never works again"):
+        token_orders.carry_out(bench.desk, pat, spare, token_rows.ACTIVATE, lambda: asked.append(GALH))
+    assert asked == []
+    late = bench.desk.write(
+        lambda connection: token_rows.become(connection, bench.clock(), "tests", GALH, TokenState.ACTIVE)
+    )
+    assert late.state is TokenState.LOST and states(bench, pat) == {GAHE: "active", GALH: "lost"}
 
 
 def test_every_change_is_in_the_audit_log_which_is_whole(bench: Bench, pat: Person) -> None:
