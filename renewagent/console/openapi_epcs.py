@@ -195,7 +195,9 @@ _STANDING = _object(
         "access": _or_none(Access),
         "device": _or_none(Device),
         "soft": _or_none(SoftToken),
-        "tokens": _list(_but(Token, "owner", locked_until=schema_of(datetime | None))),
+        "tokens": _list(
+            _but(Token, "owner", locked_until=schema_of(datetime | None), asks=schema_of(str), maker=schema_of(str))
+        ),
         "tickets": _list(_but(Ticket, "owner")),
         "runs": _list(schema_of(SoftRun)),
         "requests": _list(schema_of(Request)),

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.epcs_world import PRESCRIBERS, TOKENS, Story, npi, story
-from tests.flows.desk import PIN, READER, Desk, Done, Office, desk, office
+from tests.flows.desk import PIN, READER, Conversation, Desk, Done, Office, desk, office
 from tests.flows.test_epcs_guided import png
 from tests.pcsc import until
 
@@ -149,6 +149,31 @@ def test_two_people_and_a_card_grant_epcs(here: Story, reader: Desk, monkeypatch
     assert "does not wait for anybody's decision" in done.err
 
 
+def test_approved_at_a_terminal_with_a_card(here: Story, reader: Desk) -> None:
+    """Chosen from the list, shown, agreed to, then the passcode: all of it typed."""
+    request = entered(here, "clark")
+    words = [word for word in here.words("reed", "epcs", "approve", "--card", "--config", reader.config)]
+    del words[words.index("--password-file") : words.index("--password-file") + 2]
+    talk = Conversation([word for word in words if word != "--json"], reader.env, at_terminal=True)
+    try:
+        talk.hear("Password (it is not shown): ")
+        talk.type(here.world.password("reed"))
+        talk.hear(f"Request {request}: grant of EPCS to Clark, entered by Hale")
+        talk.hear("Which one? Its number: ")
+        talk.type(request)
+        talk.hear("Let Clark sign prescriptions of controlled substances (grant EPCS).")
+        talk.hear("Do you approve it? Type yes, then Enter: ")
+        talk.type("yes")
+        talk.hear("Passcode (it is not shown): ")
+        talk.type(PIN)
+        talk.hear("It is done: the EHR shows the grant of EPCS to Clark.")
+        assert talk.end().status == 0
+    finally:
+        talk.close()
+    assert granted(here, "clark")
+    assert PIN not in talk.heard and here.world.password("reed") not in talk.heard
+
+
 def test_what_is_about_oneself_is_for_others(here: Story, reader: Desk) -> None:
     request = entered(here, "reed")
     done = by_card(here, reader, request, status=1)
@@ -232,6 +257,21 @@ def test_a_run_waits_for_people_and_goes_on(here: Story) -> None:
         assert step in err
     done = here.run("hills", "softtoken", "remind", "--ics", here.folder / "days.ics")
     assert (here.folder / "days.ics").read_text().count("BEGIN:VEVENT") == 2
+
+
+def test_a_run_is_given_up(here: Story) -> None:
+    folder = here.world.folder
+    subprocess.run(["renewagent", "mock-epcs", "settle", "green", "--data", folder], check=True)
+    subprocess.run(["renewagent", "mock-epcs", "phone", "green", "change-password", "--data", folder], check=True)
+    here.world.ehr.revoke_epcs("green", entered_by="hale", executed_by="reed")
+    done = here.run("green", "softtoken", "reregister", "--cause", "password-changed", status=1)
+    assert done.document["run"]["state"] in ("override", "grant")
+    done = here.run("green", "softtoken", "reregister", "--wait", "0", status=1)
+    assert "A registration that was begun earlier goes on." in done.err
+    done = here.run("green", "softtoken", "abandon")
+    assert done.document["run"]["state"] == "abandoned" and "This was abandoned." in done.err
+    done = here.run("green", "softtoken", "abandon", status=2)
+    assert "No registration is under way." in done.err
 
 
 def lends(here: Story, user: str) -> bool:

@@ -20,9 +20,10 @@ from renewagent.console.epcs.ticket_rows import Ticket
 from renewagent.console.epcs.token_rows import Token
 from renewagent.console.permissions import Permission, Person
 from renewagent.tokens import calendar
-from renewagent.tokens.errors import TokenError, UnknownToken
+from renewagent.tokens.errors import FormError, TokenError, UnknownToken
 from renewagent.tokens.grants import Request, RequestState
 from renewagent.tokens.leases import Lease
+from renewagent.tokens.serials import profile_of
 
 T = TypeVar("T")
 
@@ -54,7 +55,7 @@ def standing(desk: Desk, person: Person, by: Person) -> Document:
         "access": told(heard.access),
         "device": told(heard.device),
         "soft": told(heard.soft),
-        "tokens": [_token(token, held) for token, held in zip(known.tokens, heard.tokens, strict=True)],
+        "tokens": [_token(desk, token, held) for token, held in zip(known.tokens, heard.tokens, strict=True)],
         "tickets": [_without(told(one), "owner") for one in known.tickets],
         "runs": told(known.runs),
         "requests": told(known.requests),
@@ -139,9 +140,16 @@ def _held(desk: Desk, vendor: _Outside, token: Token) -> Held:
     )
 
 
-def _token(token: Token, held: Held) -> Document:
+def _token(desk: Desk, token: Token, held: Held) -> Document:
+    """`asks`, `maker`: what a reset of it asks for, "" where its kind is not known."""
     locked = held.vendor.locked_until if held.vendor is not None else None
-    return {**_without(told(token), "owner"), "state": held.stands.value, "locked_until": told(locked)}
+    stands = {"state": held.stands.value, "locked_until": told(locked)}
+    try:
+        profile = profile_of(token.serial, desk.settings.profiles)[1]
+        kind = {"asks": profile.asks.value, "maker": profile.maker}
+    except FormError:
+        kind = {"asks": "", "maker": ""}
+    return {**_without(told(token), "owner"), **stands, **kind}
 
 
 def _without(document: dict[str, Any], name: str) -> Document:
