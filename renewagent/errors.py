@@ -11,13 +11,15 @@ RenewAgentError
 ├── ClockError                    this computer's clock is too far off to renew safely
 ├── BatteryLow                    this computer may go off before the card is renewed
 ├── PersonStopped                 the person cancelled, or did not answer
+│   └── NothingTyped              not in time, on the reader's own keys
 ├── ReaderError                   between us and the card
 │   ├── PcscUnavailable           no PC/SC service
 │   ├── NoReader                  no (such) reader
 │   ├── NoCard                    reader is empty
 │   ├── CardRemoved               the card went away in the middle
 │   ├── CardReset                 another program reset the card: selection and login are gone
-│   └── CardBusy                  another program is using the card
+│   ├── CardBusy                  another program is using the card
+│   └── PinPadFailed              the reader's own keys cannot be used for the PIN
 ├── CardError                     the card answered, and the answer is no
 │   ├── UnsupportedCard           no driver knows this card, or it lacks what is needed
 │   ├── CardRefused               any other status word (`.sw`)
@@ -118,6 +120,12 @@ class PersonStopped(RenewAgentError):
     advice = "Start again when you are ready."
 
 
+class NothingTyped(PersonStopped):
+    """Nobody typed the PIN on the reader's own keys while it waited; it may be asked again."""
+
+    code = "RA-NOT-TYPED"
+
+
 class ReaderError(RenewAgentError):
     """Something between us and the card."""
 
@@ -167,6 +175,12 @@ class CardBusy(ReaderError):
 
     code = "RA-CARD-BUSY"
     advice = "Close other programs that use the smartcard, or wait a moment, then try again."
+
+
+class PinPadFailed(ReaderError):
+    """The reader's own keys cannot be used for the PIN as they should; no PIN was sent."""
+
+    code = "RA-PIN-PAD"
 
 
 class CardError(RenewAgentError):

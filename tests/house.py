@@ -56,6 +56,7 @@ FLOORS = (
             "renewagent.card.head",
             "renewagent.card.interface",
             "renewagent.card.key",
+            "renewagent.card.pin_pad",
             "renewagent.campaign",
             "renewagent.campaign.document",
             "renewagent.campaign.drafting",

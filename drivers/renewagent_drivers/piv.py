@@ -13,13 +13,22 @@ from typing import TypeVar, overload
 
 from renewagent.card.der import Truncated
 from renewagent.card.head import certificate_head
-from renewagent.card.interface import AdminSession, Capabilities, CardConnection, SigningSession, Transaction
+from renewagent.card.interface import (
+    AdminSession,
+    AtPad,
+    Capabilities,
+    CardConnection,
+    HasPinPad,
+    SigningSession,
+    Transaction,
+)
 from renewagent.errors import (
     CardDataError,
     CardError,
     CardReset,
     DifferentCard,
     ManagementKeyRefused,
+    PinPadFailed,
     RenewAgentError,
 )
 from renewagent.model import CardIdentity, CertificateHead, Slot
@@ -42,8 +51,16 @@ from renewagent_drivers.piv_objects import (
     certificate_object,
     management_key_in,
 )
+from renewagent_drivers.piv_pad import PadEntry
 from renewagent_drivers.piv_probe import probe
-from renewagent_drivers.piv_signing import PinEntry, PivSigningSession, SlotKey, require_tries
+from renewagent_drivers.piv_signing import (
+    PinEntry,
+    PinPolicy,
+    PivSigningSession,
+    SlotKey,
+    Verifies,
+    require_tries,
+)
 
 T = TypeVar("T")
 
@@ -106,6 +123,14 @@ class PivDriver:
         """Tries left, 0 when blocked; None where the card does not say, or while some program is logged in to it."""
         return self._read(self._applet.pin_status).tries
 
+    def pin_pad(self) -> bool:
+        """See `renewagent.card.interface.TakesPinAtPad`."""
+        return isinstance(self._connection, HasPinPad) and self._connection.pin_pad()
+
+    def wants_pin_each_time(self, slot: Slot) -> bool:
+        """See `renewagent.card.interface.TakesPinAtPad`."""
+        return self._read(lambda: self._key(slot)).policy is PinPolicy.ALWAYS
+
     def public_key(self, slot: Slot) -> bytes | None:
         """See `renewagent.card.interface.TellsKeys`: by METADATA, so on extended cards only. Raises CardRefused."""
         from renewagent_drivers import piv_admin  # imports cryptography, which the resident agent must not
@@ -126,10 +151,10 @@ class PivDriver:
         return (RETIRED_SLOTS[-1], RETIRED_SLOTS[-2])
 
     @contextlib.contextmanager
-    def signing(self, pin: Pin) -> Iterator[SigningSession]:
+    def signing(self, pin: Pin | AtPad) -> Iterator[SigningSession]:
         """See `renewagent.card.interface.CardDriver`. Raises DifferentCard, LastPinTry and PinBlocked before the PIN is
         sent, CardError for what cannot be a PIN."""
-        entry = PinEntry(self._applet, pin, self._count_verify)
+        entry = self._entry(pin)
         with contextlib.ExitStack() as stack:
             transaction = self._enter_logged_out(stack)
             try:
@@ -139,7 +164,7 @@ class PivDriver:
                     self._log_out(transaction)
 
     @contextlib.contextmanager
-    def administration(self, pin: Pin | None = None) -> Iterator[AdminSession]:
+    def administration(self, pin: Pin | AtPad | None = None) -> Iterator[AdminSession]:
         """See `renewagent.card.interface.CardDriver`. Raises DifferentCard, ManagementKeyRefused, ConfigurationError,
         and what a PIN can raise where the key lies behind one."""
         from renewagent_drivers import piv_admin  # imports cryptography, which the resident agent must not
@@ -232,10 +257,17 @@ class PivDriver:
         if status.verified or status.tries is None:
             transaction.reset_at_end()
 
-    def _key_behind_pin(self, pin: Pin | None) -> bytes | None:
+    def _entry(self, pin: Pin | AtPad) -> Verifies:
+        if isinstance(pin, Pin):
+            return PinEntry(self._applet, pin, self._count_verify)
+        if not isinstance(self._connection, HasPinPad):
+            raise PinPadFailed("This card reader has no keys of its own.")
+        return PadEntry(self._applet, self._connection, pin, self._count_verify)
+
+    def _key_behind_pin(self, pin: Pin | AtPad | None) -> bytes | None:
         if pin is None:
             raise ManagementKeyRefused("The management key lies behind the passcode, and none was given.")
-        PinEntry(self._applet, pin, self._count_verify).verify()
+        self._entry(pin).verify()
         printed = self._applet.data_object(PRINTED)
         try:
             return None if printed is None else management_key_in(printed)

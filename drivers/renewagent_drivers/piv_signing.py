@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 from renewagent.card.apdu import ResponseApdu, StatusWord
 from renewagent.card.head import KeyKind
@@ -31,7 +32,7 @@ _DIGEST_INFO = {
     "sha384": bytes.fromhex("3041300d060960864801650304020205000430"),
     "sha512": bytes.fromhex("3051300d060960864801650304020305000440"),
 }
-_PIN_LENGTHS = range(6, 9)  # SP 800-73-4 part 2, 2.4.3
+PIN_LENGTHS = range(6, 9)  # SP 800-73-4 part 2, 2.4.3
 
 
 class PinPolicy(Enum):
@@ -60,7 +61,7 @@ class SlotKey:
 def padded_pin(pin: Pin) -> bytes:
     """The eight octets that VERIFY takes. Raises ImpossiblePin, before the card is asked."""
     octets = pin.reveal()
-    if len(octets) not in _PIN_LENGTHS or not all(0x20 <= octet < 0x7F for octet in octets):
+    if len(octets) not in PIN_LENGTHS or not all(0x20 <= octet < 0x7F for octet in octets):
         raise ImpossiblePin(
             "That cannot be this smartcard's passcode, so it was not tried.",
             advice="Type the 6 to 8 digits of your passcode. No try was used.",
@@ -74,6 +75,29 @@ def require_tries(tries: int | None) -> None:
         raise PinBlocked("The smartcard is locked: its passcode was mistyped too often.")
     if tries == 1:
         raise LastPinTry("One more wrong passcode would lock the smartcard, so renewagent does not try.")
+
+
+def judge_verification(response: ResponseApdu) -> None:
+    """What a card said to VERIFY. Raises WrongPin, PinBlocked, CardRefused."""
+    tries = response.tries_left
+    if response.ok:
+        return
+    if tries is None:
+        raise CardRefused(f"The smartcard did not accept the passcode ({response.sw:04X}).", response.sw)
+    if not tries:
+        raise PinBlocked("The passcode was wrong, and the smartcard is now locked.")
+    raise WrongPin("The passcode is wrong.", tries)
+
+
+class Verifies(Protocol):
+    """How the PIN is presented in one transaction."""
+
+    def verify(self) -> None:
+        """One VERIFY. Raises WrongPin, PinBlocked, CardRefused."""
+
+    @property
+    def presented(self) -> bool:
+        """Whether it was, well or badly."""
 
 
 class PinEntry:
@@ -94,19 +118,15 @@ class PinEntry:
         self._count()
         self.presented = True
         response = self._applet.verify(padded_pin(self._pin))
-        if response.ok:
-            return
-        tries = response.tries_left
-        self._refused = WrongPin("The passcode is wrong.", tries or 0)
-        if tries is None:
-            raise CardRefused(f"The smartcard did not accept the passcode ({response.sw:04X}).", response.sw)
-        raise self._refused if tries else PinBlocked("The passcode was wrong, and the smartcard is now locked.")
+        if not response.ok:
+            self._refused = WrongPin("The passcode is wrong.", response.tries_left or 0)
+        judge_verification(response)
 
 
 class PivSigningSession:
     """See `renewagent.card.interface.SigningSession`."""
 
-    def __init__(self, applet: PivApplet, pin: PinEntry, key_of: Callable[[Slot], SlotKey]) -> None:
+    def __init__(self, applet: PivApplet, pin: Verifies, key_of: Callable[[Slot], SlotKey]) -> None:
         self._applet = applet
         self._pin = pin
         self._key_of = key_of

@@ -215,7 +215,7 @@ def _order(place: Workplace, reader: str, due: Due) -> CardIdentity:
         delivery = private.OrderDelivery(order=order)
         return sha256(order), place.desk.enquiry(Credential(certificate, (), key), private.ORDER, delivery)
 
-    passcode = Passcode(place.prompter, desk_words.officers_pin)
+    passcode = Passcode(place.prompter, desk_words.officers_pin, pad=place.pin_pad)
     try:
         digest, enquiry = passcode.signing(card, sign)
     except KeyDoesNotFit as misfit:

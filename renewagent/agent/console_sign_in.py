@@ -214,7 +214,7 @@ def _signed(
     certificate = x509.load_der_x509_certificate(mine.certificate.der)
     public_key: Any = certificate.public_key()
     try:
-        passcode.obtain(mine.card)
+        passcode.ask_first(mine.card)
         statement = Statement(
             purpose=purpose,
             origin=origin,

@@ -66,6 +66,8 @@ class Workplace:
 
     report: Callable[[CheckIn], object] = lambda _: None
     """Queues what the console is to hear; without a console nobody does."""
+    pin_pad: bool = True
+    """Whether passcodes are typed on a reader's own keys where it has any."""
     ordered: CardIdentity | None = None
     """The card that an officer of the RA has renewed here, with the RA's leave."""
 
@@ -75,7 +77,8 @@ class Workplace:
 
     def passcode(self) -> Passcode:
         """For the card that is renewed."""
-        return Passcode(self.prompter, words.pin_wanted if self.ordered is None else desk_words.holders_pin)
+        wanted = words.pin_wanted if self.ordered is None else desk_words.holders_pin
+        return Passcode(self.prompter, wanted, pad=self.pin_pad)
 
 
 @dataclass(slots=True)

@@ -1,5 +1,5 @@
 """The passcode (PIN) while a renewal runs: asked for when a signature needs it, kept until dropped, never sent twice
-once refused.
+once refused. Where the reader has keys of its own it is typed there, as often as the card wants it, and stays there.
 
 Lives in the short-lived child only. Nothing in here writes, logs or returns a PIN.
 """
@@ -7,16 +7,27 @@ Lives in the short-lived child only. Nothing in here writes, logs or returns a P
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from renewagent.agent import words
+from renewagent.agent import passcode_words, words
 from renewagent.agent.prompts import Prompter
-from renewagent.card.interface import AdminSession, CardDriver, SigningSession, TellsTries
-from renewagent.errors import CardRefused, CardReset, ImpossiblePin, LastPinTry, PersonStopped, PinBlocked, WrongPin
+from renewagent.card.interface import AdminSession, AtPad, CardDriver, SigningSession, TakesPinAtPad, TellsTries
+from renewagent.errors import (
+    CardRefused,
+    CardReset,
+    ImpossiblePin,
+    LastPinTry,
+    NothingTyped,
+    PersonStopped,
+    PinBlocked,
+    PinPadFailed,
+    WrongPin,
+)
 from renewagent.model import CardIdentity, Slot
 from renewagent.pin import Pin, RefusedPins
 
@@ -62,12 +73,18 @@ class KeyRefused(CardRefused):
 class Passcode:
     """Asks the person for the PIN once, runs signing sessions with it, and asks again after a refusal.
 
-    Nobody is asked for a PIN that would not be sent: with one try left, or none, asking is refused instead.
+    Nobody is asked for a PIN that would not be sent: with one try left, or none, asking is refused instead. `pad`: the
+    reader's own keys are used where it has any; what is typed there is not known here, so that nothing can be compared,
+    and nothing remembered.
     """
 
-    def __init__(self, prompter: Prompter, wanted: Wanted = words.pin_wanted) -> None:
+    def __init__(self, prompter: Prompter, wanted: Wanted = words.pin_wanted, *, pad: bool = True) -> None:
         self._prompter = prompter
         self._wanted = wanted
+        self._pad = pad
+        self._typings = 0
+        self.expected: int | None = None
+        """How often the PIN will be typed at the reader in all, as far as is known."""
         self._refused = RefusedPins()
         self._pin: Pin | None = None
         self.tries_left: int | None = None
@@ -81,10 +98,10 @@ class Passcode:
         resets = 0
         while True:
             try:
-                with card.signing(self.obtain(card)) as session:
+                with self._signing(card) as session:
                     return work(session)
-            except ImpossiblePin as error:
-                self._note_impossible(error)
+            except (ImpossiblePin, NothingTyped, PinPadFailed) as error:
+                self._note_unsent(error)
             except WrongPin as error:
                 self._note_refusal(card, error.tries_left)
             except CardReset:
@@ -98,14 +115,22 @@ class Passcode:
         `work` runs once: a reset in the middle is for the caller, since what it did may have happened.
         """
         while True:
-            pin = self.obtain(card) if card.administration_needs_pin else None
             try:
-                with card.administration(pin) as session:
+                with self._administration(card) as session:
                     return work(session)
-            except ImpossiblePin as error:
-                self._note_impossible(error)
-            except WrongPin as error:  # before the session began
+            except (ImpossiblePin, NothingTyped, PinPadFailed) as error:  # before the session began, as the next
+                self._note_unsent(error)
+            except WrongPin as error:
                 self._note_refusal(card, error.tries_left)
+
+    def at_pad(self, card: RenewableCard) -> bool:
+        """Whether the PIN is typed at the reader."""
+        return self._pad_of(card) is not None
+
+    def ask_first(self, card: RenewableCard) -> None:
+        """Have the PIN typed now, but at a reader, which takes it when the card wants it."""
+        if not self.at_pad(card):
+            self.obtain(card)
 
     def obtain(self, card: RenewableCard) -> Pin:
         """The PIN in hand, or the one that the person types now."""
@@ -137,9 +162,42 @@ class Passcode:
             pin.wipe()
             self._prompter.tell(words.pin_known_wrong())
 
-    def _note_impossible(self, error: ImpossiblePin) -> None:
+    def _signing(self, card: RenewableCard) -> AbstractContextManager[SigningSession]:
+        reader = self._pad_of(card)
+        return card.signing(self.obtain(card)) if reader is None else reader.signing(self._typed_there(card))
+
+    def _administration(self, card: RenewableCard) -> AbstractContextManager[AdminSession]:
+        if not card.administration_needs_pin:
+            return card.administration()
+        reader = self._pad_of(card)
+        return (
+            card.administration(self.obtain(card)) if reader is None else reader.administration(self._typed_there(card))
+        )
+
+    def _pad_of(self, card: RenewableCard) -> TakesPinAtPad | None:
+        return card if self._pad and isinstance(card, TakesPinAtPad) and card.pin_pad() else None
+
+    def _typed_there(self, card: RenewableCard) -> AtPad:
+        identity, tries = card.identity(), card.pin_tries()
+        refuse_few_tries(tries)
+        wanted = self._wanted(identity, tries)
+
+        def before() -> None:
+            self._typings += 1
+            self._prompter.tell(passcode_words.at_pad(wanted, self._typings, self.expected))
+
+        return AtPad(before)
+
+    def _note_unsent(self, error: ImpossiblePin | NothingTyped | PinPadFailed) -> None:
         self.drop()
-        self._prompter.tell(words.pin_impossible(error))
+        if isinstance(error, NothingTyped):
+            if not self._prompter.confirm(passcode_words.not_typed(error)):
+                raise error
+        elif isinstance(error, PinPadFailed):
+            self._pad = False
+            self._prompter.tell(passcode_words.pad_failed(error))
+        else:
+            self._prompter.tell(words.pin_impossible(error))
 
     def _note_refusal(self, card: RenewableCard, tries_left: int) -> None:
         self.tries_left = tries_left

@@ -23,6 +23,7 @@ from renewagent.agent.passcode import KeyDoesNotFit, KeyRefused
 from renewagent.agent.preflight import preflight, prove_administration, refuse_futile_key, room_or_other_way
 from renewagent.agent.ra_desk import Outgoing
 from renewagent.agent.staging import drop, stage, swap, undo
+from renewagent.agent.typings import told_beforehand
 from renewagent.agent.waiting import told_to_wait, wait
 from renewagent.card.interface import AdminSession, SigningSession
 from renewagent.cmp import private
@@ -43,7 +44,7 @@ def consent(job: Job, record: Record) -> Event:
     """The person starts it, or does not."""
     if job.agreed:
         return Event(Kind.AGREED)
-    if job.place.prompter.confirm(words.before(job.identity, job.card.pin_tries())):
+    if job.place.prompter.confirm(told_beforehand(job, words.before(job.identity, job.card.pin_tries()))):
         return Event(Kind.AGREED)
     return Event(Kind.STOPPED, {"code": "RA-STOPPED", "message": "You chose not to renew now. Nothing was changed."})
 

@@ -27,6 +27,7 @@ from renewagent.agent.key_relay import KeyRelay
 from renewagent.agent.more_cards import identity_of
 from renewagent.agent.options import add_configuration_options, configuration_of, contact_named, no_campaign
 from renewagent.agent.passcode import RenewableCard
+from renewagent.agent.passcode_entry import PAD
 from renewagent.agent.power import LinuxPower
 from renewagent.agent.prompts import ChannelPrompter, Prompter
 from renewagent.agent.ra_desk import RaDesk, utc_now
@@ -105,6 +106,7 @@ def renew(
             power=LinuxPower(),
             on_removal=on_removal,
             key_relay=relay,
+            pin_pad=PAD in (configuration.passcode.entry or (PAD,)),
             report=_console_hears(configuration),
         )
         inspector = Inspector(

@@ -4,11 +4,11 @@ so that PKCS#11 fits it as well as PIV.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from renewagent.model import CardIdentity, CertificateHead, Slot
 from renewagent.pin import Pin
@@ -50,6 +50,18 @@ class CardConnection(Protocol):
 
     def close(self) -> None:
         """Leave the card as it is."""
+
+
+@runtime_checkable
+class HasPinPad(Protocol):
+    """A connection whose reader may have keys of its own to type a PIN on (PC/SC part 10)."""
+
+    def pin_pad(self) -> bool:
+        """Whether it has; asked once."""
+
+    def verify_at_pad(self, verification: bytes) -> bytes:
+        """Have the PIN typed there and sent (see `renewagent.card.pin_pad`): the card's status word, or the reader's.
+        Only within a transaction; returns when the person has done, a minute later at most. Raises PinPadFailed."""
 
 
 class Readers(Protocol):
@@ -106,6 +118,14 @@ class KeepsManagementKey(Protocol):
 
     def judge(self, response: bytes) -> None:
         """What the card made of that challenge. Raises ManagementKeyRefused where it does not know the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtPad:
+    """In place of a Pin: it is typed on the reader's own keys, whenever the card wants it. `before` is called each
+    time, in the middle of a transaction: it tells the person, and returns at once."""
+
+    before: Callable[[], None]
 
 
 class SigningSession(Protocol):
@@ -188,6 +208,24 @@ class CardDriver(Protocol):
 
     def administration(self, pin: Pin | None = None) -> AbstractContextManager[AdminSession]:
         """A transaction for writing; the card is reset when it ends. `pin` serves a PIN-protected management key."""
+
+
+@runtime_checkable
+class TakesPinAtPad(Protocol):
+    """A driver that can have the PIN typed at a reader with a PIN pad. What its sessions raise besides: NothingTyped,
+    PersonStopped for who cancelled there, PinPadFailed."""
+
+    def pin_pad(self) -> bool:
+        """Whether the reader has one; asked once."""
+
+    def signing(self, pin: Pin | AtPad) -> AbstractContextManager[SigningSession]:
+        """See `CardDriver`."""
+
+    def administration(self, pin: Pin | AtPad | None = None) -> AbstractContextManager[AdminSession]:
+        """See `CardDriver`."""
+
+    def wants_pin_each_time(self, slot: Slot) -> bool:
+        """Whether each signature by the key in `slot` wants the PIN anew. Raises CardRefused for an empty slot."""
 
 
 class TellsTries(Protocol):

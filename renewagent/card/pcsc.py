@@ -15,11 +15,11 @@ from typing import Any
 
 from smartcard import scard
 
-from renewagent.card import pcsc_errors
+from renewagent.card import pcsc_errors, pin_pad
 from renewagent.card.interface import ReaderState
 from renewagent.card.pcsc_errors import error_of, mute_card
 from renewagent.card.timed import TimedCalls, TimedOut
-from renewagent.errors import CardBusy, CardRemoved, NoCard, NoReader, PcscUnavailable
+from renewagent.errors import CardBusy, CardRemoved, NoCard, NoReader, PcscUnavailable, PinPadFailed, ReaderError
 
 PATIENCE = 10.0
 """Seconds to wait for other programs (design section 4)."""
@@ -100,6 +100,7 @@ class PcscConnection:
         self._card: int | None = None
         self._protocol = 0
         self._atr = b""
+        self._pad: int | None = None
         self._calls = TimedCalls()
         try:
             self._timed(self._establish)
@@ -134,6 +135,25 @@ class PcscConnection:
         if self._on_exchange is not None:
             self._on_exchange(self._reader, command, octets)
         return octets
+
+    def pin_pad(self) -> bool:
+        """Whether the reader lets a PIN be typed on its own keys: FEATURE_VERIFY_PIN_DIRECT."""
+        if self._pad is None:
+            control = scard.SCARD_CTL_CODE(pin_pad.GET_FEATURES)
+            code, answer = self._timed(_ask, scard.SCardControl, self._card, control, [])
+            known = bytes(answer) if code == pcsc_errors.SUCCESS and answer else b""
+            self._pad = pin_pad.feature(known, pin_pad.VERIFY_PIN_DIRECT) or 0
+        return bool(self._pad)
+
+    def verify_at_pad(self, verification: bytes) -> bytes:
+        """See `renewagent.card.interface.HasPinPad`. What the reader sends to the card is told to nobody."""
+        if not self.pin_pad():
+            raise PinPadFailed(pcsc_errors.NO_PAD)
+        code, answer = self._timed(_ask, scard.SCardControl, self._card, self._pad, list(verification))
+        if code == pcsc_errors.SUCCESS and len(answer) == 2:
+            return bytes(answer)
+        error = ReaderError(pcsc_errors.NO_PAD) if code == pcsc_errors.SUCCESS else error_of(code)
+        raise error if type(error) is not ReaderError else PinPadFailed(pcsc_errors.NO_PAD)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[PcscTransaction]:

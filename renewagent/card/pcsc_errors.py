@@ -26,6 +26,7 @@ REMOVED_CARD = 0x80100069
 
 BUSY = "Another program is using the smartcard."
 REMOVED = "The smartcard was removed."
+NO_PAD = "The keys of the card reader could not be used for the passcode."
 HUNG = "The smartcard service (PC/SC) does not answer."
 _MUTE = "The smartcard does not answer."
 _GONE = "The smartcard service (PC/SC) is not running."

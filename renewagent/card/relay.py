@@ -27,6 +27,7 @@ from renewagent.errors import (
     NoCard,
     NoReader,
     PcscUnavailable,
+    PinPadFailed,
     ReaderError,
 )
 
@@ -34,7 +35,9 @@ Frame = dict[str, Any]
 
 SCHEME = "unix:"
 MAX_FRAME = 1 << 20
-_ERRORS = {kind.code: kind for kind in (PcscUnavailable, NoReader, NoCard, CardRemoved, CardReset, CardBusy)}
+_ERRORS = {
+    kind.code: kind for kind in (PcscUnavailable, NoReader, NoCard, CardRemoved, CardReset, CardBusy, PinPadFailed)
+}
 
 
 def send_frame(link: socket.socket, frame: Frame) -> None:
@@ -172,6 +175,7 @@ class RelayConnection:
     def __init__(self, path: str, reader: str) -> None:
         self._line = _Line(path)
         self._reader = reader
+        self._pad: bool | None = None
         try:
             self._atr = bytes.fromhex(self._line.ask("connect", reader=reader)["ok"])
         except ReaderError:
@@ -192,6 +196,16 @@ class RelayConnection:
     def transmit(self, command: bytes) -> bytes:
         """One exchange; raises what the other side's connection raises."""
         return bytes.fromhex(self._ask("transmit", command=command.hex())["ok"])
+
+    def pin_pad(self) -> bool:
+        """See `card.interface.HasPinPad`."""
+        if self._pad is None:
+            self._pad = bool(self._ask("pad")["ok"])
+        return self._pad
+
+    def verify_at_pad(self, verification: bytes) -> bytes:
+        """See `card.interface.HasPinPad`: the passcode is typed, and stays, at the other side."""
+        return bytes.fromhex(self._ask("verify-at-pad", verification=verification.hex())["ok"])
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[RelayTransaction]:
