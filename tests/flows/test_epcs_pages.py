@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import timedelta
-from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -18,70 +16,19 @@ from renewagent.console.app import _epcs, _people
 from renewagent.console.epcs import pages_frame
 from renewagent.console.gate import Guarded
 from renewagent.console.pages import WAYS, WAYS_OF_EPCS
-from renewagent.console.permissions import Person, Role
+from renewagent.console.permissions import Role
 from renewagent_fixtures.virtual_tokens.button import ButtonToken
-from tests.console import Answer, Browser, form_token, sign_in
 from tests.epcs_desk import Bench, new_bench
+from tests.epcs_visitors import Place, Visitor, new_place, words_of
 
 SERIAL, SPARE = "GAHE00000017", "GAHE00000018"
 
 
-@dataclass
-class Visitor:
-    """Somebody at the pages: forms are sent as a browser sends them."""
-
-    bench: Bench
-    person: Person
-    browser: Browser = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.browser = Browser(self.bench.app, sign_in(self.bench.site, self.person))
-
-    def get(self, path: str, status: int = 200) -> str:
-        """The page's words."""
-        answer = self.browser.get(path)
-        assert answer.status == status, (path, answer.status, words_of(answer))
-        return words_of(answer)
-
-    def post(self, path: str, **fields: str) -> Answer:
-        form = {"csrf": form_token(self.bench.site, self.browser.token), **fields}
-        return self.browser.post(path, form)
-
-    def done(self, path: str, **fields: str) -> str:
-        """A form that does what it is for: the words of the page that it leads to."""
-        answer = self.post(path, **fields)
-        assert answer.status == 303, words_of(answer)
-        return self.get(answer.header("location"))
-
-
-@dataclass
-class Place:
-    """lee prescribes, hale administers, reed is a registrant, far administers elsewhere."""
-
-    bench: Bench
-    lee: Visitor
-    hale: Visitor
-    reed: Visitor
-    far: Visitor
-
-
-def words_of(answer: Answer) -> str:
-    """What is read on a page, without its head and its marks."""
-    body = re.sub(r"(?s)^.*?<main", "<main", answer.text)
-    return " ".join(unescape(re.sub(r"(?s)<[^>]+>", " ", body)).split())
-
-
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    bench = new_bench(tmp_path)
-    people = (
-        bench.person("lee", dea="AL1234563"),
-        bench.person("hale", Role.EPCS_ADMINISTRATOR),
-        bench.person("reed", dea="BR1234563"),
-        bench.person("far", Role.EPCS_ADMINISTRATOR, organisations="RX2"),
-    )
-    yield Place(bench, *(Visitor(bench, one) for one in people))
-    bench.close()
+    made = new_place(new_bench(tmp_path))
+    yield made
+    made.bench.close()
 
 
 @pytest.fixture
