@@ -22,7 +22,7 @@ from renewagent.tokens.errors import DeskRefused, DeskUnreachable, FormError
 
 LARGEST_ANSWER = 4 << 20
 """Octets."""
-CONNECTING, ANSWERING = 15.0, 90.0
+CONNECTING, ANSWERING, SIGNING_OUT = 15.0, 90.0, 5.0
 """Seconds: the desk answers when the vendor or the EHR has."""
 _LONGEST = 4000
 _API = "/epcs/api"
@@ -62,7 +62,7 @@ class DeskClient:
         if not self._session:
             return
         try:
-            self._ask("POST", "/sign-out", {})
+            self._ask("POST", "/sign-out", {}, patience=SIGNING_OUT)
         except RenewAgentError:
             pass
         self._session, self.person = "", {}
@@ -78,7 +78,9 @@ class DeskClient:
         DeskRefused with the desk's own words, DeskUnreachable."""
         return self._ask("POST", _address(path), {name: value for name, value in document.items() if value is not None})
 
-    def _ask(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def _ask(
+        self, method: str, path: str, document: Mapping[str, Any] | None = None, *, patience: float = ANSWERING
+    ) -> dict[str, Any]:
         headers = {"Accept": "application/json", "User-Agent": "renewagent"}
         if document is not None:
             headers["Content-Type"] = "application/json"
@@ -88,7 +90,13 @@ class DeskClient:
         address = self.origin + _API + path
         try:
             response = self._http.request(
-                method, address, body=body, headers=headers, preload_content=False, retries=False
+                method,
+                address,
+                body=body,
+                headers=headers,
+                timeout=urllib3.Timeout(connect=min(CONNECTING, patience), read=patience),
+                preload_content=False,
+                retries=False,
             )
             try:
                 octets = response.read(LARGEST_ANSWER + 1)

@@ -4,7 +4,9 @@ answer."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from renewagent.errors import RenewAgentError
+from renewagent.tokens import desk_client
 from renewagent.tokens.desk_client import DeskClient, shown
 from renewagent.tokens.errors import DeskRefused, DeskUnreachable, FormError
 from tests.unit.tokens.desk_server import PERSON, DeskServer
@@ -63,6 +66,26 @@ def test_a_sign_out_that_fails_is_nobodys_business(server: DeskServer) -> None:
     server.say("POST /sign-out", b"gone", status=500)
     with DeskClient(server.url, server.root) as desk:
         desk.sign_in("alamb", "correct horse")
+
+
+def test_a_sign_out_is_not_waited_for_long(server: DeskServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk_client, "SIGNING_OUT", 0.3)
+    answering = threading.Event()
+    monkeypatch.setattr(server, "answer", _slow_at_the_end(server.answer, answering))
+    begun = time.monotonic()
+    with DeskClient(server.url, server.root) as desk:
+        desk.sign_in("alamb", "correct horse")
+    assert time.monotonic() - begun < 5
+    answering.set()
+
+
+def _slow_at_the_end(answer: Callable[..., Any], until: threading.Event) -> Callable[..., Any]:
+    def slow(method: str, path: str, session: str, document: Any) -> Any:
+        if path == "/sign-out":
+            until.wait(10)
+        return answer(method, path, session, document)
+
+    return slow
 
 
 def test_members_that_are_none_are_left_out_and_paths_are_quoted(desk: DeskClient, server: DeskServer) -> None:
