@@ -21,12 +21,13 @@ from renewagent import cms
 from renewagent.console import audit, people
 from renewagent.console.epcs import factors, hardware, requests
 from renewagent.console.epcs.factors import Challenge
-from renewagent.console.epcs.tables import EPCS_REQUEST
+from renewagent.console.epcs.tables import EPCS_REQUEST, EPCS_TOKEN
 from renewagent.console.permissions import Person, Role
 from renewagent.console.tables import PERSON
 from renewagent.statements import Purpose, Statement
 from renewagent.tokens.errors import DeskRefused, FormError, TokenError, TokenLocked, TokenRefused
 from renewagent.tokens.grants import Action, Factor, Request, RequestState
+from renewagent.tokens.model import TokenState
 from renewagent_fixtures.virtual_tokens.phone import PhoneApp
 from tests.console import NOW, URL, Dice
 from tests.epcs_desk import Bench
@@ -262,6 +263,11 @@ def test_a_phone_shows_whoever_has_it_while_the_ehr_knows_it(scene: Scene) -> No
     bench.ehr.register_device("bea", "bea.soft")
     factor = factors.by_otp(bench.desk, scene.bea, request.id, phone.serial, phone.code())
     assert (factor.how, factor.evidence) == ("otp", phone.serial)
+    bench.clock.move(timedelta(minutes=1))
+    phone.change_password("a password of the app", "another one of it")
+    assert bench.vendor.standing(phone.serial).state is TokenState.ACTIVE
+    with pytest.raises(DeskRefused, match="no token of yours"):  # "Soft Token Expired"
+        factors.by_otp(bench.desk, scene.bea, request.id, phone.serial, phone.code())
 
 
 def test_nobody_else_s_token_is_so_much_as_asked(scene: Scene) -> None:
@@ -276,6 +282,17 @@ def test_nobody_else_s_token_is_so_much_as_asked(scene: Scene) -> None:
         factors.by_otp(bench.desk, scene.bea, request.id, HIS, code)
     assert bench.vendor.standing(HIS).locked_until is None
     assert bench.vendor.check(HIS, code).answer.value == "accepted", "it was not used up"
+
+
+def test_what_is_theirs_here_and_another_s_at_the_vendor_shows_nothing(scene: Scene) -> None:
+    """The desk's own rows do not count alone, and neither does the vendor's word."""
+    bench, request = scene.bench, scene.request()
+    his = bench.token(HIS)
+    hardware.register(bench.desk, scene.osei, scene.osei, HIS, HIS)
+    move = sa.update(EPCS_TOKEN).values(owner=scene.bea.id)
+    bench.site.store.writing(lambda c: c.execute(move))
+    with pytest.raises(DeskRefused, match="no token of yours"):
+        factors.by_otp(bench.desk, scene.bea, request.id, HIS, his.press())
 
 
 def unfit(scene: Scene, how: str) -> None:
