@@ -121,9 +121,9 @@ def claim(connection: sa.Connection, ticket: Ticket, now: datetime) -> bool:
 
 
 def has_it(connection: sa.Connection, now: datetime, actor: str, ticket: Ticket, filed: Filed) -> Ticket:
-    """The vendor has it: codes and pictures are not needed here any more."""
+    """The vendor has it: codes, which `form` does not have, and pictures are not needed here any more."""
     values = {"state": TicketState.SENT.value, "sent": now, "number": filed.number}
-    if _move(connection, ticket, (TicketState.OPEN,), _without_codes(ticket), values):
+    if _move(connection, ticket, (TicketState.OPEN,), ticket.form, values):
         connection.execute(sa.delete(EPCS_PICTURE).where(EPCS_PICTURE.c.ticket == ticket.id))
         _record(connection, now, actor, "sent", find(connection, ticket.id))
     return find(connection, ticket.id)
@@ -131,7 +131,7 @@ def has_it(connection: sa.Connection, now: datetime, actor: str, ticket: Ticket,
 
 def is_done(connection: sa.Connection, now: datetime, actor: str, ticket: Ticket, filed: Filed) -> bool:
     """The vendor has done it, or never will: `filed` says how it ended. True for the first to say so."""
-    document = _without_codes(ticket) | ({"new_serial": filed.serial} if filed.serial else {})
+    document = dict(ticket.form) | ({"new_serial": filed.serial} if filed.serial else {})
     values = {"state": TicketState.DONE.value, "done": now, "outcome": filed.outcome, "tracking": filed.tracking}
     moved = _move(connection, ticket, (TicketState.OPEN, TicketState.SENT), document, values)
     if moved:
@@ -143,7 +143,7 @@ def is_done(connection: sa.Connection, now: datetime, actor: str, ticket: Ticket
 def is_known(connection: sa.Connection, now: datetime, actor: str, ticket: Ticket) -> Ticket:
     """Its prescriber has been told. Again is as good as once."""
     values = {"state": TicketState.NOTIFIED.value, "notified": now}
-    if _move(connection, ticket, (TicketState.DONE,), dict(ticket.form), values):
+    if _move(connection, ticket, (TicketState.DONE,), ticket.form, values):
         _record(connection, now, actor, "notified", ticket)
     return find(connection, ticket.id)
 
@@ -169,12 +169,8 @@ def _move(
     values: Mapping[str, Any],
 ) -> bool:
     here = (EPCS_TICKET.c.id == ticket.id, EPCS_TICKET.c.state.in_([state.value for state in states]))
-    moved = sa.update(EPCS_TICKET).where(*here).values(**values, document=json.dumps(document))
+    moved = sa.update(EPCS_TICKET).where(*here).values(**values, document=json.dumps(dict(document)))
     return connection.execute(moved).rowcount == 1
-
-
-def _without_codes(ticket: Ticket) -> dict[str, Any]:
-    return {name: value for name, value in ticket.form.items() if name != _VALUES}
 
 
 def _record(connection: sa.Connection, now: datetime, actor: str, event: str, ticket: Ticket) -> None:

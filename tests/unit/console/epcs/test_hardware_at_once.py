@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from renewagent.console import audit
 from renewagent.console.epcs import hardware, tickets
 from renewagent.console.epcs.desk import Desk
 from renewagent.console.permissions import Person
@@ -171,6 +172,8 @@ def test_two_orders_are_one_and_two_schedulers_send_it_once(bench: Bench, pat: P
     at_once(*[lambda: tickets.follow(bench.desk)] * 4)
     (ticket,) = tickets.tickets_of(bench.desk, pat)
     assert ticket.new_serial
+    log = [entry.event for entry in bench.site.store.reading(audit.entries)]
+    assert log.count("epcs.ticket-sent") == log.count("epcs.ticket-done") == 1
 
 
 def test_one_token_is_registered_by_two_people(bench: Bench, pat: Person) -> None:
