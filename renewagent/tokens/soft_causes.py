@@ -125,6 +125,14 @@ def diagnose(device: Device | None, soft: SoftToken | None, answers: Mapping[str
     )
 
 
+def signs(device: Device | None, soft: SoftToken | None, now: datetime) -> bool:
+    """The EHR has the very app that works at the vendor, and nothing has happened to it since it was registered there
+    that ends a registration."""
+    if device is None or soft is None or not (device.authenticated and soft.working and device.serial == soft.serial):
+        return False
+    return not _weighed([*_in_records(device, soft, now)])
+
+
 def needs_new_device(cause: Cause, device: Device | None, soft: SoftToken | None, now: datetime) -> bool:
     """Whether an app has to be activated by two codes first; not where the vendor shows that it has been already."""
     if soft is None:

@@ -11,6 +11,7 @@ from renewagent.console.epcs.own_tokens import hardware_of
 from renewagent.console.epcs.tables import EPCS_RUN
 from renewagent.console.epcs.token_rows import Token
 from renewagent.console.permissions import Person
+from renewagent.tokens import soft_causes
 from renewagent.tokens.errors import DeskRefused, UnknownToken
 from renewagent.tokens.model import TokenState
 
@@ -48,8 +49,7 @@ def soft_token_works(desk: Desk, owner: Person) -> bool:
     device = desk.ehr.device(owner.ehr)
     if device is None or not device.authenticated:
         return False
-    soft = desk.soft.soft_tokens([device.username]).get(device.username)
-    return soft is not None and soft.working and soft.serial == device.serial
+    return soft_causes.signs(device, desk.soft.soft_tokens([device.username]).get(device.username), desk.now())
 
 
 def next_factor(desk: Desk, owner: Person) -> str:

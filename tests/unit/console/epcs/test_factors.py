@@ -251,7 +251,7 @@ def test_a_code_shows_whoever_has_the_token(scene: Scene) -> None:
     assert code.encode() not in kept.replace(HERS.encode(), b"")
 
 
-def test_a_phone_shows_whoever_has_it_while_the_ehr_knows_it(scene: Scene) -> None:
+def test_a_phone_shows_whoever_has_it_while_the_ehr_knows_it(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     bench, request = scene.bench, scene.request()
     bench.vendor.enrol("bea.soft", "bea@clinic.test", "+15550100")
     phone = PhoneApp(bench.vendor, now=bench.clock, entropy=Dice())
@@ -264,10 +264,12 @@ def test_a_phone_shows_whoever_has_it_while_the_ehr_knows_it(scene: Scene) -> No
     factor = factors.by_otp(bench.desk, scene.bea, request.id, phone.serial, phone.code())
     assert (factor.how, factor.evidence) == ("otp", phone.serial)
     bench.clock.move(timedelta(minutes=1))
-    phone.change_password("a password of the app", "another one of it")
-    assert bench.vendor.standing(phone.serial).state is TokenState.ACTIVE
-    with pytest.raises(DeskRefused, match="no token of yours"):  # "Soft Token Expired"
-        factors.by_otp(bench.desk, scene.bea, request.id, phone.serial, phone.code())
+    shown = bench.ehr.device("bea")
+    assert shown is not None and bench.vendor.standing(phone.serial).state is TokenState.ACTIVE
+    for other in (None, replace(shown, authenticated=False), replace(shown, username="osei.soft")):
+        monkeypatch.setattr(bench.ehr, "device", lambda user, other=other: other)
+        with pytest.raises(DeskRefused, match="no token of yours"):
+            factors.by_otp(bench.desk, scene.bea, request.id, phone.serial, phone.code())
 
 
 def test_nobody_else_s_token_is_so_much_as_asked(scene: Scene) -> None:

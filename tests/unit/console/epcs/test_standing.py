@@ -113,6 +113,12 @@ def test_whoever_can_sign_is_told_so() -> None:
             "does not work any more",
         ),
         (
+            {"soft": SoftToken("osei.soft", "P-1", "r", NOW - 10 * DAY, NOW, NOW - 10 * DAY, NOW + 400 * DAY, True)},
+            "soft token",
+            "fail",
+            "set on 22 November 2026",
+        ),
+        (
             {"soft": SoftToken("osei.soft", "P-1", "r", NOW, NOW, NOW, NOW + 20 * DAY, working=True)},
             "certificate",
             "warn",
