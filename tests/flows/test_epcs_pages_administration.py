@@ -188,6 +188,15 @@ def test_an_incident_is_shown_with_its_time_and_reported_in_the_words_of_its_for
     assert place.hale.post(f"{one}/report", text="Again").status == 403
 
 
+def test_what_somebody_has_found_becomes_an_incident(place: Place) -> None:
+    after = place.hale.done("/epcs/incidents", what="A code was read aloud at the desk.", user="lee")
+    assert "The incident is open." in after and "A code was read aloud at the desk." in after and "About Lee" in after
+    for fields, name in (({"what": " "}, "what"), ({"what": "This.", "user": "nobody"}, "user")):
+        refused = place.hale.post("/epcs/incidents", **fields)
+        assert refused.status == 422 and f'id="e-{name}"' in refused.text
+    assert place.lee.post("/epcs/incidents", what="This.").status == 403
+
+
 def test_an_incident_that_is_late_says_so_in_words(place: Place) -> None:
     place.hale.done("/epcs/suspend", user="lee", reason="left")
     place.bench.clock.move(timedelta(days=5))

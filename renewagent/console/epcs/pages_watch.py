@@ -16,6 +16,7 @@ from renewagent.console.permissions import Permission, Person
 from renewagent.tokens import business_days
 
 _LARGEST = 12 * LONGEST_REPORT
+_BY_HAND = "found by a person"
 _ADMINISTER = Permission.ADMINISTER_EPCS
 
 
@@ -24,6 +25,7 @@ def routes(desk: Desk) -> list[Route]:
     one = "/epcs/incidents/{id}"
     return [
         look(desk, "/epcs/incidents", _ADMINISTER, every_incident),
+        deed(desk, "/epcs/incidents", _ADMINISTER, found, every_incident),
         look(desk, one, _ADMINISTER, incident),
         deed(desk, f"{one}/report", _ADMINISTER, report, incident, largest=_LARGEST),
         look(desk, "/epcs/reports", _ADMINISTER, day_report),
@@ -33,20 +35,28 @@ def routes(desk: Desk) -> list[Route]:
 
 def every_incident(asked: Asked) -> Shown:
     """Those that are not reported first."""
-    found = [(one, _named(asked.desk, one.subject)) for one in incidents.latest(asked.desk)]
-    seen = [(one, whose) for one, whose in found if _is_theirs(asked, one, whose)]
+    latest = [(one, _named(asked.desk, one.subject)) for one in incidents.latest(asked.desk)]
+    seen = [(one, whose) for one, whose in latest if _is_theirs(asked, one, whose)]
     return Shown("epcs_incidents.html", {"incidents": seen})
+
+
+def found(asked: Asked) -> str:
+    """Somebody has found one: in the audit report, say."""
+    user = asked.text("user", default="")
+    what = asked.text("what", most=2_000, default="", lines=True)
+    added = incidents.found(asked.desk, asked.person, _BY_HAND, asked.known(user) if user else None, what)
+    return f"/epcs/incidents/{added.id}?said=found"
 
 
 def incident(asked: Asked) -> Shown:
     """One, with its report, or the draft of it."""
-    found = incidents.find(asked.desk, asked.gap("id"))
-    whose = _named(asked.desk, found.subject)
-    if not _is_theirs(asked, found, whose):
+    one = incidents.find(asked.desk, asked.gap("id"))
+    whose = _named(asked.desk, one.subject)
+    if not _is_theirs(asked, one, whose):
         raise nothing_there()
-    reporter = _named(asked.desk, found.reported_by)
-    draft = "" if found.reported is not None else incident_drafts.draft(asked.desk, found.id)
-    context = {"incident": found, "whose": whose, "reporter": reporter, "draft": draft, "longest": LONGEST_REPORT}
+    reporter = _named(asked.desk, one.reported_by)
+    draft = "" if one.reported is not None else incident_drafts.draft(asked.desk, one.id)
+    context = {"incident": one, "whose": whose, "reporter": reporter, "draft": draft, "longest": LONGEST_REPORT}
     return Shown("epcs_incident.html", context)
 
 
