@@ -21,8 +21,8 @@ _ASCII_FROM_THE_LEFT = 0x82
 """bmFormatString: in octets, beginning with the first one of the data, to the left, a character for a digit."""
 _OK_KEY = 0x02
 """bEntryValidationCondition: whoever types says when it is all."""
-_DEFAULT_MESSAGE = 0xFF
-_ENGLISH = 0x0409
+_NO_MESSAGE = 0
+"""bNumberMessage: the person is told at the computer, and readers without a display take it."""
 _HEADER = struct.Struct("<BBBBBHBBHB3sI")
 
 
@@ -46,8 +46,8 @@ def verification(command: bytes, block: int, shortest: int, longest: int) -> byt
         0,  # bmPINLengthFormat
         shortest << 8 | longest,
         _OK_KEY,
-        _DEFAULT_MESSAGE,
-        _ENGLISH,
+        _NO_MESSAGE,
+        0,  # wLangId: of what is not shown
         0,  # bMsgIndex
         bytes(3),  # bTeoPrologue: the reader's own business
         len(command),

@@ -46,7 +46,7 @@ def test_the_structure_is_part_10s() -> None:
     """bTimerOut, bTimerOut2, bmFormatString, bmPINBlockString, bmPINLengthFormat, wPINMaxExtraDigit (6 to 8, little
     endian), bEntryValidationCondition, bNumberMessage, wLangId, bMsgIndex, bTeoPrologue, ulDataLength, abData."""
     assert pin_pad.verification(VERIFY, 8, 6, 8).hex() == (
-        "3c3c820800080602ff0904000000000d0000000020008008ffffffffffffffff"
+        "3c3c820800080602000000000000000d0000000020008008ffffffffffffffff"
     )
 
 
@@ -189,6 +189,4 @@ def test_opensc_uses_the_same_reader_with_the_same_block(padded: Padded, tmp_pat
     run("pkcs15-tool", "--verify-pin", "--auth-id", "01", env=environment, status=None)
     ours, theirs = (bytes.fromhex((tmp_path / name).read_text().split()[0]) for name in ("ours", "asked"))
     assert theirs[19:24] == ours[19:24] == VERIFY[:5]
-    assert theirs[2:5] == ours[2:5]
-    assert theirs[7] == ours[7]
-    assert len(theirs) == len(ours)
+    assert theirs[2:6] == ours[2:6] and theirs[7:] == ours[7:]  # but for the time, and the shortest passcode
