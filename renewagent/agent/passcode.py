@@ -83,6 +83,7 @@ class Passcode:
         self._wanted = wanted
         self._pad = pad
         self._typings = 0
+        self._typing = False
         self.expected: int | None = None
         """How often the PIN will be typed at the reader in all, as far as is known."""
         self._refused = RefusedPins()
@@ -99,7 +100,9 @@ class Passcode:
         while True:
             try:
                 with self._signing(card) as session:
-                    return work(session)
+                    result = work(session)
+                self._note_typed()
+                return result
             except (ImpossiblePin, NothingTyped, PinPadFailed) as error:
                 self._note_unsent(error)
             except WrongPin as error:
@@ -117,7 +120,9 @@ class Passcode:
         while True:
             try:
                 with self._administration(card) as session:
-                    return work(session)
+                    result = work(session)
+                self._note_typed()
+                return result
             except (ImpossiblePin, NothingTyped, PinPadFailed) as error:  # before the session began, as the next
                 self._note_unsent(error)
             except WrongPin as error:
@@ -184,9 +189,16 @@ class Passcode:
 
         def before() -> None:
             self._typings += 1
+            self._typing = True
             self._prompter.tell(passcode_words.at_pad(wanted, self._typings, self.expected))
 
         return AtPad(before)
+
+    def _note_typed(self) -> None:
+        """Nobody is to go on looking at the reader."""
+        if self._typing:
+            self._typing = False
+            self._prompter.tell(passcode_words.typed_there())
 
     def _note_unsent(self, error: ImpossiblePin | NothingTyped | PinPadFailed) -> None:
         self.drop()

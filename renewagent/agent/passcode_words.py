@@ -35,6 +35,11 @@ def at_pad(wanted: Message, number: int, of: int | None) -> Message:
     return replace(wanted, kind="pin-pad", advice=advice)
 
 
+def typed_there() -> Message:
+    """The reader has had the passcode as often as it wanted it for now."""
+    return Message("working", "Keep the smartcard in", "The card reader has passed your passcode on.")
+
+
 def not_typed(error: RenewAgentError) -> Message:
     """Nobody typed anything on the reader while it waited."""
     return Message("pin-not-typed", "Passcode (PIN)", error.message, "No try was used.", actions=("Ask again", "Stop"))

@@ -15,14 +15,14 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from renewagent.agent import desk_words, removal_words, window_states, words
+from renewagent.agent import desk_words, passcode_words, removal_words, window_states, words
 from renewagent.agent.prompts import CardAct
 from renewagent.agent.window import WindowPrompter
 from renewagent.agent.window_guard import Keys
 from renewagent.agent.window_page import Page as WindowPage
 from renewagent.agent.window_page import serving
 from renewagent.agent.words import Message
-from renewagent.errors import PersonStopped, PinBlocked, RaUnreachable
+from renewagent.errors import NothingTyped, PersonStopped, PinBlocked, RaUnreachable
 from renewagent.model import CardIdentity
 from renewagent.rules import Contact
 from renewagent_fixtures.virtual_card import VirtualCard
@@ -191,6 +191,8 @@ def every_state() -> Iterator[tuple[str, Any]]:
     yield "Renew the smartcard ending 4821", asked(words.before(card, 3))
     yield "Passcode (PIN)", tell(words.pin_wanted(card, 3))
     yield "Passcode (PIN)", tell(words.wrong_pin(2))
+    yield "Passcode (PIN)", tell(passcode_words.at_pad(words.pin_wanted(card, 2), 2, 5))
+    yield "Passcode (PIN)", asked(passcode_words.not_typed(NothingTyped("No passcode was typed in time.")))
     yield "Renewing", lambda p: p.progress(2, 6, "making the new key", 61.0)
     yield "Another program is in the way", tell(words.card_busy())
     yield "Renewal is not finished", wanted(CardAct.INSERT, words.pulled_unsafe(card))
