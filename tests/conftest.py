@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import strategies as st
@@ -25,3 +26,11 @@ def unicode_table() -> None:
     """In a fresh checkout hypothesis builds a table of Unicode at its first use, for a second or more, and would blame
     the test that it happens in for being slow."""
     st.characters(codec="utf-8").validate()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_desktop() -> Iterator[None]:
+    """The agents of the tests show nothing to whoever runs them; a test that wants a desktop brings its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
+        yield

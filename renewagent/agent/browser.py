@@ -16,19 +16,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from renewagent.agent.outside import outside
 from renewagent.errors import RenewAgentError
 
 START_LIMIT = 15.0
 """Seconds that a program may take to hand an address over to a browser; one that is still there then is the browser."""
 _OPENERS = ("xdg-open", "sensible-browser", "x-www-browser")
-_ENVIRONMENT = (
-    "DISPLAY",
-    "WAYLAND_DISPLAY",
-    "XAUTHORITY",
-    "DBUS_SESSION_BUS_ADDRESS",
-    "XDG_CURRENT_DESKTOP",
-    "BROWSER",
-)
 
 
 class NoBrowser(RenewAgentError):
@@ -73,18 +66,6 @@ def commands(page: Path, environment: Mapping[str, str]) -> list[list[str]]:
     named = [name for name in environment.get("BROWSER", "").split(":") if name and "%" not in name]
     found = (shutil.which(name, path=path) for name in (*named, *_OPENERS))
     return [[program, page.as_uri()] for program in found if program]
-
-
-def outside(command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """The command as the user's own service manager starts it, free of our unit's sandbox and not ended with it; as it
-    is where there is no such manager."""
-    runtime = environment.get("XDG_RUNTIME_DIR", "")
-    program = shutil.which("systemd-run", path=environment.get("PATH"))
-    if program is None or not runtime or not (Path(runtime) / "systemd" / "private").exists():
-        return list(command)
-    given = [f"--setenv={name}" for name in _ENVIRONMENT if name in environment]  # by name: its value stays off here
-    manner = ["--user", "--collect", "--quiet", "--property=KillMode=process", *given]
-    return [program, *manner, "--", *command]
 
 
 def _starts(command: Sequence[str], environment: Mapping[str, str]) -> bool:

@@ -20,7 +20,7 @@ def ask_child(module: str, options: Sequence[str], limit: float = CHILD_LIMIT) -
     """Run `module` and return the one JSON document that it prints. Raises AgentError."""
     try:
         done = subprocess.run(  # noqa: S603  our own interpreter and module, no shell
-            _command(module, options), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=limit, check=False
+            command_of(module, options), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=limit, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise AgentError("A part of renewagent did not end in time.") from error
@@ -54,7 +54,7 @@ def start_child(module: str, options: Sequence[str], descriptor: int) -> subproc
     """
     try:
         return subprocess.Popen(  # noqa: S603
-            _command(module, options),
+            command_of(module, options),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=(descriptor,),
@@ -68,7 +68,7 @@ def start_listener(module: str, options: Sequence[str]) -> subprocess.Popen[byte
     """Start `module`, which says what it hears on its standard output, and ends when its standard input does. Raises
     OSError."""
     return subprocess.Popen(  # noqa: S603
-        _command(module, options), stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        command_of(module, options), stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     )
 
 
@@ -78,11 +78,11 @@ def leave_behind(module: str, options: Sequence[str]) -> None:
     nobody = subprocess.DEVNULL
     with suppress(OSError):
         child = subprocess.Popen(  # noqa: S603
-            _command(module, options), stdin=nobody, stdout=nobody, stderr=nobody, start_new_session=True
+            command_of(module, options), stdin=nobody, stdout=nobody, stderr=nobody, start_new_session=True
         )
         child.returncode = 0  # it is not ours to wait for
 
 
-def _command(module: str, options: Sequence[str]) -> list[str]:
+def command_of(module: str, options: Sequence[str]) -> list[str]:
     """`-P`: what lies in the current folder is not imported."""
     return [sys.executable, "-P", "-m", module, *options]

@@ -29,7 +29,7 @@ def agent(arguments: argparse.Namespace) -> NoReturn:
     """Become the resident agent. Raises AgentError if one runs already."""
     from renewagent.agent.agent_number import agent_number
     from renewagent.agent.process import only_one, settings_argument
-    from renewagent.agent.resident import ResidentSettings
+    from renewagent.agent.resident_settings import ResidentSettings
     from renewagent.names import format_name
 
     configuration = configuration_of(arguments)

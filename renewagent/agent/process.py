@@ -17,14 +17,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from renewagent.agent import words
 from renewagent.agent.control import ControlServer
+from renewagent.agent.notices import Notices
 from renewagent.agent.poll_schedule import PollSchedule
-from renewagent.agent.resident import Resident, ResidentSettings
+from renewagent.agent.renew_now import renew_in_window
+from renewagent.agent.resident import Resident
+from renewagent.agent.resident_settings import ResidentSettings
+from renewagent.agent.telling import Heard, Notice
 from renewagent.agent.watcher import Watcher
 from renewagent.agent.words import Message
 from renewagent.agent.workstation import open_readers
@@ -52,7 +57,8 @@ def run(settings: ResidentSettings, runtime_folder: Path, readers: str, *, at_te
             settings,
             watcher,
             open_card,
-            tell=_tell_at_terminal if at_terminal else _tell_nobody,
+            screen=AtTerminal() if at_terminal else Notices(),
+            renew_now=lambda reader: renew_in_window(reader, settings.child_options),
             ping=lambda: notify("WATCHDOG=1"),
             now=lambda: datetime.now(UTC),
             schedule=schedule,
@@ -68,7 +74,7 @@ def run(settings: ResidentSettings, runtime_folder: Path, readers: str, *, at_te
             resident.start()
             log.info("agent.started pid=%d", os.getpid())
             if at_terminal:
-                _tell_at_terminal(words.watching())
+                _say_at_terminal(words.watching())
             notify("READY=1")
             watcher.run(resident.handle)
             notify("STOPPING=1")
@@ -136,16 +142,22 @@ def _jitter() -> float:
     return int.from_bytes(os.urandom(2), "big") / 65535
 
 
-def _tell_at_terminal(message: Message) -> bool:
+class AtTerminal:
+    """A `Screen`: the terminal that the agent was started at. What was said there stays, and has no buttons."""
+
+    def show(self, reader: str, notice: Notice, heard: Callable[[Heard], None]) -> None:
+        """See `Screen`."""
+        _say_at_terminal(replace(notice.message, advice=notice.advice))
+        heard(Heard.SHOWN)
+
+    def withdraw(self, reader: str) -> None:
+        """See `Screen`."""
+
+
+def _say_at_terminal(message: Message) -> None:
     from renewagent.agent.terminal import TerminalPrompter
 
     TerminalPrompter().tell(message)
-    return True
-
-
-def _tell_nobody(message: Message) -> bool:
-    log.info("person.told kind=%s", message.kind)
-    return False
 
 
 def settings_argument(settings: ResidentSettings, issuers: tuple[str, ...], runtime_folder: Path, readers: str) -> str:

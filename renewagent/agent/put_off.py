@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from renewagent.atomic import write_atomically
-
 FILE = "put-off.json"
 FOR = timedelta(hours=1)
 _FORGET_AFTER = timedelta(days=365)
@@ -35,9 +33,11 @@ class PutOffs:
         """None for what was never put off."""
         return self._read().get(_key(card, campaign))
 
-    def may(self, deadline: datetime | None, now: datetime) -> bool:
-        """There is time left to put it off."""
-        return deadline is None or now < deadline
+    def until(self, card: str, campaign: str, now: datetime) -> datetime | None:
+        """Until when nobody is to be reminded; None once that is over. A clock that was set back puts nothing off for
+        longer."""
+        known = self.of(card, campaign)
+        return known.until if known is not None and now < known.until <= now + FOR else None
 
     def add(self, card: str, campaign: str, deadline: datetime | None, now: datetime) -> PutOff:
         """Put it off by an hour, or until the deadline. Raises OSError where that cannot be written down."""
@@ -47,6 +47,8 @@ class PutOffs:
         made = PutOff(until, before.times + 1 if before is not None else 1)
         known[_key(card, campaign)] = made
         document = {key: [one.until.isoformat(), one.times] for key, one in known.items()}
+        from renewagent.atomic import write_atomically
+
         write_atomically(self._file, json.dumps(document).encode())
         return made
 

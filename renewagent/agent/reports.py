@@ -86,7 +86,10 @@ def _state(found: Found, now: datetime) -> tuple[CardState, str, datetime | None
         return (CardState.PART_WAY, "", None) if signed_in else (CardState.RENEWED, "not-signed-in", None)
     expired = (certificate := _certificate(card.get("certificate"))) is not None and certificate.not_after < now
     if card["verdict"] == Verdict.AFFECTED.value:
-        return (*_affected(found, expired=expired), None)
+        state, why = _affected(found, expired=expired)
+        if card.get("put_off") and state in (CardState.AFFECTED, CardState.TOLD):
+            return CardState.PUT_OFF, why, datetime.fromisoformat(card["put_off"])
+        return state, why, None
     if card.get("revoked"):
         return CardState.REFUSED, "revoked", None
     if expired:

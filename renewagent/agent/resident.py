@@ -11,24 +11,26 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from renewagent.agent import words
+from renewagent.agent.card_words import campaign_of, is_quiet, message_of, on_screen
 from renewagent.agent.check_in_queue import CheckInQueue
 from renewagent.agent.children import ask_child, start_child, start_listener
-from renewagent.agent.desk_words import later
 from renewagent.agent.head_check import HeadCheck, head_card_document
 from renewagent.agent.inspector import CountingConnection, HeadResult, inspect_head, unreadable
 from renewagent.agent.listening import Listening
 from renewagent.agent.poll_schedule import PollSchedule
 from renewagent.agent.polling import Polling
+from renewagent.agent.put_off import PutOffs
 from renewagent.agent.reader_worker import ReaderWorker
 from renewagent.agent.remembered import LookedUp, accepted_campaigns, enrolled_before, polled_before
 from renewagent.agent.reports import Found, Reports
+from renewagent.agent.resident_settings import ResidentSettings
 from renewagent.agent.status import Status
+from renewagent.agent.telling import Notice, Screen, Telling
 from renewagent.agent.turns import come_back, kept_here
 from renewagent.agent.watcher import (
     CardInserted,
@@ -43,9 +45,8 @@ from renewagent.agent.words import Message
 from renewagent.card.interface import CardConnection, CardDriver
 from renewagent.errors import AgentError, CardBusy, CardDataError, RenewAgentError, UnsupportedCard
 from renewagent.errors import CardRemoved as CardGone
-from renewagent.model import Finding, Verdict
-from renewagent.names import Name
-from renewagent.rules import Contact
+from renewagent.model import Verdict
+from renewagent.rules import Campaign
 
 log = logging.getLogger(__name__)
 
@@ -54,34 +55,14 @@ POLL = "renewagent.agent.console_child"
 LOOK_AGAIN = "renewagent.agent.look_again"
 HOUSEKEEPING = "renewagent.agent.housekeeping_child"
 WORKER = "renewagent.agent.worker"
-_QUIET = frozenset({"not-affected", "not-judged", "no-certificate", "waiting", "paused"})
-
-
-@dataclass(frozen=True, slots=True)
-class ResidentSettings:
-    """What the resident needs of the configuration. `child_options` go to every child; times in seconds, `interval`
-    that between two polls. `vendor_cards`: a PKCS#11 module may know a card that we do not. `console`: there is one to
-    report to; `stream`: it says when to look again. `phase`: see `PollSchedule`."""
-
-    state_folder: Path
-    signing_issuers: tuple[Name, ...] = ()
-    contact: Contact = field(default_factory=Contact)
-    ask_ra: bool = False
-    vendor_cards: bool = False
-    fetch_campaigns: bool = False
-    console: bool = False
-    stream: bool = False
-    phase: float = 0.0
-    child_options: tuple[str, ...] = ()
-    interval: float = 300.0
-    card_limit: float = 10.0
 
 
 class Resident:
     """The agent without its process: events in by `handle`, requests in by `answer`.
 
-    `tell` shows a message to the person, and is true where somebody can see it; `ping` feeds a watchdog; `now` gives
-    aware UTC; `open_card` a driver; `schedule` says when to poll.
+    `screen` is where the person sees messages; `renew_now` shows the window of a renewal until it is closed, and
+    returns what is to be told where it could not be shown; `ping` feeds a watchdog; `now` gives aware UTC; `open_card`
+    a driver; `schedule` says when to poll.
     """
 
     def __init__(
@@ -90,7 +71,8 @@ class Resident:
         watcher: Watcher,
         open_card: Callable[[CardConnection], CardDriver],
         *,
-        tell: Callable[[Message], object],
+        screen: Screen,
+        renew_now: Callable[[str], Message | None],
         ping: Callable[[], None],
         now: Callable[[], datetime],
         schedule: PollSchedule,
@@ -98,7 +80,9 @@ class Resident:
         self._settings = settings
         self._watcher = watcher
         self._open_card = open_card
-        self._tell = tell
+        self._renew_now = renew_now
+        self._telling = Telling(screen, self._wants_to_renew, now)
+        self._put_offs = PutOffs(settings.state_folder)
         self._ping = ping
         self._now = now
         self.status = Status(now())
@@ -135,6 +119,7 @@ class Resident:
             case CardRemoved(reader):
                 log.info("card.removed reader=%s", reader)
                 self._worker(reader).drop()
+                self._telling.gone(reader)
                 self._report(lambda reports: reports.removed(reader))
                 self.status.change(reader, present=False, checking=False, card=None, message=None, checked=None)
             case ReadersChanged(readers):
@@ -149,6 +134,9 @@ class Resident:
         if self._watcher.health is None:
             self.status.pcsc_is(None)
 
+    def _tell(self, message: Message, reader: str = "") -> None:
+        self._telling.tell(reader, Notice(message, message.advice))
+
     def _tick(self) -> None:
         with self._lock:
             now = self._now()
@@ -158,6 +146,7 @@ class Resident:
                 del self._ask_after[reader]
         for reader in again & set(self.status.present()):
             self._begin(reader)
+        self._telling.tick()
         if self._reports is not None:
             self._reports.still_there()
         self._poll_if_due()
@@ -249,41 +238,66 @@ class Resident:
             return {**card, "verdict": Verdict.UNREADABLE.value, "reason": error.message}
 
     def _found(self, reader: str, card: dict[str, Any], check: HeadCheck) -> None:
-        now = self._now()
-        with self._lock:
-            self._ask_after.pop(reader, None)
-            if card.get("ask_after"):
-                self._ask_after[reader] = datetime.fromisoformat(card["ask_after"])
-        head = check.result.head
+        now, head, campaigns = self._now(), check.result.head, self.status.campaigns
         if card.get("nothing_open") and head is not None:
             self._looked_up.add(head)
-        named = card["campaign"] or card.get("paused")
-        campaign = next((c for c in self.status.campaigns if c.id == named), None)
-        finding = Finding(
-            Verdict(card["verdict"]), card["reason"], head, card["campaign"], card["rule"], card.get("paused")
-        )
-        message = words.for_finding(
-            finding, campaign, now.astimezone(), now, self._settings.contact, judged=bool(self.status.campaigns)
-        )
-        if error := card.get("error"):
-            message = words.unreadable(card["reason"], self._settings.contact, str(error["code"]), str(error["advice"]))
-        if card.get("revoked") and message.kind in ("not-affected", "paused"):
-            message = words.revoked(self._settings.contact)
-        if reader in self._ask_after:
-            message = words.waiting(self._ask_after[reader].astimezone(), now, self._settings.contact)
-        affected = card["verdict"] == Verdict.AFFECTED.value  # else the journal stays shut, and SQLite out
-        turn = kept_here(self._settings.state_folder, card.get("certificate"), now) if affected else None
-        if turn is not None:
-            message, card = later(turn.astimezone(), now, self._settings.contact), {**card, **come_back(turn)}
-            with self._lock:
-                self._ask_after[reader] = turn
+        campaign = campaign_of(card, campaigns)
+        card = {**card, **self._deferred(card, campaign, now)}
+        self._ask_later(reader, card)
+        message = message_of(card, head, campaigns, self._settings.contact, now)
         log.info("card.judged reader=%s verdict=%s campaign=%s", reader, card["verdict"], card["campaign"])
         self.status.change(reader, checking=False, card=card, message=message, checked=now)
         # Other people's cards (a bank's, a door's) are nobody's business: they stand in `status` only.
-        foreign = isinstance(check.result.error, UnsupportedCard) and finding.verdict is Verdict.UNREADABLE
-        seen = (message.kind not in _QUIET or self._just_renewed(reader, message)) and not foreign
-        found = Found(card, self.status.campaigns, told=seen and bool(self._tell(message)), foreign=foreign)
-        self._report(lambda reports: reports.found(reader, found))
+        foreign = isinstance(check.result.error, UnsupportedCard) and card["verdict"] == Verdict.UNREADABLE.value
+        found = Found(card, campaigns, told=False, foreign=foreign)
+        if foreign or card.get("put_off") or (is_quiet(message) and not self._just_renewed(reader, message)):
+            self._telling.put_away(reader)
+            self._report(lambda reports: reports.found(reader, found))
+            return
+        buttons = message_of(card, head, campaigns, self._settings.contact, now, by_hand=False)
+        self._telling.tell(
+            reader,
+            Notice(on_screen(buttons, campaign, now), message.advice),
+            told=lambda seen: self._report(lambda reports: reports.found(reader, replace(found, told=seen))),
+            later=lambda: self._put_off(reader, card, campaign),
+        )
+
+    def _deferred(self, card: dict[str, Any], campaign: Campaign | None, now: datetime) -> dict[str, str]:
+        """The RA's turn for an affected card, or until when the person has put it off."""
+        if card["verdict"] != Verdict.AFFECTED.value:  # the journal stays shut, and SQLite out
+            return {}
+        turn = kept_here(self._settings.state_folder, card.get("certificate"), now)
+        if turn is not None:
+            return come_back(turn)
+        if campaign is None or campaign.remedy != "renew" or not card["card"]:
+            return {}
+        until = self._put_offs.until(card["card"], campaign.id, now)
+        return {"put_off": until.isoformat()} if until is not None else {}
+
+    def _ask_later(self, reader: str, card: dict[str, Any]) -> None:
+        """Check the card again when the RA, its rate plan or the person said."""
+        until = next((card[name] for name in ("ask_after", "come_back", "put_off") if card.get(name)), None)
+        with self._lock:
+            self._ask_after.pop(reader, None)
+            if until is not None:
+                self._ask_after[reader] = datetime.fromisoformat(until)
+
+    def _put_off(self, reader: str, card: dict[str, Any], campaign: Campaign | None) -> None:
+        """ "Remind me in 1 hour"; the card is checked again, so that everybody who is to know hears of it."""
+        if campaign is None or not card["card"]:
+            return
+        try:
+            self._put_offs.add(card["card"], campaign.id, campaign.deadline, self._now())
+        except OSError as problem:
+            log.warning("person.not_put_off reason=%s", problem.strerror)
+        log.info("person.put_off reader=%s campaign=%s", reader, campaign.id)
+        if reader in self.status.present():
+            self._begin(reader)
+
+    def _wants_to_renew(self, reader: str) -> None:
+        """In a thread of the notification's own, until the window has been closed."""
+        if (unseen := self._renew_now(reader)) is not None:
+            self._tell(unseen, reader)
 
     def _report(self, news: Callable[[Reports], bool]) -> None:
         """For the console, if there is one; whoever has ordered a check waits for the answer."""
@@ -376,4 +390,5 @@ class Resident:
 
     def _mark_renewing(self, readers: list[str]) -> None:
         for name in readers:
+            self._telling.put_away(name)
             self.status.change(name, renewing=True)

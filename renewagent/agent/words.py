@@ -95,14 +95,16 @@ def affected(campaign: Campaign, rule: str | None = None, *, by_hand: bool = Tru
         )
     deadline = f"Renew it by {date_in_words(campaign.deadline)}." if campaign.deadline else ""
     body = _join(reason, _SAFETY, deadline, "It takes about 3 minutes.")
-    how = "Run: renewagent renew." if by_hand else ""
-    actions = ("Renew now", "Remind me in 1 hour")
-    return Message(
-        "affected", "Renew your smartcard", body, _join(how, contact_in_words(campaign.contact)), actions=actions
-    )
+    advice = _join(_run(by_hand), contact_in_words(campaign.contact))
+    return Message("affected", "Renew your smartcard", body, advice, actions=("Renew now", "Remind me in 1 hour"))
+
+
+def _run(by_hand: bool) -> str:
+    return "Run: renewagent renew." if by_hand else ""  # not beside a button that does it
 
 
 _NO_SIGNING = "Do not sign prescriptions with this smartcard."
+_GO_ON = ("Continue", "Not now")
 
 
 def _reason_from_rule(campaign: Campaign, rule: str | None) -> str:
@@ -122,27 +124,27 @@ def not_affected(checked: datetime, now: datetime) -> Message:
     return Message("not-affected", "This smartcard is OK", f"Checked {time_in_words(checked, now)}.")
 
 
-def part_way(contact: Contact) -> Message:
+def part_way(contact: Contact, *, by_hand: bool = True) -> Message:
     """A renewal of this card was begun, here or at another computer."""
     body = "Renewal is not finished. You cannot sign prescriptions with this smartcard yet."
-    advice = _join("You can finish it on any computer. Run: renewagent renew.", contact_in_words(contact))
-    return Message("part-way", "Finish renewing your smartcard", body, advice, actions=("Continue", "Not now"))
+    advice = _join("You can finish it on any computer.", _run(by_hand), contact_in_words(contact))
+    return Message("part-way", "Finish renewing your smartcard", body, advice, actions=_GO_ON)
 
 
-def _part_way(reason: str, contact: Contact) -> Message:
+def _part_way(reason: str, contact: Contact, by_hand: bool) -> Message:
     if reason == NOT_SIGNED_IN:
-        return done_not_signed_in(None, contact)
+        return replace(done_not_signed_in(None, contact, by_hand=by_hand), actions=_GO_ON)
     if reason == RA_LOOKS_AT_IT:
         body = f"{reason} You do not need to do anything. You will be told when it is ready."
         return Message("waiting", "Waiting for the Registration Authority", body, contact_in_words(contact))
     if reason == RA_IS_READY:
-        advice = _join("Run: renewagent renew.", contact_in_words(contact))
-        return Message("ra-ready", "Finish renewing your smartcard", reason, advice, actions=("Continue", "Not now"))
+        advice = _join(_run(by_hand), contact_in_words(contact))
+        return Message("ra-ready", "Finish renewing your smartcard", reason, advice, actions=_GO_ON)
     if reason == OLD_LEFT:
         body = f"{reason} A program may sign with the old one, which is not valid any more."
-        advice = _join("To take it away, run: renewagent renew.", contact_in_words(contact))
-        return Message("old-left", "One step is left", body, advice, actions=("Continue", "Not now"))
-    return part_way(contact)
+        advice = _join("To take it away, run: renewagent renew." if by_hand else "", contact_in_words(contact))
+        return Message("old-left", "One step is left", body, advice, actions=_GO_ON)
+    return part_way(contact, by_hand=by_hand)
 
 
 def no_certificate(contact: Contact) -> Message:
@@ -202,14 +204,15 @@ def for_finding(
     contact: Contact,
     *,
     judged: bool = True,
+    by_hand: bool = True,
 ) -> Message:
     """The message for a finding. `contact` is the configuration's, used where the campaign names none; not `judged`:
-    there was no campaign at all to judge by."""
+    there was no campaign at all to judge by; `by_hand`: name the command to type."""
     whom = contact if campaign is None or not contact_in_words(campaign.contact) else campaign.contact
     if finding.verdict is Verdict.AFFECTED and campaign is not None:
-        return affected(replace(campaign, contact=whom), finding.rule)
+        return affected(replace(campaign, contact=whom), finding.rule, by_hand=by_hand)
     if finding.verdict is Verdict.PART_WAY:
-        return _part_way(finding.reason, whom)
+        return _part_way(finding.reason, whom, by_hand)
     if finding.verdict is Verdict.NO_CERTIFICATE:
         return no_certificate(whom)
     if finding.verdict is Verdict.UNREADABLE:
@@ -289,10 +292,11 @@ def done(card: CardIdentity | None) -> Message:
     return Message("done", "Done", f"You can sign prescriptions with {card_in_words(card)}.")
 
 
-def done_not_signed_in(card: CardIdentity | None, contact: Contact) -> Message:
+def done_not_signed_in(card: CardIdentity | None, contact: Contact, *, by_hand: bool = True) -> Message:
     """Renewed, but nobody has signed in with it yet."""
     body = f"{_capital(card_in_words(card))} is renewed, but you have not signed in with it yet."
-    how = "Before you sign prescriptions, put it in, run: renewagent renew, and sign in again."
+    run = "put it in, run: renewagent renew, and " if by_hand else ""
+    how = f"Before you sign prescriptions, {run}sign in again."
     advice = _join(how, contact_in_words(contact))
     return Message("done-not-signed-in", "One step is left", body, advice)
 

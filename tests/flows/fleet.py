@@ -25,9 +25,10 @@ from renewagent.agent import console_child, housekeeping_child, inspection_child
 from renewagent.agent.journal import Journal
 from renewagent.agent.poll_schedule import PollSchedule
 from renewagent.agent.remembered import accepted_campaigns
-from renewagent.agent.resident import Resident, ResidentSettings
+from renewagent.agent.resident import Resident
+from renewagent.agent.resident_settings import ResidentSettings
+from renewagent.agent.telling import Heard, Notice
 from renewagent.agent.watcher import Tick, Watcher
-from renewagent.agent.words import Message
 from renewagent.agent.worker import renew
 from renewagent.configuration import Configuration, load
 from renewagent.errors import RenewAgentError
@@ -111,7 +112,8 @@ class Simulated:
             ),
             self._watcher,
             open_card,
-            tell=self._show,
+            screen=self,
+            renew_now=lambda _reader: None,
             ping=lambda: None,
             now=_now,
             schedule=PollSchedule(POLL, 0.0, lambda: 0.5, lambda: self._time),
@@ -121,9 +123,13 @@ class Simulated:
         self.resident.start()
         self._settle()
 
-    def _show(self, message: Message) -> bool:
-        self.shown.append(message.kind)
-        return True
+    def show(self, _reader: str, notice: Notice, heard: Callable[[Heard], None]) -> None:
+        """As a `Screen`: somebody looks at it."""
+        self.shown.append(notice.message.kind)
+        heard(Heard.SHOWN)
+
+    def withdraw(self, _reader: str) -> None:
+        """As a `Screen`."""
 
     def poll(self) -> None:
         """The timer rings."""

@@ -19,7 +19,9 @@ from renewagent.agent import words
 from renewagent.agent.poll_schedule import PollSchedule
 from renewagent.agent.prompts import serve_channel
 from renewagent.agent.remembered import CAMPAIGNS, LookedUp, accepted_campaigns
-from renewagent.agent.resident import Resident, ResidentSettings
+from renewagent.agent.resident import Resident
+from renewagent.agent.resident_settings import ResidentSettings
+from renewagent.agent.telling import Heard, Notice
 from renewagent.agent.watcher import PcscDown, PcscUp, Tick, Watcher
 from renewagent.agent.words import Message
 from renewagent.errors import AgentError
@@ -41,6 +43,9 @@ class Bench:
     def __init__(self, folder: Path, readers: VirtualReaders, **settings: Any) -> None:
         self.readers = readers
         self.told: list[Message] = []
+        self.heard: dict[str, Callable[[Heard], None]] = {}
+        self.seen = Heard.SHOWN
+        self.windows: list[str] = []
         self.pings = 0
         self.asked: list[tuple[str, tuple[str, ...]]] = []
         self.answers: queue.Queue[dict[str, Any] | AgentError] = queue.Queue()
@@ -52,7 +57,8 @@ class Bench:
             self.settings,
             self.watcher,
             open_card,
-            tell=self.told.append,
+            screen=self,
+            renew_now=self.renew_now,
             ping=self.ping,
             now=lambda: NOW,
             schedule=schedule,
@@ -61,6 +67,18 @@ class Bench:
 
     def ping(self) -> None:
         self.pings += 1
+
+    def show(self, reader: str, notice: Notice, heard: Callable[[Heard], None]) -> None:
+        self.told.append(notice.message)
+        self.heard[reader] = heard
+        heard(self.seen)
+
+    def withdraw(self, reader: str) -> None:
+        self.heard.pop(reader, None)
+
+    def renew_now(self, reader: str) -> Message | None:
+        self.windows.append(reader)
+        return None
 
     def child(self, name: str, options: Sequence[str], limit: float = 0) -> dict[str, Any]:
         self.asked.append((name, tuple(options)))
