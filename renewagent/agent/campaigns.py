@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from renewagent.agent.poll_patience import PollPatience
-from renewagent.campaign.download import ComeLater, http_client, is_address
+from renewagent.campaign.download import LONGEST, ComeLater, http_client, is_address
 from renewagent.campaign.fetch import Fetched, fetch_campaigns
 from renewagent.campaign.pem import read_certificates
 from renewagent.campaign.store import CampaignStore
@@ -44,12 +44,18 @@ class InForce:
 
 
 def campaigns_in_force(
-    configuration: Configuration, now: datetime, *, apart: bool = False, patience: PollPatience | None = None
+    configuration: Configuration,
+    now: datetime,
+    *,
+    apart: bool = False,
+    patience: PollPatience | None = None,
+    longest: float = LONGEST,
 ) -> InForce:
     """Fetch from every source of the configuration; the last good one serves where a source fails.
 
     `apart`: the sources or the anchor came from the command line, and what they bring is not for the agent to keep.
     `patience`: which of them are not asked now, and where it is noted how it went; a person who waits has none.
+    `longest`: seconds for each source.
     Raises ConfigurationError for an anchor that is missing, JournalError for a folder that cannot be written.
     """
     if not configuration.campaign.urls:
@@ -59,7 +65,7 @@ def campaigns_in_force(
     resting = frozenset(url for url in urls if patience is not None and patience.of(url).rests(now))
     with _store(configuration.agent.state_dir, apart) as store:
         with http_client(configuration.console.root) as http:
-            fetched = fetch_campaigns(urls, store, trust, now, http, resting)
+            fetched = fetch_campaigns(urls, store, trust, now, http, resting, longest=longest)
     if patience is not None:
         _note(patience, [one for one in fetched if one.source not in resting], now)
     accepted: dict[str, Accepted] = {}

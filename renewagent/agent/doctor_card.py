@@ -4,7 +4,7 @@ prescription is dispensed, and can its passcode still be typed. Nothing is writt
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,8 +12,9 @@ from pathlib import Path
 
 from cryptography import x509
 
-from renewagent.agent import words
+from renewagent.agent import doctor_pcscd, words
 from renewagent.agent.doctor import Health, Observation
+from renewagent.agent.doctor_pcscd import Door
 from renewagent.agent.full_inspection import Inspection
 from renewagent.agent.inspection_child import inspect_reader
 from renewagent.agent.times_in_words import date_in_words
@@ -21,36 +22,39 @@ from renewagent.agent.workstation import card_opener, filled_readers, open_reade
 from renewagent.campaign.pem import read_certificates
 from renewagent.card.interface import Readers
 from renewagent.chains import build_chain, issuers_among
-from renewagent.configuration import Configuration
-from renewagent.errors import NoCard, NoReader, PcscUnavailable
+from renewagent.configuration import CardSettings, Configuration
+from renewagent.errors import CardBusy, NoCard, NoReader, PcscUnavailable, ReaderError, UnsupportedCard
 from renewagent.loading import UNREADABLE
 from renewagent.model import CertificateHead, Slot, Verdict
 from renewagent.rules import Campaign, Contact
 
 SOON = timedelta(days=90)
 """How long before its end a certificate is mentioned: when holders may renew it themselves."""
+PATIENCE = 4.0
+"""Seconds for other programs, and for a smartcard service that says nothing."""
 DISPENSED_WITHIN = timedelta(days=28)
 """How long after signing a prescription may still be dispensed, and its signature verified."""
-_SERVICE, _READER, _CARD = "smartcard service", "reader", "smartcard"
+_SERVICE, _READER, _CARD, _DRIVER = "smartcard service", "reader", "smartcard", "card driver"
 _CERTIFICATE, _DATES, _CHAIN, _PASSCODE = "signing certificate", "certificate dates", "issuers", "passcode"
 
 
 @dataclass(frozen=True, slots=True)
 class CardChecks:
-    """What is looked at, and by what. `reader`: this one alone."""
+    """What is looked at, and by what. `campaigns` are asked for when there is a card; `reader`: this one alone."""
 
     configuration: Configuration
-    campaigns: Sequence[Campaign]
+    campaigns: Callable[[], Sequence[Campaign]]
     now: datetime
     reader: str | None = None
 
     def __call__(self) -> Iterable[Observation]:
-        """The smartcard service, readers, and every card that is in. Raises what a reader's card raises."""
+        """The smartcard service, readers, and every card that is in."""
+        where = self.configuration.card.readers
         try:
-            with closing(open_readers(self.configuration.card.readers)) as readers:
+            with closing(open_readers(where, PATIENCE)) as readers:
                 return list(self._of_readers(readers))
         except PcscUnavailable as error:
-            return [Observation.of_error(_SERVICE, error)]
+            return [of_service(error, doctor_pcscd.door() if where == "pcsc" else Door.UNKNOWN)]
 
     def _of_readers(self, readers: Readers) -> Iterator[Observation]:
         names = ", ".join(sorted(readers.states()))
@@ -66,9 +70,24 @@ class CardChecks:
             return
         for name in filled:
             yield Observation(_READER, Health.OK, f"There is a smartcard in {name}.")
-            inspection = inspect_reader(self.configuration, self.campaigns, readers, name, self.now)
-            yield from of_inspection(inspection, self.campaigns, self.configuration.contact, self.now)
-            yield from self._of_chain(readers, inspection)
+            try:
+                yield from self._of_card(readers, name)
+            except PcscUnavailable:
+                raise
+            except CardBusy as error:
+                yield of_busy(error, doctor_pcscd.holders())
+            except ReaderError as error:
+                yield Observation.of_error(_CARD, error)
+
+    def _of_card(self, readers: Readers, name: str) -> Iterator[Observation]:
+        campaigns = self.campaigns()
+        inspection = inspect_reader(self.configuration, campaigns, readers, name, self.now)
+        if isinstance(inspection.judgement.error, CardBusy):
+            yield of_busy(inspection.judgement.error, doctor_pcscd.holders())
+            return
+        yield from of_driver(inspection, self.configuration.card)
+        yield from of_inspection(inspection, campaigns, self.configuration.contact, self.now)
+        yield from self._of_chain(readers, inspection)
 
     def _of_chain(self, readers: Readers, inspection: Inspection) -> Iterator[Observation]:
         slot, root = inspection.judgement.slot, self.configuration.ra.root
@@ -81,6 +100,48 @@ class CardChecks:
     def _certificate(self, readers: Readers, reader: str, slot: Slot) -> bytes | None:
         with closing(readers.connect(reader)) as connection:
             return card_opener(self.configuration.card)(connection).certificate(slot)
+
+
+def of_service(error: PcscUnavailable, door: Door) -> Observation:
+    """Why there is no smartcard service for us, by how it receives us."""
+    said, advice = _AT_THE_DOOR.get(door, (error.message, error.advice))
+    return Observation(_SERVICE, Health.PROBLEM, said, advice)
+
+
+_AT_THE_DOOR = {
+    Door.MISSING: (
+        "The smartcard service (pcscd) is not installed, or was never started.",
+        "Ask your IT support to install pcscd and to start it: systemctl enable --now pcscd.socket.",
+    ),
+    Door.DEAD: (
+        "The smartcard service (pcscd) has stopped.",
+        "Ask your IT support to start it: systemctl restart pcscd.socket pcscd.service.",
+    ),
+    Door.REFUSES: (
+        "The smartcard service (pcscd) runs, and turns you away: its polkit rules serve only whoever sits at this "
+        "computer.",
+        "Log on at the computer itself. If you do, ask your IT support to install renewagent's polkit rule for pcscd.",
+    ),
+}
+
+
+def of_busy(error: CardBusy, holders: Sequence[str]) -> Observation:
+    """Another program has the card: which, as far as the system tells."""
+    if not holders:
+        return Observation.of_error(_CARD, error)
+    said = f"{error.message} These use smartcards now: {', '.join(holders)}."
+    return Observation(_CARD, Health.PROBLEM, said, f"Close {' or '.join(holders)}, then try again.")
+
+
+def of_driver(inspection: Inspection, settings: CardSettings) -> Iterator[Observation]:
+    """How this card is spoken to."""
+    if isinstance(inspection.judgement.error, UnsupportedCard) and settings.pkcs11_module is None:
+        advice = "Ask your IT support for its vendor's PKCS#11 module, and to set card.pkcs11_module."
+        yield Observation(_DRIVER, Health.PROBLEM, "This is no PIV smartcard, and no other kind is known here.", advice)
+    elif inspection.card is not None and inspection.card.scheme == "token":
+        yield Observation(_DRIVER, Health.OK, "This smartcard is spoken to by its vendor's module.")
+    elif inspection.card is not None:
+        yield Observation(_DRIVER, Health.OK, "This is a PIV smartcard, which needs no vendor's software.")
 
 
 def of_inspection(

@@ -3,18 +3,62 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from renewagent.agent.campaigns import campaigns_in_force
-from renewagent.agent.doctor import Check, Health, Observation, answer_of, examine
+from renewagent.agent import doctor_authorities, doctor_workstation
+from renewagent.agent.campaigns import InForce, campaigns_in_force
+from renewagent.agent.doctor import Check, Health, Observation, answer_of, begun, carried_out, examine
+from renewagent.agent.doctor_bundle import write_bundle
 from renewagent.agent.doctor_card import CardChecks
 from renewagent.agent.doctor_desk import not_asked, of_standing
 from renewagent.agent.options import configuration_of
+from renewagent.agent.remembered import accepted_campaigns
 from renewagent.cli.answer import emit, say
 from renewagent.cli.desk_options import at_desk, needed
+from renewagent.cli.mishaps import unexpected
 from renewagent.configuration import Configuration
+from renewagent.rules import Campaign
 
+FETCHED_WITHIN = 4.0
+"""Seconds for each source of campaigns, and at most so much longer for all."""
 _MARKS = {Health.OK: "OK", Health.WARNING: "Look", Health.PROBLEM: "Wrong", Health.UNKNOWN: "Unknown"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Campaigns:
+    """Fetched once, for the card's check and for their own; `apart`: they came from the command line."""
+
+    configuration: Configuration
+    now: datetime
+    apart: bool
+    fetched: Future[InForce] = field(init=False)
+
+    def __post_init__(self) -> None:
+        def fetch() -> InForce:
+            return campaigns_in_force(self.configuration, self.now, apart=self.apart, longest=FETCHED_WITHIN)
+
+        object.__setattr__(self, "fetched", begun(fetch))
+
+    def here(self) -> Sequence[Campaign]:
+        """Those that serve. Raises ConfigurationError, JournalError."""
+        found = self._found()
+        return found.all if found is not None else accepted_campaigns(self.configuration.agent.state_dir)
+
+    def check(self) -> list[Observation]:
+        """Their own check. As `here`."""
+        if not self.configuration.campaign.urls:
+            return [doctor_authorities.no_campaigns()] if self.configuration.desk.url is None else []
+        found, state = self._found(), self.configuration.agent.state_dir
+        return list(doctor_authorities.of_campaigns(found, list(self.here()), state, self.now))
+
+    def _found(self) -> InForce | None:
+        try:
+            return self.fetched.result(FETCHED_WITHIN + 1)
+        except TimeoutError:
+            return None
 
 
 def doctor(arguments: argparse.Namespace) -> int:
@@ -22,22 +66,47 @@ def doctor(arguments: argparse.Namespace) -> int:
     configuration, now = configuration_of(arguments), datetime.now(UTC)
     if _signs_in(arguments):
         needed(arguments)
-    in_force = campaigns_in_force(configuration, now, apart=bool(arguments.campaign or arguments.campaign_anchor))
-    notices = [Observation.of_error("campaigns", problem, Health.WARNING) for problem in in_force.problems]
-    checks: dict[str, Check] = {"campaigns": lambda: notices}
-    if _has_cards(configuration):
-        checks["smartcard"] = CardChecks(configuration, in_force.all, now, arguments.reader)
-    checks["EPCS desk"] = lambda: _at_desk(arguments, configuration)
-    found = examine(checks)
+    found = examine(
+        _checks(arguments, configuration, now),
+        lambda problem: unexpected(problem, now=now, folder=configuration.agent.state_dir),
+    )
+    # By itself, since a password may have to be typed.
+    found += carried_out("EPCS desk", lambda: _at_desk(arguments, configuration))
     document = answer_of(found)
+    if arguments.bundle is not None:
+        write_bundle(arguments.bundle, found, configuration, now)
+        document["bundle"] = str(arguments.bundle)
     if arguments.json:
         emit(document)
     else:
-        say("\n".join(line for one in found for line in _lines(one)))
-        say(
-            "Nothing here keeps you from signing." if document["ok"] else "Something keeps you from signing: see above."
-        )
+        _tell(found, document["ok"], arguments)
     return 0 if document["ok"] else 1
+
+
+def _checks(arguments: argparse.Namespace, configuration: Configuration, now: datetime) -> dict[str, Check]:
+    apart = bool(arguments.campaign or arguments.campaign_anchor)
+    hasty = replace(configuration, ra=replace(configuration.ra, timeout=min(configuration.ra.timeout, 4)))
+    campaigns, state = _Campaigns(configuration, now, apart), configuration.agent.state_dir
+    checks: dict[str, Check] = {}
+    if _has_cards(configuration):
+        checks["session"] = doctor_workstation.of_session
+        checks["card software"] = lambda: doctor_workstation.of_card_software(configuration.card)
+        checks["smartcard"] = CardChecks(hasty, campaigns.here, now, arguments.reader)
+        checks["campaigns"] = campaigns.check
+        checks["Registration Authority"] = lambda: doctor_authorities.of_ra(configuration)
+        checks["console"] = lambda: doctor_authorities.of_console(configuration, now)
+        checks["agent"] = lambda: doctor_workstation.of_agent(configuration)
+    checks["disk"] = lambda: doctor_workstation.of_disk(state)
+    checks["journal"] = lambda: doctor_workstation.of_journal(state)
+    checks["version"] = doctor_workstation.of_versions
+    return checks
+
+
+def _tell(found: Sequence[Observation], ok: bool, arguments: argparse.Namespace) -> None:
+    say("\n".join(line for one in found for line in _lines(one)))
+    say("Nothing here keeps you from signing." if ok else "Something keeps you from signing: see above.")
+    if arguments.bundle is not None:
+        say(f"{arguments.bundle} is for your help desk. It holds nothing private: see README.txt in it.")
 
 
 def _lines(one: Observation) -> list[str]:

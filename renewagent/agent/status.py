@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from renewagent import __version__
 from renewagent.agent.words import Message
 from renewagent.model import CertificateHead
 from renewagent.rules import Campaign
@@ -85,7 +86,7 @@ class Status:
         with self._lock:
             return {
                 "ok": True,
-                "agent": {"pid": pid, "started": time_text(self._started)},
+                "agent": {"pid": pid, "started": time_text(self._started), "version": __version__},
                 "pcsc": {"ok": self._pcsc is None, "problem": self._pcsc},
                 "campaigns": {
                     "accepted": [_campaign(campaign) for campaign in self._campaigns],

@@ -20,8 +20,9 @@ _ELSEWHERE = (
 )
 
 
-def open_readers(where: str) -> Readers:
-    """The readers that `card.readers` names: "pcsc", or "unix:/path" for those of another process.
+def open_readers(where: str, patience: float | None = None) -> Readers:
+    """The readers that `card.readers` names: "pcsc", or "unix:/path" for those of another process. `patience`: seconds
+    to wait for other programs, if not as usual.
 
     Raises PcscUnavailable.
     """
@@ -31,7 +32,7 @@ def open_readers(where: str) -> Readers:
         return RelayReaders(where)
     from renewagent.card.pcsc import PcscReaders
 
-    return PcscReaders()
+    return PcscReaders() if patience is None else PcscReaders(patience=patience)
 
 
 def filled_readers(readers: Readers, wanted: str | None) -> list[str]:

@@ -64,8 +64,8 @@ def http_client(root: Path | None = None) -> urllib3.PoolManager:
     return HttpClient(tls_context(root), urllib3.Timeout(connect=PATIENCE, read=PATIENCE))
 
 
-def download(url: str, http: urllib3.PoolManager, limit: int, etag: str = "") -> Answer:
-    """The document at `url`, cut off after `limit` + 1 octets. Raises RaUnreachable."""
+def download(url: str, http: urllib3.PoolManager, limit: int, etag: str = "", *, longest: float = LONGEST) -> Answer:
+    """The document at `url`, cut off after `limit` + 1 octets, in `longest` seconds. Raises RaUnreachable."""
     answers: queue.SimpleQueue[Answer | BaseException] = queue.SimpleQueue()
 
     def work() -> None:
@@ -77,7 +77,7 @@ def download(url: str, http: urllib3.PoolManager, limit: int, etag: str = "") ->
     # In a thread, since time-outs of a socket begin anew with each octet: a server could take for ever over a header.
     threading.Thread(target=work, name="download", daemon=True).start()
     try:
-        answer = answers.get(timeout=LONGEST)
+        answer = answers.get(timeout=longest)
     except queue.Empty as problem:
         raise _too_slow(url) from problem
     if isinstance(answer, BaseException):

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from renewagent.campaign.download import Answer, download, is_address
+from renewagent.campaign.download import LONGEST, Answer, download, is_address
 from renewagent.campaign.download import http_client as http_client
 from renewagent.campaign.revocation import revocation_lists
 from renewagent.campaign.store import CampaignStore, Kept
@@ -68,20 +68,23 @@ def fetch_campaigns(
     now: datetime,
     http: urllib3.PoolManager | None = None,
     resting: Collection[str] = (),
+    *,
+    longest: float = LONGEST,
 ) -> list[Fetched]:
     """One answer for each source (a path, or an http or https URL), in their order; for those `resting`, which are not
-    to be asked now, the last good one.
+    to be asked now, the last good one. `longest`: seconds for each.
 
     The store holds afterwards what may be relied on, and nothing else. Raises JournalError if it cannot be written.
     """
     if http is None:
         with http_client() as client:
-            return fetch_campaigns(sources, store, trust, now, client, resting)
+            return fetch_campaigns(sources, store, trust, now, client, resting, longest=longest)
     store.forget_all_but(sources)
     desk = _Desk(store, trust, now, http)
     kept = {source: store.last_good(source) for source in sources}
     with ThreadPoolExecutor(_AT_ONCE) as pool:  # one that takes its time holds no other up
-        asked = {source: pool.submit(_ask, source, kept[source], http) for source in kept if source not in resting}
+        wanted = [source for source in kept if source not in resting]
+        asked = {source: pool.submit(_ask, source, kept[source], http, longest) for source in wanted}
         return [
             _fetched(source, kept[source], asked[source].result, desk)
             if source in asked
@@ -117,9 +120,9 @@ def _last_good(source: str, kept: Kept | None, desk: _Desk) -> Fetched:
     return Fetched(source, campaign, kept.signed)
 
 
-def _ask(source: str, kept: Kept | None, http: urllib3.PoolManager) -> Answer:
+def _ask(source: str, kept: Kept | None, http: urllib3.PoolManager, longest: float) -> Answer:
     if is_address(source):
-        return download(source, http, SIGNED_LIMIT, kept.etag if kept else "")
+        return download(source, http, SIGNED_LIMIT, kept.etag if kept else "", longest=longest)
     return Answer(_read(Path(source)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from renewagent.agent.options import add_configuration_options
 from renewagent.cli.desk_options import add_sign_in_options
@@ -18,6 +19,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "looks at your tokens, your soft token and what you have been granted.",
     )
     doctor.add_argument("--reader", metavar="NAME", help="only this reader, by its full name")
+    doctor.add_argument(
+        "--bundle", metavar="FILE", type=Path, help="also write a zip for the help desk, with nothing private in it"
+    )
     add_sign_in_options(doctor)
     add_configuration_options(doctor)
     doctor.set_defaults(run=_doctor)

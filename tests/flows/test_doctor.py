@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from renewagent.agent.doctor import Health, Observation, examine
 from renewagent.agent.doctor_card import of_chain, of_dates, of_tries
-from renewagent.errors import CardBusy
+from renewagent.errors import CardBusy, RenewAgentError
 from renewagent.model import CertificateHead
 from renewagent.names import parse_name
 from renewagent.rules import Contact
@@ -58,9 +59,11 @@ def test_a_good_card_has_nothing_wrong(place: Place, virtual_readers: VirtualRea
     virtual_readers.insert(FIRST, card)
     before = card.pin_tries
     found = doctor(place)
-    names = ["smartcard service", "reader", "signing certificate", "certificate dates", "passcode", "issuers"]
-    assert list(found) == names
-    assert {name: check["health"] for name, check in found.items()} == dict.fromkeys(names, "ok")
+    names = ["smartcard service", "reader", "card driver", "signing certificate", "certificate dates", "passcode"]
+    names += ["issuers", "campaigns", "disk", "journal", "version"]
+    assert {name: found[name]["health"] for name in names} == dict.fromkeys(names, "ok")
+    assert "PIV" in found["card driver"]["said"] and "test-batch" in found["campaigns"]["said"]
+    assert list(found) == ["session", "removing the card", *names[:8], "agent", *names[8:]]
     assert card.pin_tries == before
     said = _run(place).stderr
     assert "Nothing here keeps you from signing." in said and "You have 3 tries for its passcode." in said
@@ -183,6 +186,21 @@ def test_one_broken_check_hides_no_other() -> None:
     def busy() -> list[Observation]:
         raise CardBusy("Another program is using the smartcard.")
 
-    found = examine({"smartcard": busy, "rest": lambda: [Observation("rest", Health.OK, "Well.")]})
-    assert [(one.name, one.health) for one in found] == [("smartcard", Health.PROBLEM), ("rest", Health.OK)]
-    assert found[0].advice
+    def broken() -> list[Observation]:
+        raise LookupError("ours")
+
+    def silent() -> list[Observation]:
+        time.sleep(30)
+        return []
+
+    checks = {"smartcard": busy, "rest": lambda: [Observation("rest", Health.OK, "Well.")], "ours": broken}
+    began = time.monotonic()
+    found = examine({"silent": silent, **checks}, lambda problem: RenewAgentError(f"A bug: {problem}"), 0.5)
+    assert time.monotonic() - began < 5
+    assert [(one.name, one.health) for one in found] == [
+        ("silent", Health.UNKNOWN),
+        ("smartcard", Health.PROBLEM),
+        ("rest", Health.OK),
+        ("ours", Health.UNKNOWN),
+    ]
+    assert found[1].advice and "A bug: ours" in found[3].said
