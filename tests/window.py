@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from renewagent.agent import words
 from renewagent.agent.full_inspection import error_document
+from renewagent.agent.more_cards import identity_of
 from renewagent.agent.prompts import ChannelPrompter
 from renewagent.agent.window_child import Patience, Window
 from renewagent.agent.words import Message
@@ -23,8 +25,10 @@ from renewagent.card.interface import Readers
 from renewagent.errors import PersonStopped, RenewAgentError
 from renewagent.model import CardIdentity
 from renewagent.pin import Pin
+from renewagent.renewal import State
 from renewagent.rules import Contact
 
+CONTACT = Contact(name="The RA desk", phone="0300 000 0000")
 Work = Callable[[ChannelPrompter], Mapping[str, Any]]
 QUICK = Patience(browser=10, person=30, last_page=5, afterwards=0.3)
 
@@ -39,6 +43,11 @@ class Typist:
     wait: threading.Event | None = None
     """Types only once this is set."""
     closed: bool = False
+
+    def again(self) -> Typist:
+        """The place for the next renewal: the same hands, and what was closed is so no more."""
+        self.closed = False
+        return self
 
     def hear(self, message: Message) -> None:
         self.heard.append(message.kind)
@@ -117,6 +126,15 @@ class Reading:
             _, _, self.page = self.ask("GET", f"/?after={self.number}")
         return self.page
 
+    def ended(self, words: str) -> str:
+        """The last page, which says this."""
+        self.until(words)
+        for _ in range(20):
+            if 'data-over="yes"' in self.page:
+                return self.page
+            _, _, self.page = self.ask("GET", f"/?after={self.number}")
+        raise AssertionError(self.text)
+
     @property
     def number(self) -> str:
         return str(re.findall(r'data-number="(\d+)"', self.page)[0])
@@ -164,6 +182,19 @@ class Reading:
         return self.look()
 
 
+class Watched:
+    """Readers as the window looks at them: it lets go of them in the end, and others go on."""
+
+    def __init__(self, readers: Readers) -> None:
+        self._readers = readers
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._readers, name)
+
+    def close(self) -> None:
+        pass
+
+
 @dataclass
 class Shown:
     """A window that is shown; `browser` has not opened it yet. `result` once it has ended."""
@@ -186,10 +217,10 @@ class Shown:
 def window(
     folder: Path,
     work: Work | Sequence[Work],
-    readers: Callable[[], Readers],
+    readers: Readers,
     typist: Typist,
     patience: Patience = QUICK,
-    contact: Contact = Contact(name="The RA desk", phone="0300 000 0000"),  # noqa: B008  frozen
+    contact: Contact = CONTACT,
 ) -> Iterator[Shown]:
     """A window over `work`, which is done with the worker's end of the channel; several: one renewal after another."""
     works = list(work) if isinstance(work, Sequence) else [work]
@@ -207,7 +238,7 @@ def window(
 
     opened_text: list[str] = []
     outcome: list[Any] = []
-    shown = Window(begin, lambda: typist, contact, folder, readers, opens, patience)
+    shown = Window(begin, typist.again, contact, folder, lambda: Watched(readers), opens, patience)
 
     def run() -> None:
         try:
@@ -229,13 +260,19 @@ def window(
 
 def _worked(work: Work, prompter: ChannelPrompter) -> None:
     try:
-        prompter.result({"ok": True, "cards": [dict(work(prompter))]})
+        outcome = dict(work(prompter))
+        if more := outcome.get("more_affected"):
+            prompter.tell(words.more_cards(1, 1 + more, identity_of(outcome["next_card"])))
+        said: dict[str, Any] = {"ok": True, "cards": [outcome]}
+        if outcome.get("state") == State.STOPPED.value:  # as the worker says it
+            stopped = PersonStopped("You chose not to renew now. Nothing was changed.")
+            prompter.tell(words.for_error(stopped, CONTACT))
+            said = {"ok": False, "cards": [{**outcome, "error": error_document(stopped)}]}
+        prompter.result(said)
     except PersonStopped as error:
         prompter.result({"ok": False, "error": error_document(error)})
     except RenewAgentError as error:
-        from renewagent.agent import words
-
-        prompter.tell(words.for_error(error, Contact(name="The RA desk", phone="0300 000 0000")))
+        prompter.tell(words.for_error(error, CONTACT))
         prompter.result({"ok": False, "cards": [{"error": error_document(error)}]})
     finally:
         prompter.close()

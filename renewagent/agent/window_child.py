@@ -97,6 +97,8 @@ class Window:
                 return {"ok": False, "error": {"code": error.code, "message": error.message, "advice": error.advice}}
             theirs.close()
             result = serve_channel(ours, prompter)
+            if result is None and prompter.stopped():  # a last question met a person who had left: it is heard out
+                result = serve_channel(ours, prompter)
         if child is not None:
             child.wait()
         return result

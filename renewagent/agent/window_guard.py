@@ -42,6 +42,8 @@ HEADERS: Mapping[str, str] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
+_LOOKS = 5
+"""The kernel's table may miss a line of it while others come and go."""
 _TABLES = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
 
 
@@ -134,8 +136,14 @@ def owner_of(peer: tuple[str, int], own: tuple[str, int], tables: Mapping[str, s
 def is_own(link: socket.socket, tables: Callable[[], Mapping[str, str] | None] | None = None) -> bool:
     """Whether a process of this user is at the other end. Where the kernel has no such tables, nobody is turned away:
     then it is the token alone that keeps others out."""
-    found = (tables or _tables)()
-    return found is None or owner_of(link.getpeername(), link.getsockname(), found) == os.getuid()
+    for _ in range(_LOOKS):
+        found = (tables or _tables)()
+        if found is None:
+            return True
+        owner = owner_of(link.getpeername(), link.getsockname(), found)
+        if owner is not None:
+            return owner == os.getuid()
+    return False
 
 
 def _tables() -> Mapping[str, str] | None:

@@ -30,7 +30,7 @@ from renewagent import __version__
 from renewagent.agent import window_states as states
 from renewagent.agent.window import WindowPrompter
 from renewagent.agent.window_guard import ARRIVED, COOKIE, LOOPBACK, OPEN, Guard, Keys, is_own
-from renewagent.agent.window_states import Shown, Stage, Tone, Verb
+from renewagent.agent.window_states import Shown, Stage, Verb
 from renewagent.agent.words import contact_in_words
 from renewagent.rules import Contact
 
@@ -110,7 +110,8 @@ class Page:
     async def _page(self, request: Request) -> Response:
         self._loop = asyncio.get_running_loop()
         self._last_look = time.monotonic()
-        await self._held(request.query_params.get("after", ""))
+        with self._somebody_there():
+            await self._held(request.query_params.get("after", ""))
         shown = self._prompter.shown()
         self.seen = max(self.seen, shown.number)
         return _drawn("window.html", _context(shown, self._contact, self._keys.form))
@@ -132,19 +133,24 @@ class Page:
             raise HTTPException(503)
         return StreamingResponse(self._stream(), media_type="text/event-stream")
 
-    async def _stream(self) -> AsyncIterator[bytes]:
+    @contextlib.contextmanager
+    def _somebody_there(self) -> Iterator[None]:
         self._streams += 1
-        told = -1
         try:
+            yield
+        finally:
+            self._streams -= 1
+            self._last_look = time.monotonic()
+
+    async def _stream(self) -> AsyncIterator[bytes]:
+        told = -1
+        with self._somebody_there():
             while not self.closing:
                 number = self._prompter.shown().number
                 yield b"event: state\ndata: %d\n\n" % number if number != told else b": still here\n\n"
                 told = number
                 if self._prompter.shown().number == told:
                     await self._something_new(HEARTBEAT)
-        finally:
-            self._streams -= 1
-            self._last_look = time.monotonic()
 
     async def _pressed(self, request: Request) -> Response:
         """A button. Whatever came of it, the browser is sent to the page as it is then."""
@@ -173,9 +179,8 @@ def _context(shown: Shown, contact: Contact, form: str) -> Mapping[str, Any]:
         "stages": list(Stage),
         "at": list(Stage).index(shown.stage),
         "tone": shown.tone.name.lower(),
-        "Tone": Tone,
         "contact": contact_in_words(contact),
-        "left": states.left_in_words(shown.progress) if shown.progress else "",
+        "lasting": states.LASTING,
         "details": states.details(shown, __version__),
         "form": form,
     }

@@ -14,7 +14,6 @@ from enum import Enum
 from types import MappingProxyType
 
 from renewagent.agent import words
-from renewagent.agent.times_in_words import duration_in_words
 from renewagent.agent.words import Message
 from renewagent.model import CardIdentity
 
@@ -141,7 +140,9 @@ LASTING = frozenset({"pair-left", "more-cards", "software-shows-old", "journal-p
 """Notes that stay to the end; the others go with the state that they were told in."""
 
 OPENING = Message("opening", "Looking at your smartcard", "Keep your smartcard in the reader.")
-WORKING = Message("working", "Renewing", "Keep the smartcard in.")
+WORKING = Message("working", "Keep the smartcard in", "Your smartcard is being renewed.")
+_RUNNING = "Renewing. Keep the smartcard in. "
+"""Stands in the heading, and in the mark beside it."""
 CARD_BACK = Message("card-back", "Your smartcard is in", "It is being checked. Keep it in the reader.")
 AGENT_GONE = Message(
     "error",
@@ -170,7 +171,7 @@ def opening() -> Shown:
 def becomes(before: Shown, message: Message, progress: Progress | None = None) -> Shown:
     """The state after a message of a kind that is in `STATES`."""
     look = STATES[message.kind]
-    body = f"{look.lead} {message.body}".strip()
+    body = f"{look.lead} {message.body.removeprefix(message.title + '.')}".replace("  ", " ").strip()
     buttons = _asked(message) if look.tone is Tone.ASK else look.buttons
     return replace(
         before,
@@ -192,8 +193,8 @@ def noted(before: Shown, note: Message) -> Shown:
 
 def running(before: Shown, progress: Progress) -> Shown:
     """A step of the renewal itself."""
-    text = words.running(progress.step, progress.of, progress.text, progress.seconds_left)
-    return becomes(before, Message("running", "Renewing", text.removeprefix("Renewing. ")), progress)
+    said = words.running(progress.step, progress.of, progress.text, progress.seconds_left)
+    return becomes(before, Message("running", WORKING.title, said.removeprefix(_RUNNING)), progress)
 
 
 def about(before: Shown, card: CardIdentity, holder: str, reader: str) -> Shown:
@@ -256,14 +257,6 @@ def _by_button(message: Message, label: str) -> Message:
 def _asked(message: Message) -> tuple[Button, ...]:
     first, *others = message.actions or ("Start renewal", "Not now")
     return Button(Verb.YES, first), Button(Verb.NO, others[0] if others else "Not now")
-
-
-def left_in_words(progress: Progress) -> str:
-    """`About 1 minute left`, "" where nobody knows."""
-    if progress.seconds_left is None:
-        return ""
-    left = duration_in_words(progress.seconds_left)
-    return f"{left[:1].upper()}{left[1:]} left"
 
 
 def details(shown: Shown, version: str) -> str:

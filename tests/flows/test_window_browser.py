@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from renewagent.agent import desk_words, passcode_words, removal_words, window_states, words
-from renewagent.agent.prompts import CardAct
+from renewagent.agent.prompts import CardAct, ChannelPrompter
 from renewagent.agent.window import WindowPrompter
 from renewagent.agent.window_guard import Keys
 from renewagent.agent.window_page import Page as WindowPage
@@ -47,9 +47,16 @@ def check(page: Page) -> None:
     assert found.violations_count == 0, f"{page.title()}\n{found.generate_report()}"
 
 
-def shown(desk: Workstation, card: VirtualCard, typist: Typist) -> AbstractContextManager[Shown]:
+@contextmanager
+def shown(desk: Workstation, card: VirtualCard, typist: Typist) -> Iterator[Shown]:
     desk.put_in(card)
-    return window(desk.folder, lambda prompter: desk.renew(card, prompter, inserted=True), lambda: desk.readers, typist)
+
+    def work(prompter: ChannelPrompter) -> dict[str, Any]:
+        return desk.renew(card, prompter, inserted=True)
+
+    with window(desk.folder, work, desk.readers, typist) as one:
+        yield one
+    desk.take_out()
 
 
 @contextmanager
@@ -79,7 +86,7 @@ def aloud(page: Page, text: str) -> None:
 
 
 def test_from_start_to_done_by_keyboard_alone(browser: Browser, workshop: Workshop, workstation: Workstations) -> None:
-    card = workshop.card(holder="CN=Dr Nadia Osei,O=Mock Hospital,C=GB")
+    card = workshop.card(holder="CN=Dr Nadia Keys,O=Mock Hospital,C=GB")
     before, ending = certificate(card), card.guid.hex()[-4:].upper()
     desk, typist = workstation(workshop.campaign()), Typist([PIN], wait=threading.Event())
     assert typist.wait is not None
@@ -87,7 +94,7 @@ def test_from_start_to_done_by_keyboard_alone(browser: Browser, workshop: Worksh
         assert page.evaluate("document.cookie") == "" and "token" not in page.url
         heading(page, f"Renew the smartcard ending {ending}")
         aloud(page, "This smartcard was issued with a fault.")
-        expect(page.locator("#holder")).to_contain_text("Dr Nadia Osei")
+        expect(page.locator("#holder")).to_contain_text("Dr Nadia Keys")
         check(page)
         for _ in range(5):
             page.keyboard.press("Tab")
@@ -193,7 +200,7 @@ def every_state() -> Iterator[tuple[str, Any]]:
     yield "Passcode (PIN)", tell(words.wrong_pin(2))
     yield "Passcode (PIN)", tell(passcode_words.at_pad(words.pin_wanted(card, 2), 2, 5))
     yield "Passcode (PIN)", asked(passcode_words.not_typed(NothingTyped("No passcode was typed in time.")))
-    yield "Renewing", lambda p: p.progress(2, 6, "making the new key", 61.0)
+    yield "Keep the smartcard in", lambda p: p.progress(2, 6, "making the new key", 61.0)
     yield "Another program is in the way", tell(words.card_busy())
     yield "Renewal is not finished", wanted(CardAct.INSERT, words.pulled_unsafe(card))
     yield "Renewal is not finished", wanted(CardAct.INSERT, words.pulled_half_way(card))
