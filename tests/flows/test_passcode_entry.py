@@ -18,6 +18,7 @@ from tests.flows.desk import READER, Desk, desk, office, signs
 from tests.flows.test_kills import ASKED, PASSCODE, REMOVE, child_of
 from tests.flows.test_pin_memory import GENERATE, TYPED, WRONG, as_root, found, memory, shown
 from tests.flows.workshop import change_pin
+from tests.pcsc import until
 from tests.pinentries import Programs
 
 FROM_FILE = """\
@@ -94,6 +95,26 @@ def test_cancelled_in_the_window(here: Desk, programs: Programs) -> None:
     done = here.run("renew", typed="1\n")
     assert done.status == 1
     assert "You cancelled: no passcode was typed." in done.err
+    here.readers.remove(READER)
+    assert signs(card)
+
+
+def test_ctrl_c_at_the_terminal_closes_the_window(here: Desk, programs: Programs) -> None:
+    card = here.insert()
+    programs.add(
+        "pinentry", "polite()\nwith open(LOG + '.pid', 'w') as f: f.write(str(os.getpid()))\ntime.sleep(300)\n"
+    )
+    here.configure(passcode='entry = ["pinentry", "terminal"]')
+    here.env |= {"DISPLAY": ":77", "PATH": str(programs.folder)}
+    talk = here.talk("renew", at_terminal=True)
+    talk.hear(ASKED)
+    talk.type("1")
+    number = programs.log_of("pinentry").with_suffix(".log.pid")
+    until(lambda: number.exists() and number.read_text())
+    talk.interrupt()
+    done = talk.end()
+    assert done.status == 1 and "You stopped the renewal." in done.err
+    assert not Path("/proc", number.read_text()).exists()
     here.readers.remove(READER)
     assert signs(card)
 

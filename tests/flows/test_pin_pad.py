@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from renewagent.agent.typings import VERIFIES
 from renewagent.errors import LastPinTry, PersonStopped, PinBlocked, RenewAgentError
 from renewagent_drivers.management_key import FactoryKey, PinProtectedKey
 from renewagent_fixtures.person import Said, ScriptedPerson
@@ -103,6 +104,12 @@ def test_as_often_as_was_said_beforehand(
         n < foreseen for n in range(pad.asked)
     ]
     assert foreseen == pad.asked or name in ("B kur", "D cr") or column == 1
+
+
+def test_the_numbers_that_are_told_are_the_guides() -> None:
+    assert {f"{way.value} {body}": list(row) for (way, body), row in VERIFIES.items()} == {
+        name: TABLE[name] for name in WAYS
+    }
 
 
 def test_a_pair_takes_more_and_that_is_said(workshop: Workshop, workstation: Workstations) -> None:

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from renewagent.agent import assuan
-from renewagent.agent.assuan import PinentryFailed, Question, escaped
+from renewagent.agent.assuan import Conversation, PinentryFailed, Question, escaped
 from renewagent.agent.pinentry import Pinentry, programs
 from renewagent.errors import PersonStopped
 from tests.pinentries import WILLING, Programs, answers
@@ -247,6 +249,31 @@ def test_nothing_is_left_running(there: Programs) -> None:
     )
     assert ask(there) == b"1"
     assert set(children()) <= before
+
+
+LINES = st.one_of(
+    st.binary(max_size=1200),
+    st.sampled_from([b"OK", b"ERR 83886179", b"ERR 62 x", b"D 1234", b"D %31%3", b"S x", b"#", b"INQUIRE Q 12", b"D "]),
+)
+
+
+@given(st.lists(LINES, max_size=30))
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_it_says_is_a_passcode_a_stop_or_a_failure(lines: list[bytes]) -> None:
+    heard, listens = os.pipe()
+    said, says = os.pipe()
+    try:
+        os.write(says, b"\n".join([b"OK"] * 9 + lines)[:60000])
+        os.close(says)
+        with Conversation(listens, said) as talk:
+            talk.open(QUESTION, ["grab"], 1)
+            pin = talk.passcode(QUESTION, 1)
+        assert 0 < len(pin.reveal()) <= 512
+    except (PinentryFailed, PersonStopped):
+        pass
+    finally:
+        for descriptor in (heard, listens, said):
+            os.close(descriptor)
 
 
 def test_long_words_are_cut_at_a_character() -> None:
