@@ -151,6 +151,8 @@ def _decide(desk: Desk, factor: Factor, request_id: str) -> Request:
 
 
 def _judged(connection: sa.Connection, factor: Factor, request_id: str, now: datetime) -> Request | str:
+    # A suspension at the same moment comes before this or after it, and stops it then.
+    one_at_a_time(connection, request_rows.load(connection, request_id).subject.person)
     request = request_rows.load(connection, request_id, locked=True)
     executor = party(connection, factor.person.id)
     objection = grants.may_not_execute(request, executor, now) or grants.does_not_show(request, factor, executor, now)

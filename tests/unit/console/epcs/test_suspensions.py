@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
 
 from renewagent.console import people
-from renewagent.console.epcs import carrying_out, incidents, overrides, requests, scheduler, suspensions
+from renewagent.console.epcs import carrying_out, incidents, overrides, pulses, requests, scheduler, suspensions
 from renewagent.console.epcs.desk import Desk
 from renewagent.console.epcs.suspensions import Suspended
 from renewagent.console.epcs.tables import EPCS_TOKEN
@@ -231,6 +233,33 @@ def test_a_grant_that_is_under_way_meanwhile_does_not_undo_it(practice: Practice
     assert practice.access().epcs_suspended
     assert practice.state(done.request) is RequestState.EXECUTED
     assert practice.state(request) is RequestState.STOPPED
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+def test_a_grant_that_is_decided_at_the_same_moment_is_stopped(
+    practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The suspension begins while the decision is written and not through yet."""
+    request, deciding = practice.entered(), threading.Event()
+
+    def beat(connection: sa.Connection, name: str, now: datetime) -> None:
+        deciding.set()
+        time.sleep(0.5)
+        pulses.beat(connection, name, now)
+
+    monkeypatch.setattr(requests, "pulses", SimpleNamespace(beat=beat))
+    held = Held(practice)
+    practice.meet(ehr=held)
+    thread = executing(practice, practice.desk, request)
+    assert deciding.wait(20)
+    done = suspend(practice)
+    held.go_on.set()
+    thread.join(20)
+    practice.clock.forward(carrying_out.HOLD)
+    scheduler.look(practice.desk)
+    assert practice.state(request) is RequestState.STOPPED
+    assert practice.state(done.request) is RequestState.EXECUTED
+    assert practice.access().epcs_suspended
 
 
 def test_a_grant_whose_process_died_under_way_does_not_undo_it(practice: Practice) -> None:
