@@ -191,8 +191,8 @@ def does_not_show(request: Request, factor: Factor, executor: Party, now: dateti
 def ehr_objects(request: Request, executor: Party, subject: Staff, entered_by: Staff, executed_by: Staff) -> str | None:
     """Why what the EHR knows of the three speaks against it, in a sentence; None if nothing does. Its list of staff is
     another source than the console's: both have to agree on who is a registrant (1311.125(b)), and on who is who."""
-    if twins := _twins(subject, entered_by, executed_by):
-        return f"{twins[0].name} and {twins[1].name} are one person in the EHR: another person has to do it."
+    if objection := are_one_in_ehr(subject, entered_by, executed_by):
+        return objection
     away = next((one for one in (entered_by, executed_by) if not one.active), None)
     if away is not None:
         return f"The account of {away.name} in the EHR is not active."
@@ -203,10 +203,12 @@ def ehr_objects(request: Request, executor: Party, subject: Staff, entered_by: S
     return None
 
 
-def _twins(*staff: Staff) -> tuple[Staff, Staff] | None:
-    """Two accounts of the EHR that are one human being's: an NPI is nobody else's (45 CFR 162.406)."""
-    pairs = combinations(staff, 2)
-    return next((pair for pair in pairs if pair[0].npi and pair[0].npi == pair[1].npi), None)
+def are_one_in_ehr(*staff: Staff) -> str | None:
+    """Which accounts of the EHR are one human being's, in a sentence: an NPI is nobody else's (45 CFR 162.406)."""
+    twins = next((pair for pair in combinations(staff, 2) if pair[0].npi and pair[0].npi == pair[1].npi), None)
+    if twins is None:
+        return None
+    return f"{twins[0].name} and {twins[1].name} are one person in the EHR: another person has to do it."
 
 
 def _not_at_hand(one: Party, subject: Party) -> str | None:

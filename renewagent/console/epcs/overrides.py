@@ -113,20 +113,26 @@ def _is_served(desk: Desk, lease: Lease) -> bool:
 
 
 def _check_may(desk: Desk, by: Person, subject: Person) -> None:
-    now = desk.now()
-
-    def work(connection: sa.Connection) -> str | None:
-        giver, concerned = party(connection, by.id), party(connection, subject.id)
-        objection = grants.may_not_enter(giver, concerned)
-        if objection is None and not (concerned.here and subject.ehr):
-            objection = f"{subject.name} has no account in the EHR that is known here, or may not sign in any more."
-        if objection is not None:
-            details = {"subject": subject.actor, "why": objection}
-            audit.record(connection, now, by.actor, "epcs.override-refused", details)
-        return objection
-
-    if objection := desk.write(work):
+    objection = desk.read(lambda connection: _may_not(connection, by, subject)) or _is_themself(desk, by, subject)
+    if objection is not None:
+        now, details = desk.now(), {"subject": subject.actor, "why": objection}
+        desk.write(lambda connection: audit.record(connection, now, by.actor, "epcs.override-refused", details))
         raise DeskRefused(objection)
+
+
+def _may_not(connection: sa.Connection, by: Person, subject: Person) -> str | None:
+    giver, concerned = party(connection, by.id), party(connection, subject.id)
+    if objection := grants.may_not_enter(giver, concerned):
+        return objection
+    if not (concerned.here and subject.ehr):
+        return f"{subject.name} has no account in the EHR that is known here, or may not sign in any more."
+    return None
+
+
+def _is_themself(desk: Desk, by: Person, subject: Person) -> str | None:
+    """Under another account. Who lends one need not have any in the EHR."""
+    accounts = [desk.ehr.staff(person.ehr) for person in (by, subject) if person.ehr]
+    return grants.are_one_in_ehr(*filter(None, accounts))
 
 
 def _check_needed(desk: Desk, subject: Person, purpose: str) -> None:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from renewagent.console.epcs import incidents, overrides, scheduler
 from renewagent.console.epcs.tables import EPCS_RUN
+from renewagent.console.permissions import Role
 from renewagent.tokens import leases
 from renewagent.tokens.errors import DeskRefused, EhrMisbehaved, EhrRefused, EhrUnreachable, FormError
 from renewagent.tokens.leases import Lease
@@ -126,6 +127,15 @@ def test_it_is_for_something(practice: Practice, purpose: str) -> None:
 def test_nobody_lends_one_to_themself_and_no_prescriber_to_another(practice: Practice, by: str, subject: str) -> None:
     with pytest.raises(DeskRefused):
         overrides.give(practice.desk, getattr(practice, by), getattr(practice, subject), TASK)
+    assert practice.events("epcs.override") == ["epcs.override-refused"]
+    assert practice.ehr_did("give_override") == []
+
+
+def test_nobody_lends_one_to_another_account_of_their_own(practice: Practice) -> None:
+    """The EHR has both under one NPI."""
+    twin = practice.somebody("ada2", Role.PRESCRIBER, npi=practice.npi("ada"))
+    with pytest.raises(DeskRefused, match="are one person in the EHR"):
+        overrides.give(practice.desk, practice.ada, twin, TASK)
     assert practice.events("epcs.override") == ["epcs.override-refused"]
     assert practice.ehr_did("give_override") == []
 
