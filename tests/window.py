@@ -231,7 +231,7 @@ def window(
         prompter = ChannelPrompter(socket.fromfd(descriptor, socket.AF_UNIX, socket.SOCK_STREAM))
         threading.Thread(target=_worked, args=(works.pop(0), prompter), daemon=True).start()
 
-    def opens(page: Path) -> None:
+    def opens(page: Path, seen: Callable[[], bool]) -> None:
         opened.append(page)
         opened_text.append(page.read_text())
         known.set()

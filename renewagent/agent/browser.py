@@ -49,12 +49,14 @@ def has_screen(environment: Mapping[str, str] = os.environ) -> bool:
     return bool(environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))
 
 
-def open_browser(page: Path, environment: Mapping[str, str] = os.environ) -> None:
-    """Open the file in the person's own browser. Raises NoBrowser."""
+def open_browser(page: Path, seen: Callable[[], bool], environment: Mapping[str, str] = os.environ) -> None:
+    """Open the file in the person's own browser; returns as soon as somebody has `seen` where it leads, or as a browser
+    is known to have been told. Raises NoBrowser."""
     if not has_screen(environment):
         raise NoBrowser("There is no screen here to show a page on.")
     for command in commands(page, environment):
-        if _starts(outside(command, environment), environment) or _starts(command, environment):
+        ways = [outside(command, environment), command]
+        if any(_starts(way, seen, environment) for way in (ways if ways[0] != command else ways[1:])):
             return
     raise NoBrowser("No browser could be opened.")
 
@@ -68,7 +70,7 @@ def commands(page: Path, environment: Mapping[str, str]) -> list[list[str]]:
     return [[program, page.as_uri()] for program in found if program]
 
 
-def _starts(command: Sequence[str], environment: Mapping[str, str]) -> bool:
+def _starts(command: Sequence[str], seen: Callable[[], bool], environment: Mapping[str, str]) -> bool:
     nobody = subprocess.DEVNULL
     try:
         child = subprocess.Popen(  # noqa: S603
@@ -76,11 +78,10 @@ def _starts(command: Sequence[str], environment: Mapping[str, str]) -> bool:
         )
     except OSError:
         return False
-    try:
-        return child.wait(START_LIMIT) == 0
-    except subprocess.TimeoutExpired:
+    until(lambda: seen() or child.poll() is not None, START_LIMIT)
+    if child.poll() is None:
         child.returncode = 0  # it is the browser itself, which is not ours to wait for
-        return True
+    return child.returncode == 0
 
 
 def until(done: Callable[[], bool], seconds: float) -> bool:

@@ -58,14 +58,14 @@ class Patience:
 @dataclass(slots=True)
 class Window:
     """One window. `begin` hands a descriptor, the worker's end of a channel, over and returns the worker if it is ours
-    to wait for; `opens` shows a file in the person's browser, or raises NoBrowser; `folder` is where that file lies."""
+    to wait for; `opens` is `open_browser`; `folder` is where that file lies."""
 
     begin: Callable[[int], subprocess.Popen[bytes] | None]
     passcode: Callable[[], AsksPasscode]
     contact: Contact
     folder: Path
     readers: Callable[[], Readers]
-    opens: Callable[[Path], None] = open_browser
+    opens: Callable[[Path, Callable[[], bool]], None] = open_browser
     patience: Patience = Patience()
 
     def show(self) -> dict[str, Any] | None:
@@ -85,7 +85,7 @@ class Window:
 
     def _open(self, page: Page, address: str) -> None:
         with leading_to(address, TITLE, self.folder) as file:
-            self.opens(file)
+            self.opens(file, lambda: page.looked_at)
             if not until(lambda: page.looked_at, self.patience.browser):
                 raise NoBrowser("No browser has shown the page.")
 

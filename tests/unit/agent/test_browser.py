@@ -32,7 +32,7 @@ def test_the_file_leads_there_is_nobody_elses_and_goes_away(tmp_path: Path) -> N
 def test_without_a_screen_nothing_is_tried(tmp_path: Path) -> None:
     program(tmp_path, "xdg-open", f"echo > {tmp_path}/opened")
     with pytest.raises(NoBrowser) as caught:
-        open_browser(tmp_path / "a.html", {"PATH": str(tmp_path)})
+        open_browser(tmp_path / "a.html", lambda: False, {"PATH": str(tmp_path)})
     assert caught.value.advice == "Run in a terminal: renewagent renew."
     assert not (tmp_path / "opened").exists()
 
@@ -43,19 +43,19 @@ def test_the_persons_own_choice_comes_first_and_the_next_is_tried(tmp_path: Path
     there = {"PATH": str(tmp_path), "DISPLAY": ":7", "BROWSER": f"missing:{first}:odd %s"}
     page = tmp_path / "a.html"
     assert [command[0] for command in commands(page, there)] == [str(first), str(tmp_path / "xdg-open")]
-    open_browser(page, there)
+    open_browser(page, lambda: False, there)
     assert (tmp_path / "opened").read_text() == f"{page.as_uri()}\n"
 
 
 def test_no_browser_at_all(tmp_path: Path) -> None:
     with pytest.raises(NoBrowser, match="No browser could be opened"):
-        open_browser(tmp_path / "a.html", {"PATH": str(tmp_path), "WAYLAND_DISPLAY": "wayland-0"})
+        open_browser(tmp_path / "a.html", lambda: False, {"PATH": str(tmp_path), "WAYLAND_DISPLAY": "wayland-0"})
 
 
 def test_a_browser_that_stays_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("renewagent.agent.browser.START_LIMIT", 0.2)
     program(tmp_path, "xdg-open", f"echo > {tmp_path}/opened\nexec /bin/sleep 2")
-    open_browser(tmp_path / "a.html", {"PATH": str(tmp_path), "DISPLAY": ":7"})
+    open_browser(tmp_path / "a.html", lambda: False, {"PATH": str(tmp_path), "DISPLAY": ":7"})
     assert (tmp_path / "opened").exists()
 
 
@@ -73,6 +73,6 @@ def test_the_persons_service_manager_starts_it_where_there_is_one(tmp_path: Path
     assert told[0] == str(manager) and told[-3:] == ["--", *command]
     assert {"--user", "--property=KillMode=process", "--setenv=DISPLAY", "--setenv=XAUTHORITY"} <= set(told)
     assert not any("/secret/place" in word for word in told)
-    open_browser(tmp_path / "a.html", there)
+    open_browser(tmp_path / "a.html", lambda: False, there)
     assert (tmp_path / "asked").exists()
     assert (tmp_path / "opened").read_text().count("\n") == 1
