@@ -90,11 +90,18 @@ def _at_ehr(desk: Desk, request: Request) -> RenewAgentError | None:
         return None if _is_made_so(desk, request) else _said_and_not_done(request)
     except EhrRefused as refusal:
         if request.action is Action.SUSPEND:
-            return None if desk.ehr.staff(request.subject.person.ehr) is None else refusal
+            return None if _has_no_account(desk, request) else refusal
         _finish(desk, request, RequestState.REFUSED, refusal.message)
         return refusal
     except RenewAgentError as problem:
         return problem
+
+
+def _has_no_account(desk: Desk, request: Request) -> bool:
+    try:
+        return desk.ehr.staff(request.subject.person.ehr) is None
+    except RenewAgentError:  # nobody knows; and the vendor is still to be told
+        return False
 
 
 def _is_made_so(desk: Desk, request: Request) -> bool:

@@ -16,7 +16,7 @@ from renewagent.console.epcs.desk import Desk
 from renewagent.console.epcs.suspensions import Suspended
 from renewagent.console.epcs.tables import EPCS_TOKEN
 from renewagent.console.permissions import Person, Role
-from renewagent.tokens.errors import DeskRefused, FormError, TokenServerUnreachable
+from renewagent.tokens.errors import DeskRefused, EhrRefused, FormError, TokenServerUnreachable
 from renewagent.tokens.grants import Action, Request, RequestState, SuspensionReason
 from renewagent.tokens.model import TokenState
 from renewagent_fixtures.mock_epcs.ehr_moods import EhrMoods
@@ -150,6 +150,29 @@ def test_a_vendor_that_is_away_does_not_keep_the_ehr_from_it(practice: Practice)
     scheduler.look(practice.desk)
     assert practice.state(done.request) is RequestState.EXECUTED
     assert practice.vendor.standing(SERIALS[0]).state is TokenState.LOST
+
+
+class NoKey:
+    """An EHR that refuses whatever it is asked."""
+
+    def __getattr__(self, name: str) -> object:
+        def refuse(*_: object, **__: object) -> None:
+            raise EhrRefused("The EHR does not accept this console's key.")
+
+        return refuse
+
+
+def test_an_ehr_that_refuses_everything_does_not_keep_the_vendor_from_it(practice: Practice) -> None:
+    give_tokens(practice)
+    practice.grant()
+    real = practice.desk.ehr
+    practice.meet(ehr=NoKey())
+    assert "does not accept this console's key" in suspend(practice).said
+    assert practice.vendor.standing(SERIALS[0]).state is TokenState.LOST
+    practice.meet(ehr=real)
+    practice.clock.forward(carrying_out.HOLD)
+    scheduler.look(practice.desk)
+    assert practice.access().epcs_suspended
 
 
 def test_an_ehr_that_says_suspended_and_is_not_is_asked_again(practice: Practice) -> None:
