@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -78,10 +78,14 @@ def by_otp(desk: Desk, person: Person, request_id: str, serial: str, code: str) 
     code = re.sub(r"[\s-]", "", code)
     if not _CODE.fullmatch(code):
         raise FormError("A one-time password is the six digits that your token shows.", "code")
-    own = _own(desk, person, serial)
+    own = _own(desk, person, serial, request.entered)
     if own is None:
         _note_refusal(desk, person, request, "otp", "no token of theirs")
-        raise DeskRefused("That is no token of yours that may be used for this.", advice="Take your own active token.")
+        raise DeskRefused(
+            "That is no token of yours that may be used for this.",
+            advice="Take your own active token. One that was registered or activated after this was entered shows "
+            "nothing for it: have it withdrawn and entered again.",
+        )
     checked = desk.authority.check(own, code)
     if checked.answer is Answer.ACCEPTED:
         return Factor(person, request.id, "otp", own, desk.now())
@@ -113,16 +117,19 @@ def _kind(request_id: str) -> str:
 # --- Whose token it is
 
 
-def _own(desk: Desk, person: Person, typed: str) -> str | None:
+def _own(desk: Desk, person: Person, typed: str, since: datetime) -> str | None:
     """The serial of a token that is this person's own and may be a factor (21 CFR 1311.115), hardware or app; None for
-    any other, of which nobody is asked anything, so that nobody locks another person's token."""
+    any other, of which nobody is asked anything, so that nobody locks another person's token. It was theirs before the
+    request was entered (`since`): whoever has their password alone gets no second factor by registering one for it."""
     serial = normalised(typed)
     kept = desk.read(lambda connection: token_rows.find(connection, serial))
     if kept is not None:
-        mine = kept.owner == person.id and kept.state is TokenState.ACTIVE
+        mine = kept.owner == person.id and kept.state is TokenState.ACTIVE and kept.changed <= since
         return serial if mine and _fits(_standing(desk, serial), person.ehr) else None
     device = desk.ehr.device(person.ehr) if person.ehr else None
     if device is None or not device.authenticated or normalised(device.serial) != serial:
+        return None
+    if device.registered is not None and device.registered > since:
         return None
     soft = desk.soft.soft_tokens([device.username]).get(device.username)
     mine = soft is not None and soft.working and soft.serial == device.serial

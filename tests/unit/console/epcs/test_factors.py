@@ -297,6 +297,35 @@ def test_what_is_theirs_here_and_another_s_at_the_vendor_shows_nothing(scene: Sc
         factors.by_otp(bench.desk, scene.bea, request.id, HIS, his.press())
 
 
+def test_a_token_that_became_theirs_after_the_request_shows_nothing_for_it(scene: Scene) -> None:
+    """Ada has one in her drawer, and Bea's password."""
+    bench = scene.bench
+    bench.token(HERS)
+    hardware.register(bench.desk, scene.bea, scene.bea, HERS, HERS)
+    request = scene.request()
+    bench.clock.move(timedelta(minutes=1))
+    drawer = bench.token(HIS)
+    hardware.register(bench.desk, scene.ada, scene.bea, HIS, HIS)
+    hardware.activate_spare(bench.desk, scene.ada, scene.bea, HIS)
+    code = drawer.press()
+    with pytest.raises(DeskRefused, match="no token of yours"):
+        factors.by_otp(bench.desk, scene.bea, request.id, HIS, code)
+    assert bench.vendor.check(HIS, code).answer.value == "accepted", "it was not used up"
+
+
+def test_a_phone_that_was_registered_after_the_request_shows_nothing_for_it(scene: Scene) -> None:
+    bench, request = scene.bench, scene.request()
+    bench.clock.move(timedelta(minutes=1))
+    bench.vendor.enrol("bea.soft", "bea@clinic.test", "+15550100")
+    phone = PhoneApp(bench.vendor, now=bench.clock, entropy=Dice())
+    phone.install("a password of the app")
+    bench.vendor.invite("bea.soft")
+    phone.activate_from(bench.vendor.outbox("bea@clinic.test"), bench.vendor.outbox("+15550100"))
+    bench.ehr.register_device("bea", "bea.soft")
+    with pytest.raises(DeskRefused, match="no token of yours"):
+        factors.by_otp(bench.desk, scene.bea, request.id, phone.serial, phone.code())
+
+
 def unfit(scene: Scene, how: str) -> None:
     bench = scene.bench
     if how == "not registered":
