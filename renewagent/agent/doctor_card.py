@@ -120,7 +120,8 @@ _AT_THE_DOOR = {
     Door.REFUSES: (
         "The smartcard service (pcscd) runs, and turns you away: its polkit rules serve only whoever sits at this "
         "computer.",
-        "Log on at the computer itself. If you do, ask your IT support to install renewagent's polkit rule for pcscd.",
+        "Log on at the computer itself. If you must work from elsewhere, ask your IT support to put you into the group "
+        "renewagent, which its polkit rule lets in.",
     ),
 }
 

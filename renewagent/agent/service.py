@@ -20,6 +20,8 @@ from renewagent.errors import AgentError, ConfigurationError
 UNIT = "renewagent.service"
 POLLS_BEFORE_DEAD = 3
 """A silent agent is taken for dead after so many poll intervals."""
+FOR_EVERYBODY = Path("/usr/lib/systemd/user")
+"""Where the package puts the unit, wanted by every log-on (systemd.unit(5))."""
 _BACK_OFF_SINCE = 254
 """The version of systemd that can wait longer before each further start (RestartSteps=)."""
 _LIMIT = 20.0
@@ -87,15 +89,19 @@ def unit_folder() -> Path:
 
 
 def install(config: Path | None, poll_interval: int) -> ServiceStatus:
-    """Write the unit, and have it started now and at every log-on. Again is as good as once. Raises AgentError."""
+    """Write the unit, and have it started now and at every log-on; where everybody has one, and no file is named, that
+    one serves. Again is as good as once. Raises AgentError."""
     if sys.platform == "win32":
         raise _not_here()
     file = unit_folder() / UNIT
     text = unit_text(agent_command(config), poll_interval, _systemd_version())
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, text.encode(), mode=0o644)
-        _want(file)
+        if config is None and (FOR_EVERYBODY / UNIT).exists():
+            _forget(file)
+        else:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, text.encode(), mode=0o644)
+            _want(file)
     except OSError as problem:
         raise AgentError(
             f"The service cannot be installed in {file.parent}: {problem.strerror}.",
@@ -108,13 +114,16 @@ def install(config: Path | None, poll_interval: int) -> ServiceStatus:
 
 
 def uninstall() -> ServiceStatus:
-    """Stop it, and remove the unit: what the agent has kept stays. Again is as good as once. Raises AgentError."""
+    """Stop it, and remove the unit, or mask it where everybody has it: what the agent has kept stays. Again is as good
+    as once. Raises AgentError."""
     file = unit_folder() / UNIT
     if _manager_answers():
         _systemctl("stop", UNIT)
     try:
-        _wanted_by(file).unlink(missing_ok=True)
-        file.unlink(missing_ok=True)
+        _forget(file)
+        if (FOR_EVERYBODY / UNIT).exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.symlink_to(os.devnull)  # as `systemctl --user mask` does
     except OSError as problem:
         raise AgentError(f"The service cannot be removed: {problem.strerror}.") from problem
     if _manager_answers():
@@ -124,9 +133,17 @@ def uninstall() -> ServiceStatus:
 
 def status() -> ServiceStatus:
     """How it is. Never fails."""
-    file = unit_folder() / UNIT
+    own, everybodys = unit_folder() / UNIT, FOR_EVERYBODY / UNIT
     state = _systemctl("is-active", UNIT).stdout.strip() if _manager_answers() else ""
-    return ServiceStatus(file if file.exists() else None, _wanted_by(file).is_symlink(), state)
+    if own.is_symlink() and own.readlink() == Path(os.devnull):
+        return ServiceStatus(None, False, state)
+    file = next((one for one in (own, everybodys) if one.exists()), None)
+    return ServiceStatus(file, any(_wanted_by(one).is_symlink() for one in (own, everybodys)), state)
+
+
+def _forget(file: Path) -> None:
+    _wanted_by(file).unlink(missing_ok=True)
+    file.unlink(missing_ok=True)
 
 
 def _want(file: Path) -> None:

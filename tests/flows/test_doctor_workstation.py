@@ -103,7 +103,7 @@ def test_pcscd_that_refuses_is_told_from_one_that_is_not_there(tmp_path: Path, m
         assert doctor_pcscd.door() is Door.DEAD, "the socket of one that has died"
     gone = PcscUnavailable("The smartcard service (PC/SC) is not running.")
     refused = of_service(gone, Door.REFUSES)
-    assert "polkit" in refused.said and "polkit rule" in refused.advice
+    assert "polkit" in refused.said and "group renewagent" in refused.advice
     assert "pcscd.socket" in of_service(gone, Door.MISSING).advice
     assert of_service(gone, Door.OPEN).said == gone.message
 
