@@ -8,7 +8,6 @@ passcode passes through the page: it is asked for elsewhere (`AsksPasscode`).
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
@@ -187,13 +186,6 @@ class WindowPrompter:
             while self._answer is None and patience():
                 self._changed.wait(1.0)
             return self._answer or Verb.CLOSE
-
-    def wait_beyond(self, number: int, seconds: float) -> Shown:
-        """The page once it is another one than the state `number`, or as it is after so long."""
-        end = time.monotonic() + seconds
-        with self._changed:
-            self._changed.wait_for(lambda: self._shown.number != number, max(0.0, end - time.monotonic()))
-            return self._shown
 
     def _end(self) -> None:
         self._passcode.close()
