@@ -26,7 +26,8 @@ NEWS = "epcs"
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """`settings` are the site's own for EPCS. `hands` run flows for whoever serves: `await desk.hands.do(work)`."""
+    """`settings` are the site's own for EPCS. `hands` run flows for whoever serves: `await desk.hands.do(work)`;
+    `door` the same for those who are not signed in yet, so that they keep nobody waiting who is."""
 
     site: Site
     settings: EpcsSettings
@@ -35,6 +36,7 @@ class Desk:
     soft: SoftTokenVendor
     ehr: Ehr
     hands: Hands = field(default_factory=Hands)
+    door: Hands = field(default_factory=lambda: Hands(threads=8, most=32))
 
     def now(self) -> datetime:
         """Aware UTC."""

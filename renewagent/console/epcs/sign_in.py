@@ -98,7 +98,7 @@ async def _begin(
     wait = await desk.site.store.write(lambda connection: _count(connection, counted, now))
     if wait:
         raise HTTPException(429, "That was too often. Try again later.", {"Retry-After": str(wait)})
-    right = await desk.hands.do(lambda: _is_right(desk, user, password))
+    right = await desk.door.do(lambda: _is_right(desk, user, password))
 
     def begin(connection: sa.Connection) -> tuple[str, Person] | None:
         person = people.by_ehr(connection, user) if USER.fullmatch(user) else None

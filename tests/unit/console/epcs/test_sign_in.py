@@ -12,6 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from renewagent.console import audit, people
+from renewagent.console.app import people_app
+from renewagent.console.epcs.hands import Hands
 from renewagent.console.permissions import Role
 from renewagent.console.tables import SESSION
 from renewagent_fixtures.mock_epcs.ehr_moods import EhrMoods
@@ -115,6 +117,15 @@ def test_an_ehr_that_does_not_answer_is_said_to_be_silent(osei: Bench) -> None:
     assert said(answer, 503)["code"] == "RA-EHR-UNREACHABLE" and answer.header("retry-after")
     page = by_form(osei, "osei", password("osei"))
     assert page.status == 503 and "broke off" in page.text
+
+
+def test_strangers_at_a_slow_ehr_keep_nobody_out_who_is_in(osei: Bench) -> None:
+    """They wait at a door of their own, which lets only so many wait."""
+    inside = osei.program("osei")
+    full = replace(osei.desk, door=Hands(threads=1, most=0))
+    osei.app = people_app(osei.site, full)
+    assert by_program(osei, "osei", password("osei")).status == 503
+    assert Program(osei.program().client, inside.token).get("/epcs/api/standing").status == 200
 
 
 def test_only_failures_count_and_ten_are_the_most(osei: Bench) -> None:
