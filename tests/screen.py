@@ -40,6 +40,14 @@ class Screen:
         """One key: "Return", "Escape"."""
         self._xdotool("key", key)
 
+    def click(self, window: str, across: float, down: float) -> None:
+        """With the mouse, at so much of the window's width and height."""
+        shape = dict(
+            line.split("=") for line in self._xdotool("getwindowgeometry", "--shell", window).split() if "=" in line
+        )
+        x, y = int(across * int(shape["WIDTH"])), int(down * int(shape["HEIGHT"]))
+        self._xdotool("mousemove", "--window", window, str(x), str(y), "click", "1")
+
     def _xdotool(self, *words: str, status: int | None = 0) -> str:
         return run("xdotool", *words, env={**os.environ, "DISPLAY": self.display}, status=status)
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 
 from renewagent.agent import resident as module
 from renewagent.agent import words
+from renewagent.agent.check_in_queue import CheckInQueue
 from renewagent.agent.poll_schedule import PollSchedule
 from renewagent.agent.prompts import serve_channel
 from renewagent.agent.remembered import CAMPAIGNS, LookedUp, accepted_campaigns
@@ -24,6 +25,7 @@ from renewagent.agent.resident_settings import ResidentSettings
 from renewagent.agent.telling import Heard, Notice
 from renewagent.agent.watcher import PcscDown, PcscUp, Tick, Watcher
 from renewagent.agent.words import Message
+from renewagent.check_ins import CardState
 from renewagent.errors import AgentError
 from renewagent.model import CertificateHead
 from renewagent.names import parse_name
@@ -46,6 +48,7 @@ class Bench:
         self.heard: dict[str, Callable[[Heard], None]] = {}
         self.seen = Heard.SHOWN
         self.windows: list[str] = []
+        self.unseen: Message | None = None
         self.pings = 0
         self.asked: list[tuple[str, tuple[str, ...]]] = []
         self.answers: queue.Queue[dict[str, Any] | AgentError] = queue.Queue()
@@ -78,7 +81,7 @@ class Bench:
 
     def renew_now(self, reader: str) -> Message | None:
         self.windows.append(reader)
-        return None
+        return self.unseen
 
     def child(self, name: str, options: Sequence[str], limit: float = 0) -> dict[str, Any]:
         self.asked.append((name, tuple(options)))
@@ -94,6 +97,11 @@ class Bench:
     @property
     def card(self) -> Any:
         return self.resident.status.of(READER).card
+
+    @property
+    def message(self) -> str:
+        said = self.resident.status.of(READER).message
+        return said.text if said is not None else ""
 
     def verdict(self) -> str | None:
         return self.card["verdict"] if self.card else None
@@ -208,6 +216,76 @@ def test_a_half_finished_strangers_card_is_asked_about_again_and_again(bench: Ma
     it.readers.insert(READER, card)
     until(it.verdict)
     assert [message.kind for message in it.told] == ["part-way", "part-way"]
+
+
+def queued(folder: Path) -> list[tuple[CardState, datetime | None]]:
+    return [(one.state, one.until) for one in CheckInQueue(folder).first(9)]
+
+
+def test_remind_me_in_an_hour(bench: MakeBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = bench(campaign_json(), console=True)
+    card = CA.card(days_ago(7))
+    for _ in range(9):  # polls take some
+        it.answers.put(affected_card_document())
+    it.readers.insert(READER, card)
+    it.start()
+    until(lambda: READER in it.heard)
+    assert it.told[0].actions == ("Renew now", "Remind me in 1 hour")
+    assert "renewagent renew" not in it.told[0].text
+
+    it.heard[READER](Heard.LATER)
+    until(lambda: "You will be reminded" in it.message)
+    assert "Run: renewagent renew." in it.message
+    it.readers.remove(READER)
+    until(lambda: it.card is None)
+    it.readers.insert(READER, card)
+    until(it.verdict)
+    assert len(it.told) == 1
+    over = NOW + timedelta(hours=1)
+    until(lambda: queued(tmp_path) == [(CardState.TOLD, None), (CardState.PUT_OFF, over)])
+
+    monkeypatch.setattr(it.resident, "_now", lambda: over)
+    it.resident.handle(Tick())
+    until(lambda: len(it.told) == 2)
+    assert "You will be reminded" not in it.message
+    it.readers.remove(READER)
+    until(lambda: not it.heard)
+
+
+def test_renew_now_and_a_window_that_cannot_be_shown(bench: MakeBench) -> None:
+    it = bench(campaign_json())
+    it.answers.put(affected_card_document())
+    it.readers.insert(READER, CA.card(days_ago(7)))
+    it.start()
+    until(lambda: READER in it.heard)
+    it.unseen = Message("no-window", "Your smartcard was not renewed", "There is no screen.")
+    it.heard[READER](Heard.RENEW)
+    assert it.windows == [READER]
+    assert [message.kind for message in it.told] == ["affected", "no-window"]
+
+
+def test_what_nobody_could_see_is_reported_as_such_and_shown_at_the_next_tick(bench: MakeBench, tmp_path: Path) -> None:
+    it = bench(campaign_json(), console=True)
+    for _ in range(9):  # polls take some
+        it.answers.put(affected_card_document())
+    it.seen = Heard.NOT_SHOWN
+    it.readers.insert(READER, CA.card(days_ago(7)))
+    it.start()
+    until(lambda: queued(tmp_path) == [(CardState.AFFECTED, None)])
+    it.seen = Heard.SHOWN
+    it.resident.handle(Tick())
+    until(lambda: queued(tmp_path)[-1] == (CardState.TOLD, None))
+
+
+@pytest.mark.parametrize(("left", "actions"), [(7200, 2), (60, 2), (-60, 1)])
+def test_past_the_deadline_there_is_no_later(bench: MakeBench, left: int, actions: int) -> None:
+    deadline = NOW + timedelta(seconds=left)
+    it = bench(campaign_json(deadline=f"{deadline:%Y-%m-%dT%H:%M:%SZ}"))
+    it.answers.put(affected_card_document())
+    it.readers.insert(READER, CA.card(days_ago(7)))
+    it.start()
+    until(lambda: it.told)
+    assert it.told[0].actions == ("Renew now", "Remind me in 1 hour" if left > 3600 else "Remind me later")[:actions]
 
 
 def test_an_ra_that_is_down_does_not_change_what_the_heads_said(bench: MakeBench) -> None:
