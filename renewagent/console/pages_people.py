@@ -52,6 +52,7 @@ async def add(site: Site, request: Request, visitor: Visitor) -> Response:
 
     def write(connection: sa.Connection) -> None:
         _check(visitor.person, people.organisation_codes(newcomer.organisations))
+        _check_epcs(newcomer.role, newcomer.ehr, newcomer.subject or newcomer.account)
         people.add(connection, site.now(), visitor.person.actor, newcomer, site.entropy)
 
     return await _done(site, request, visitor, write, "added", given)
@@ -65,6 +66,8 @@ async def change(site: Site, request: Request, visitor: Visitor) -> Response:
     def write(connection: sa.Connection) -> None:
         person = _known(connection, visitor.person, identity)
         _check(visitor.person, people.organisation_codes(codes))
+        if not _is_of_epcs(person.role) and (entry := people.ever(connection, identity)) is not None:
+            _check_epcs(role, person.ehr, entry.subject or entry.account)
         people.change(connection, site.now(), visitor.person.actor, person, role, codes)
 
     return await _done(site, request, visitor, write, "changed", {})
@@ -115,7 +118,7 @@ async def _page(
     context: dict[str, Any] = {
         "entries": [one for one in mine if one.ended is None],
         "former": [one for one in mine if one.ended is not None],
-        "roles": [role for role in Role if epcs or not Person("", "", role, frozenset()).may(Permission.USE_EPCS)],
+        "roles": [role for role in Role if epcs or not _is_of_epcs(role)],
         "epcs": epcs,
         "problem": problem,
         "given": given,
@@ -134,6 +137,21 @@ def _known(connection: sa.Connection, manager: Person, identity: str) -> Person:
 def _check(manager: Person, codes: frozenset[str]) -> None:
     if not manager.may_appoint(codes):
         raise HTTPException(403, "These organisations are not all yours.")
+
+
+def _check_epcs(role: Role, ehr: str, card_or_account: str) -> None:
+    """Whoever names the card or the account by which somebody comes in may name their own: one RA Manager were two
+    people at the EPCS desk then (21 CFR 1311.125). The password in the EHR is nobody's but theirs."""
+    if _is_of_epcs(role) and (card_or_account or not ehr):
+        raise PeopleError(
+            "People of the EPCS desk are let in here by their user name in the EHR alone.",
+            advice="Leave the smartcard and the sign-on account empty. Whoever looks after the server can give them "
+            "those as well: renewagent console person add.",
+        )
+
+
+def _is_of_epcs(role: Role) -> bool:
+    return Person("", "", role, frozenset()).may(Permission.USE_EPCS)
 
 
 def _role(text: str) -> Role:

@@ -323,3 +323,19 @@ def test_whoever_ends_themselves_is_kept_from_it(site: Site) -> None:
     assert identity is not None
     answer = manager.post("/people/end", {"csrf": csrf, "id": identity[1]})
     assert answer.status == 422 and "You cannot end yourself." in answer.text
+
+
+def test_an_ra_manager_lets_people_of_the_epcs_desk_in_by_the_ehr_alone(site: Site) -> None:
+    """With a card or an account of their own for each they were the two people whom a grant takes."""
+    manager = somebody(site)
+    csrf = form_token(site, manager.token)
+    newcomer = {"csrf": csrf, "name": "Bea Two", "organisations": "RX1", "dea": "AB1234563"}
+    for role in ("prescriber", "epcs-administrator"):
+        for ways in ({"ehr": "bea", "account": "mine"}, {"ehr": "bea", "subject": "CN=Mine"}, {"account": "mine"}):
+            answer = manager.post("/people", {**newcomer, "role": role, **ways})
+            assert answer.status == 422 and "by their user name in the EHR alone" in answer.text
+    agent = new_person(site, Role.RA_AGENT, "RX1", account="an agent")
+    change = {"csrf": csrf, "id": agent.id, "role": "prescriber", "organisations": "RX1"}
+    answer = manager.post("/people/change", change)
+    assert answer.status == 422 and "by their user name in the EHR alone" in answer.text
+    assert manager.post("/people", {**newcomer, "role": "prescriber", "ehr": "bea"}).status == 303
