@@ -7,6 +7,7 @@ afterwards; a card that was pulled out half-way is waited for, a network that fa
 from __future__ import annotations
 
 from renewagent.agent import words
+from renewagent.agent.how_long import seconds_left
 from renewagent.agent.job import Job, Step
 from renewagent.agent.passcode import KeyDoesNotFit
 from renewagent.agent.recovery import resume
@@ -223,7 +224,9 @@ class Renewing:
         if state in shown:
             same_key = state is State.TRY and self._job.renewal.way is Way.A
             text = "trying the new certificate" if same_key else PROGRESS[state]
-            self._job.place.prompter.progress(shown.index(state) + 1, len(shown), text)
+            at = shown.index(state)
+            left = seconds_left(shown[at:], self._job.old.key_algorithm)
+            self._job.place.prompter.progress(at + 1, len(shown), text, left)
 
 
 def _nothing_changed(error: RenewAgentError, tries_left: int | None) -> RenewAgentError:

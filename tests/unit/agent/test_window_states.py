@@ -90,7 +90,11 @@ def test_notes_go_with_their_state_but_for_those_that_last() -> None:
     assert len(noted(noted(AT_START, words.wrong_pin(2)), words.wrong_pin(1)).notes) == 1
 
 
-CODES = {error.code: error for error in vars(errors).values() if isinstance(error, type) and hasattr(error, "retry")}
+CODES = {
+    error.code: error
+    for error in vars(errors).values()
+    if isinstance(error, type) and issubclass(error, errors.RenewAgentError)
+}
 
 
 @pytest.mark.parametrize("code", sorted(CODES))
