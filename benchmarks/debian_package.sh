@@ -70,7 +70,14 @@ install_package() { # FILE: as an administrator does
 
 must() { # WORDS COMMAND...: succeeds, and is told
     said=$1 && shift
-    if "$@"; then note "as it should: $said"; else note "NOT AS IT SHOULD: $said" && exit 1; fi
+    if "$@"; then
+        note "as it should: $said"
+    else
+        note "NOT AS IT SHOULD: $said"
+        printf '%s\n' "$document"
+        cat "$work/said"
+        exit 1
+    fi
 }
 
 holds() { # the document holds this text

@@ -76,8 +76,9 @@ def of_console(configuration: Configuration, now: datetime) -> Iterator[Observat
         advice = "It is made known by the agent, once it runs. If not, ask your IT support to check console.enrolment."
         yield Observation(_CONSOLE, Health.WARNING, said, advice)
     elif known.get("problem"):
-        said = f"{known['problem']} {known['queued']} reports wait."
-        yield Observation(_CONSOLE, Health.WARNING, said, "You do not need to do anything: it is tried again.")
+        yield Observation(
+            _CONSOLE, Health.WARNING, str(known["problem"]), "You do not need to do anything: it is tried again."
+        )
 
 
 def of_server(server: Server, *, clock: bool) -> Iterator[Observation]:

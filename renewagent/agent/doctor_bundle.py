@@ -28,30 +28,6 @@ from renewagent.atomic import write_atomically
 from renewagent.configuration import Configuration
 from renewagent.errors import AgentError
 
-_IN_WORDS = frozenset(
-    (
-        "session",
-        "removing the card",
-        "card software",
-        "smartcard service",
-        "reader",
-        "smartcard",
-        "card driver",
-        "signing certificate",
-        "certificate dates",
-        "issuers",
-        "passcode",
-        "campaigns",
-        "Registration Authority",
-        "console",
-        "clock",
-        "agent",
-        "disk",
-        "journal",
-        "version",
-    )
-)
-"""The checks whose words are handed on. What an EPCS desk says is about a person, down to the names of its findings."""
 _GONE = "[left out]"
 _NUMBERS = re.compile(r"(?<![\w:])(?=[0-9A-Fa-f]*[0-9])(?:[0-9A-Fa-f]{5,}|[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){3,})(?!\w)")
 """Serials, and card and reader numbers; the years, times of day and ports in our sentences are none."""
@@ -68,13 +44,17 @@ and telephone numbers, passwords, codes and keys, and everything that the journa
 """
 
 
-def write_bundle(file: Path, found: Sequence[Observation], configuration: Configuration, now: datetime) -> None:
-    """Write it, for this person alone to read. Raises AgentError."""
+def write_bundle(
+    file: Path, here: Sequence[Observation], desk: Sequence[Observation], configuration: Configuration, now: datetime
+) -> None:
+    """Write it, for this person alone to read. `here`: about this computer and its cards; `desk`: of an EPCS desk, whose
+    findings are about a person down to their names: only how they stand is told. Raises AgentError."""
     octets = io.BytesIO()
     private = [word for word in _private(configuration) if word not in _NOBODY]
     with zipfile.ZipFile(octets, "w", zipfile.ZIP_DEFLATED) as bundle:
         bundle.writestr("README.txt", _README)
-        findings = [_finding(one, private) for one in found]
+        findings = [_finding(one, private) for one in here]
+        findings += [{"name": "EPCS desk", "health": one.health.value} for one in desk]
         bundle.writestr("doctor.json", _json({"made": time_text(now), "checks": findings}))
         bundle.writestr("versions.json", _json(versions()))
         bundle.writestr("configuration.json", _json(_shown(configuration)))
@@ -86,8 +66,6 @@ def write_bundle(file: Path, found: Sequence[Observation], configuration: Config
 
 
 def _finding(one: Observation, private: Sequence[str]) -> dict[str, str]:
-    if one.name not in _IN_WORDS:
-        return {"name": "EPCS desk", "health": one.health.value}
     document = one.document()
     return {**document, "said": without(document["said"], private), "advice": without(document["advice"], private)}
 

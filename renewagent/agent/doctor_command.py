@@ -66,15 +66,15 @@ def doctor(arguments: argparse.Namespace) -> int:
     configuration, now = configuration_of(arguments), datetime.now(UTC)
     if _signs_in(arguments):
         needed(arguments)
-    found = examine(
+    here = examine(
         _checks(arguments, configuration, now),
         lambda problem: unexpected(problem, now=now, folder=configuration.agent.state_dir),
     )
     # By itself, since a password may have to be typed.
-    found += carried_out("EPCS desk", lambda: _at_desk(arguments, configuration))
-    document = answer_of(found)
+    desk = carried_out("EPCS desk", lambda: _at_desk(arguments, configuration))
+    document = answer_of(found := here + desk)
     if arguments.bundle is not None:
-        write_bundle(arguments.bundle, found, configuration, now)
+        write_bundle(arguments.bundle, here, desk, configuration, now)
         document["bundle"] = str(arguments.bundle)
     if arguments.json:
         emit(document)

@@ -23,14 +23,14 @@ from renewagent import __version__
 from renewagent.agent import doctor_pcscd, doctor_workstation
 from renewagent.agent.doctor import Health, Observation, examine
 from renewagent.agent.doctor_authorities import Server, of_campaigns, of_clock, of_server
-from renewagent.agent.doctor_bundle import without
+from renewagent.agent.doctor_bundle import without, write_bundle
 from renewagent.agent.doctor_card import of_busy, of_driver, of_service
 from renewagent.agent.doctor_pcscd import Door
 from renewagent.agent.full_inspection import Inspection, Judgement
 from renewagent.agent.journal import HOUSEKEEPING, Journal
 from renewagent.agent.removal import OnRemoval
 from renewagent.campaign.document import parse_campaign
-from renewagent.configuration import CardSettings
+from renewagent.configuration import CardSettings, Configuration
 from renewagent.errors import CardBusy, PcscUnavailable, RenewAgentError, UnsupportedCard
 from renewagent.model import CardIdentity, Finding, Verdict
 from renewagent.proxies import tls_context
@@ -341,6 +341,15 @@ def test_a_bundle_holds_nothing_private(place: Place, virtual_readers: VirtualRe
 )
 def test_what_goes_out_of_sentences(text: str, left: str) -> None:
     assert without(text, ["lamb"]) == left
+
+
+def test_what_a_desk_says_of_somebody_is_not_handed_on(place: Place) -> None:
+    bundle = place.folder / "help.zip"
+    of_a_person = Observation("signing certificate of Dr Lamb", Health.PROBLEM, "Dr Lamb has no grant.", "Ask Dr Nye.")
+    write_bundle(bundle, [Observation("disk", Health.OK, "There is room.")], [of_a_person], Configuration(), NOW)
+    with zipfile.ZipFile(bundle) as held:
+        told = json.loads(held.read("doctor.json"))["checks"]
+    assert [one["name"] for one in told] == ["disk", "EPCS desk"] and "Lamb" not in json.dumps(told)
 
 
 def test_a_bundle_that_cannot_be_written_says_so(place: Place) -> None:
