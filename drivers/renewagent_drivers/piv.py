@@ -77,6 +77,7 @@ class PivDriver:
         self._capabilities: Capabilities | None = None
         self._generated: dict[Slot, bytes] = {}
         self._keys: dict[Slot, SlotKey] = {}
+        self._pad: bool | None = None
         self.verifies = 0
         """How many VERIFYs with a PIN were sent."""
 
@@ -125,7 +126,10 @@ class PivDriver:
 
     def pin_pad(self) -> bool:
         """See `renewagent.card.interface.TakesPinAtPad`."""
-        return isinstance(self._connection, HasPinPad) and self._connection.pin_pad()
+        if self._pad is None:
+            with self._connection.transaction():  # a reader that another program uses gives no answer
+                self._pad = isinstance(self._connection, HasPinPad) and self._connection.pin_pad()
+        return self._pad
 
     def wants_pin_each_time(self, slot: Slot) -> bool:
         """See `renewagent.card.interface.TakesPinAtPad`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -166,6 +167,19 @@ def test_what_else_can_happen_there(padded: Padded, typed: str, error: type[Exce
         padded.sign(typed)
     assert padded.card.pin_tries == left
     assert len(padded.sign(PIN)) == 1
+
+
+def test_another_program_in_the_way_is_waited_for(padded: Padded) -> None:
+    """Else its reader would be taken for one without keys."""
+    driver, other = padded.opened(), padded.readers.connect(padded.pcscd.reader_names[0])
+    with other.transaction():
+        asked = threading.Thread(target=driver.pin_pad)
+        asked.start()
+        asked.join(0.5)
+        assert asked.is_alive()
+    asked.join(5)
+    assert driver.pin_pad()
+    other.close()
 
 
 def test_a_card_locked_meanwhile(padded: Padded) -> None:
