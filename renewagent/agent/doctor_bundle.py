@@ -1,7 +1,7 @@
 """What the help desk gets of a workstation: one zip file with the doctor's findings, versions and the shape of the
 configuration, and nothing private.
 
-Of the configuration only what stands in `_SHOWN` is shown, of addresses only the server's; of findings only those about
+Of the configuration only what stands in `_shown` is told, of addresses only the server's; of findings only those about
 this computer and its cards are told in words, and out of these words goes everything that may say who somebody is:
 names of the person and of the computer, addresses, and whatever looks like a number of a card or of a certificate.
 """
@@ -47,8 +47,8 @@ and telephone numbers, passwords, codes and keys, and everything that the journa
 def write_bundle(
     file: Path, here: Sequence[Observation], desk: Sequence[Observation], configuration: Configuration, now: datetime
 ) -> None:
-    """Write it, for this person alone to read. `here`: about this computer and its cards; `desk`: of an EPCS desk, whose
-    findings are about a person down to their names: only how they stand is told. Raises AgentError."""
+    """Write it, for this person alone to read. `here`: about this computer and its cards; `desk`: of an EPCS desk,
+    whose findings are about a person, down to their names: only how they stand is told. Raises AgentError."""
     octets = io.BytesIO()
     private = [word for word in _private(configuration) if word not in _NOBODY]
     with zipfile.ZipFile(octets, "w", zipfile.ZIP_DEFLATED) as bundle:
