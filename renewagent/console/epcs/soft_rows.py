@@ -6,9 +6,10 @@ EHR for anything.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache, partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -66,7 +67,7 @@ def load(connection: sa.Connection, identity: str) -> Kept:
     row = connection.execute(sa.select(EPCS_RUN).where(EPCS_RUN.c.id == identity)).first()
     if row is None:
         raise DeskRefused("There is no such thing, or it is not yours.", advice="Look at the list once more.")
-    return _kept(connection, row)
+    return _kept(row, lru_cache(partial(people.ever, connection)))
 
 
 def of(connection: sa.Connection, owner: Person) -> list[Kept]:
@@ -75,14 +76,16 @@ def of(connection: sa.Connection, owner: Person) -> list[Kept]:
     is_over = sa.case((EPCS_RUN.c.finished.is_(None), 0), else_=1)
     newest = question.order_by(is_over, EPCS_RUN.c.begun.desc(), EPCS_RUN.c.finished.desc(), EPCS_RUN.c.id)
     rows = connection.execute(newest).all()
-    return [_kept(connection, row) for row in rows]
+    whoever = lru_cache(partial(people.ever, connection))  # most rows are of the same few people
+    return [_kept(row, whoever) for row in rows]
 
 
 def open_ones(connection: sa.Connection) -> list[Kept]:
     """All that are not over, the oldest first."""
     question = sa.select(EPCS_RUN).where(EPCS_RUN.c.finished.is_(None))
     rows = connection.execute(question.order_by(EPCS_RUN.c.begun, EPCS_RUN.c.id)).all()
-    return [_kept(connection, row) for row in rows]
+    whoever = lru_cache(partial(people.ever, connection))  # most rows are of the same few people
+    return [_kept(row, whoever) for row in rows]
 
 
 def claimed(run: Run) -> str:
@@ -181,11 +184,11 @@ def _document(run: Run, now: datetime, problem: Problem | None) -> str:
     return _JSON.encode(told)
 
 
-def _kept(connection: sa.Connection, row: sa.Row[Any]) -> Kept:
+def _kept(row: sa.Row[Any], whoever: Callable[[str], people.Entry | None]) -> Kept:
     told = json.loads(row.document)
     way, problem = Way(told["way"]) if told["way"] else None, told.get("problem")
     run = Run(row.id, row.owner, Cause(row.cause), State(row.step), way, told["rounds"], told["facts"])
-    owner, begun_by = people.ever(connection, row.owner), people.ever(connection, row.begun_by)
+    owner, begun_by = whoever(row.owner), whoever(row.begun_by)
     if owner is None:
         raise DeskRefused("The person whose registration this is is not known here any more.")
     return Kept(
