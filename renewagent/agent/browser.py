@@ -35,7 +35,7 @@ class NoBrowser(RenewAgentError):
 def leading_to(address: str, title: str, folder: Path) -> Iterator[Path]:
     """A file that sends a browser to `address`; gone when this ends."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(".html", "window-", folder)  # mode 0600
+    descriptor, name = tempfile.mkstemp(".html", "open-", folder)  # mode 0600
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(_PAGE.format(html.escape(address), html.escape(title)))

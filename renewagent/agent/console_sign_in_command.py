@@ -8,16 +8,14 @@ mode 0600 that sends the browser on and is then removed.
 from __future__ import annotations
 
 import argparse
-import html
-import os
-import tempfile
 import time
 import webbrowser
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from renewagent.agent.browser import leading_to
 from renewagent.agent.console_sign_in import ConsoleDoor, Link, SignInCard, origin_of, prove, sign_in_card
 from renewagent.agent.control import runtime_folder
 from renewagent.agent.options import configuration_of, contact_named
@@ -75,25 +73,12 @@ def _document(link: Link, mine: SignInCard) -> dict[str, object]:
 
 
 def _go(link: Link, folder: Path, opens: Opens) -> None:
-    with redirecting(link, folder) as page:
+    with leading_to(link.address, "Signing in", folder) as page:
         say(f"You are {link.name}, {link.role}. Go on in your browser, within {link.seconds} seconds.")
         if not opens(page.as_uri()):
             say(f"No browser could be opened. Open this link in one yourself: it signs you in, once.\n{link.address}")
             return
         _until_read(page, min(link.seconds, _LONGEST_WAIT))
-
-
-@contextmanager
-def redirecting(link: Link, folder: Path) -> Iterator[Path]:
-    """A file that sends a browser to the link; gone when this ends."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(".html", "sign-in-", folder)  # mode 0600
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(_PAGE.format(html.escape(link.address)))
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def _until_read(page: Path, seconds: float) -> None:
@@ -105,14 +90,3 @@ def _until_read(page: Path, seconds: float) -> None:
         time.sleep(1)
     except KeyboardInterrupt:
         pass
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="referrer" content="no-referrer">
-<meta http-equiv="refresh" content="0; url={0}">
-<title>Signing in</title>
-<p><a href="{0}">Go on to the console</a></p>
-</html>
-"""

@@ -14,8 +14,7 @@ import pytest
 import sqlalchemy as sa
 from playwright.sync_api import Browser as Chromium
 
-from renewagent.agent.console_sign_in import Link
-from renewagent.agent.console_sign_in_command import redirecting
+from renewagent.agent.browser import leading_to
 from renewagent.console import people, sign_in
 from renewagent.console.card_sign_in import Shown
 from renewagent.console.people import Newcomer
@@ -50,7 +49,7 @@ def nadia(console: Console) -> str:
     return console.site.store.reading(people.everybody)[0].person.id
 
 
-def link(console: Console) -> Link:
+def link(console: Console) -> str:
     """As the console gives it for the proof of a card."""
 
     def make(connection: sa.Connection) -> str:
@@ -61,13 +60,13 @@ def link(console: Console) -> Link:
         return found.token
 
     token = console.site.store.writing(make)
-    return Link(f"{console.url}/sign-in/finish?link={token}", "Nadia Osei", "RA Manager", 60)
+    return f"{console.url}/sign-in/finish?link={token}"
 
 
 def test_the_file_leads_to_a_page_that_names_the_person_and_that_to_the_console(
     chromium: Chromium, console: Console, tmp_path: Path
 ) -> None:
-    with console.context(chromium, None) as context, redirecting(link(console), tmp_path) as file:
+    with console.context(chromium, None) as context, leading_to(link(console), "Signing in", tmp_path) as file:
         page = context.new_page()
         page.goto(file.as_uri())
         page.wait_for_url("**/sign-in/finish?link=*")
