@@ -119,7 +119,7 @@ def folder(tmp_path: Path) -> Iterator[Folder]:
     (here / "console.toml").write_text(console)
     user = tmp_path / "etc" / "renewagent"
     user.mkdir(parents=True)
-    (user / "config.toml").write_text(desk.replace('"console-root.pem"', f'"{here}/console-root.pem"'))
+    (user / "config.toml").write_text(desk.replace('"/the/folder/console-root.pem"', f'"{here}/console-root.pem"'))
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"
     one.env = {**os.environ, "PATH": path, "HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "etc")}
     yield one
@@ -205,8 +205,8 @@ def soft(folder: Folder, step: Step) -> None:
     assert "lamb has the administrator override until" in step("renewagent epcs override").err
     done = step("renewagent softtoken reregister", status=1)
     assert "EPCS is enabled, and the override is gone" in done.err
-    step("renewagent epcs request")
     step("renewagent token register", "GAHE00009313")
+    step("renewagent epcs request")
     step("renewagent mock-epcs press")
     done = step("renewagent epcs approve", "", "yes", folder.codes[-1])
     assert "Let Ada Lamb sign prescriptions" in done.err and "It is done" in done.err
