@@ -72,7 +72,7 @@ class Notices:
         try:
             child = start_listener(CHILD, [])
         except OSError as problem:
-            log.warning("person.not_told kind=%s reason=%s", notice.message.kind, problem.strerror)
+            log.warning("notice.not_shown reason=%s", problem.strerror)
             return heard(Heard.NOT_SHOWN)
         with self._lock:
             shown.child = child
@@ -87,7 +87,7 @@ class Notices:
         """What became of it in the end."""
         said = _first_answer(child, notice)
         if said.get("shown") is not True:
-            log.info("person.not_told kind=%s reason=%s", notice.message.kind, said.get("why", "no answer"))
+            log.info("notice.not_shown reason=%s", said.get("why", "no answer"))
             return Heard.NOT_SHOWN
         if shown.over:
             return Heard.CLOSED

@@ -134,6 +134,8 @@ class Telling:
             said.told(said.seen)
         if news:
             log.info("person.told kind=%s", said.notice.message.kind)
+        elif first:
+            log.info("person.not_told kind=%s", said.notice.message.kind)
         if heard is Heard.LATER:
             said.later()
         elif heard is Heard.RENEW:
