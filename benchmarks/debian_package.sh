@@ -113,9 +113,9 @@ as_visitor 'mkdir -m 700 run; XDG_RUNTIME_DIR=$HOME/run renewagent agent' >/dev/
 sleep 4
 asked 'XDG_RUNTIME_DIR=$HOME/run renewagent doctor --json'
 must "doctor: the agent runs" holds 'The agent is running.'
-asked 'grep -h VmRSS $(grep -ls renewagent.agent.process /proc/[0-9]*/cmdline | head -n 1 | sed s/cmdline/status/)'
+asked 'grep -h VmRSS $(grep -ls "[r]enewagent.agent.process" /proc/[0-9]*/cmdline | head -n 1 | sed s/cmdline/status/)'
 note "resident: $document"
-inside sh -c 'kill $(grep -ls renewagent.agent.process /proc/[0-9]*/cmdline | cut -d/ -f3) $(cat /run/pcscd/pcscd.pid)'
+inside sh -c 'kill $(grep -ls "[r]enewagent.agent.process" /proc/[0-9]*/cmdline | cut -d/ -f3) $(cat /run/pcscd/pcscd.pid)'
 
 printf '[contact]\nname = "Ward 7"\n' >"$system/etc/renewagent/config.toml"
 as_visitor 'mkdir -p .local/state/renewagent && echo kept >.local/state/renewagent/kept'
