@@ -70,7 +70,8 @@ class Question:
 def ask(asker: Asker, question: Question, members: Members, check: Check) -> int:
     """Ask until there is an answer that `check` lets stand, and put it into `members`. Returns ON or BACKWARDS."""
     choices = "".join(f"\n  {number}  {words}" for number, (_, words) in enumerate(question.choices, start=1))
-    asker.say(f"\n{question.title}\n{question.explanation}{choices}")
+    explained = f"\n{question.explanation}" if question.explanation else ""
+    asker.say(f"\n{question.title}{explained}{choices}")
     while True:
         known = question.shown(member(members, question.path, question.otherwise))
         typed = asker.ask(f"[{known}]: " if known else ": ").strip()

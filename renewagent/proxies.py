@@ -56,7 +56,8 @@ def tls_context(root: Path | None = None) -> ssl.SSLContext:
         except ssl.SSLError as error:
             raise ConfigurationError(f"{root} holds no certificate.") from error
         except (OSError, ValueError) as error:
-            raise ConfigurationError(f"The certificates in {root} cannot be read.") from error
+            why = getattr(error, "strerror", None) or "that is no name of a file"
+            raise ConfigurationError(f"The certificates in {root} cannot be read: {why}.") from error
     return context
 
 

@@ -72,7 +72,7 @@ def _chosen(desk: DeskClient) -> str:
         say(line)
     if not waiting:
         raise ConfigurationError("No request waits for you.", advice="Whoever enters one can tell you its number.")
-    typed = Terminal(STOPPED).ask("Which one? Its number: ").strip()
+    typed = Terminal(STOPPED).ask("Which one? Its number, or Enter for the first: ").strip()
     return typed or waiting[0]
 
 

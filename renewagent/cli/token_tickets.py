@@ -116,8 +116,8 @@ def _resync_first(desk: DeskClient, standing: dict[str, Any], arguments: argpars
     try:
         said = resynchronise(desk, given)
     except DeskRefused as refusal:
-        say(f"{refusal.message}\n{refusal.advice}")
         if refusal.code != "RA-TOKEN-REFUSED":
             raise
+        say(f"{refusal.message} If they were typed in their order, it takes the vendor, who needs this:\n")
         return None
     return answer(arguments, said, *resynchronised(said), "No ticket is needed.")

@@ -24,7 +24,8 @@ LARGEST_ANSWER = 4 << 20
 """Octets."""
 CONNECTING, ANSWERING, SIGNING_OUT = 15.0, 90.0, 5.0
 """Seconds: the desk answers when the vendor or the EHR has."""
-_LONGEST = 4000
+_LONGEST = 1 << 20
+"""Characters of one text: the draft of an incident report quotes the audit log, and must not lose its end."""
 _API = "/epcs/api"
 
 
@@ -103,7 +104,7 @@ class DeskClient:
             finally:
                 response.close()
         except (urllib3.exceptions.HTTPError, OSError) as problem:
-            raise DeskUnreachable(_no_answer(self.origin, problem)) from problem
+            raise _no_answer(self.origin, problem) from problem
         return self._said(response.status, octets, response.headers.get("Retry-After", ""))
 
     def _said(self, status: int, octets: bytes, retry_after: str) -> dict[str, Any]:
@@ -149,10 +150,16 @@ def _address(path: tuple[str, ...]) -> str:
     return "".join("/" + quote(part, safe="") for part in path)
 
 
-def _no_answer(origin: str, problem: Exception) -> str:
+def _no_answer(origin: str, problem: Exception) -> DeskUnreachable:
     if isinstance(problem, urllib3.exceptions.SSLError | ssl.SSLError):
-        return f"The EPCS desk at {origin} could not be verified: it may not be what it says it is."
+        return DeskUnreachable(
+            f"The EPCS desk at {origin} could not be verified: it may not be what it says it is.",
+            advice="Check the address, and the certificate that is trusted (desk.root, or --desk-root FILE).",
+        )
     late = isinstance(problem, urllib3.exceptions.TimeoutError | TimeoutError)
     if late and not isinstance(problem, urllib3.exceptions.NewConnectionError):
-        return f"The EPCS desk at {origin} did not answer in time."
-    return f"The EPCS desk at {origin} cannot be reached."
+        return DeskUnreachable(f"The EPCS desk at {origin} did not answer in time.")
+    return DeskUnreachable(
+        f"The EPCS desk at {origin} cannot be reached.",
+        advice="Check the network connection and the address (desk.url, or --desk URL), then try again.",
+    )

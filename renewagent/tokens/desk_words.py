@@ -231,7 +231,8 @@ def report_in_words(said: Document, day: str) -> list[str]:
     """The audit report of a day."""
     report = part(said, "report") or said
     lines = [f"The audit report of {text(report, 'day') or day}:"]
-    lines += [f"  {number!s:>6}  {event}" for event, number in part(report, "counts").items()]
+    counts = part(report, "counts")
+    lines += [f"  {number!s:>6}  {event}" for event, number in counts.items()] or ["  Nothing happened on that day."]
     lines += [f"Suspicious: {text(one, 'said')}" for one in parts(report, "suspicious")]
     for name in ("incidents", "overrides"):
         lines += [f"{name.capitalize()}: {', '.join(found)}."] if (found := texts(report, name)) else []

@@ -159,7 +159,7 @@ def test_approved_at_a_terminal_with_a_card(here: Story, reader: Desk) -> None:
         talk.hear("Password (it is not shown): ")
         talk.type(here.world.password("reed"))
         talk.hear(f"Request {request}: grant of EPCS to Clark, entered by Hale")
-        talk.hear("Which one? Its number: ")
+        talk.hear("Which one? Its number, or Enter for the first: ")
         talk.type(request)
         talk.hear("Let Clark sign prescriptions of controlled substances (grant EPCS).")
         talk.hear("Do you approve it? Type yes, then Enter: ")

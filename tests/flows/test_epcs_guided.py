@@ -279,7 +279,7 @@ def test_what_is_approved_is_shown_first(desk: DeskServer) -> None:
     desk.say("POST /requests/q1/execute", {"request": {"id": "q1", "state": "executed", "action": "grant"}})
     here = talk(desk, "epcs", "approve", "--otp")
     here.hear("Request q1: grant of EPCS to Dr B")
-    here.hear("Which one? Its number: ")
+    here.hear("Which one? Its number, or Enter for the first: ")
     here.type("q1")
     here.hear("Let Dr Bilal Baig sign prescriptions of controlled substances (grant EPCS).")
     here.hear("For: Dr Bilal Baig (EHR user name bbaig, DEA number AB1234563, p2)")

@@ -21,8 +21,8 @@ from renewagent.agent.console_visit import visit
 from renewagent.agent.poll_patience import PollPatience
 from renewagent.campaign.download import download, http_client
 from renewagent.configuration import ConsoleSettings
-from renewagent.errors import RaUnreachable
-from renewagent.proxies import credentials, is_this_computer, proxy_for
+from renewagent.errors import ConfigurationError, RaUnreachable
+from renewagent.proxies import credentials, is_this_computer, proxy_for, tls_context
 from renewagent.ra_transport import HttpRaTransport, PlainAnswer
 from tests.unit.agent.agents_server import AgentsServer
 from tests.unit.agent.test_console_visit import claim
@@ -200,3 +200,8 @@ def test_a_proxy_without_a_scheme_and_one_for_everything(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1"])
 def test_this_computer(host: str) -> None:
     assert is_this_computer(host) and not is_this_computer(f"{host}.example")
+
+
+def test_why_a_root_cannot_be_read_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"root\.pem cannot be read: No such file or directory\.$"):
+        tls_context(tmp_path / "root.pem")

@@ -154,8 +154,9 @@ def test_asked_too_often(desk: DeskClient, server: DeskServer) -> None:
 
 
 def test_nobody_there_and_somebody_else(server: DeskServer) -> None:
-    with pytest.raises(DeskUnreachable, match="could not be verified"), DeskClient(server.url, None) as desk:
+    with pytest.raises(DeskUnreachable, match="could not be verified") as met, DeskClient(server.url, None) as desk:
         desk.sign_in("alamb", "x")
+    assert "--desk-root FILE" in str(met.value.advice)
     assert server.heard == []  # the password went nowhere
     with (
         pytest.raises(DeskUnreachable, match="cannot be reached"),
@@ -175,6 +176,13 @@ def test_whatever_is_shown_is_safe_and_can_be_written(document: Any) -> None:
     text = json.dumps(shown(document), ensure_ascii=False)
     text.encode()
     assert all(c.isprintable() for c in text)
+
+
+def test_a_draft_keeps_its_end(desk: DeskClient, server: DeskServer) -> None:
+    server.say(
+        "GET /incidents/i1/draft", json.dumps({"draft": "a line of the audit log\n" * 5000 + "the end"}).encode()
+    )
+    assert desk.get("incidents", "i1", "draft")["draft"].endswith("the end")
 
 
 def test_every_refusal_is_ours() -> None:
