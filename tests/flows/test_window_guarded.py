@@ -25,7 +25,7 @@ from renewagent.agent.prompts import ChannelPrompter
 from renewagent.agent.window_guard import COOKIE
 from renewagent_fixtures.readers import VirtualReaders
 from tests.browser import CHROMIUM, FLAGS, chromium
-from tests.flows.desk import PIN, Desk
+from tests.flows.desk import PIN, READER, Desk
 from tests.window import Reading, Shown, Typist, window
 
 OTHER_USER = 65534
@@ -292,42 +292,73 @@ def eyes(found: set[str], over: threading.Event) -> None:
         time.sleep(0.01)
 
 
-def test_the_command_with_a_browser_and_what_command_lines_tell(here: Desk, tmp_path: Path) -> None:
-    """`renewagent renew --browser` as a process: the browser is told a file's name, and nobody's command line more."""
-    browser = tmp_path / "browser"
-    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/told\ncp "${{1#file://}}" {tmp_path}/leads\nsleep 1\n')
-    browser.chmod(0o755)
-    pinentry = tmp_path / "pinentry"
-    here.env |= {"DISPLAY": ":none", "BROWSER": str(browser)}
-    here.insert()
+PINENTRY = f"""#!/bin/sh
+echo "OK at your service"
+while read -r command rest; do
+  case $command in
+    GETPIN) echo "D {PIN}"; echo OK ;;
+    BYE) echo OK; exit 0 ;;
+    *) echo OK ;;
+  esac
+done
+"""
+
+
+def executable(file: Path, text: str) -> Path:
+    file.write_text(text)
+    file.chmod(0o755)
+    return file
+
+
+def told(file: Path) -> str:
+    """What was written there, once it is whole."""
+    end = time.monotonic() + 20
+    while not file.exists() or not file.read_text().endswith("</html>\n"):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return file.read_text()
+
+
+@pytest.mark.parametrize("by_agent", [False, True])
+def test_the_command_with_a_browser_and_what_command_lines_tell(here: Desk, tmp_path: Path, by_agent: bool) -> None:
+    """`renewagent renew --browser` as a process, from Start to Done, with or without an agent: the browser is told a
+    file's name, and no command line says more."""
+    script = f'#!/bin/sh\necho "$1" > {tmp_path}/told\ncp "${{1#file://}}" {tmp_path}/leads\nsleep 1\n'
+    executable(tmp_path / "pinentry", PINENTRY)
+    here.env |= {"DISPLAY": ":none", "BROWSER": str(executable(tmp_path / "browser", script))}
+    here.env["PATH"] = f"{tmp_path}:{here.env['PATH']}"
+    card = here.insert()
+    if by_agent:
+        here.talk("agent").hear("agent.started")
     seen, over = set[str](), threading.Event()
     looking = threading.Thread(target=eyes, args=(seen, over))
     looking.start()
-    talk = here.talk("renew", "--browser", "--json")
-    until = time.monotonic() + 20
-    while not (tmp_path / "leads").exists() or not (tmp_path / "leads").read_text().endswith("</html>\n"):
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    address = re.findall(r'url=([^"]+)"', (tmp_path / "leads").read_text())[0]
-    page = Reading(address)
-    page.open()
-    page.until("Start renewal")
-    assert "Dr Ada Lamb" in page.card
-    page.press("Not now")
-    page.ended("Nothing was changed.")
-    page.press("Close")
-    done = talk.end()
-    over.set()
-    looking.join()
-    assert done.status == 1 and done.document["cards"][0]["state"] == "stopped"
-    told = (tmp_path / "told").read_text().strip()
-    assert told.startswith("file:///") and not Path(told.removeprefix("file://")).exists()
-    token = address.partition("token=")[2]
-    assert any(told.removeprefix("file://") in line for line in seen)  # the eyes were open
-    assert not any(token in line or page.cookie.partition("=")[2] in line or PIN in line for line in seen)
-    assert not pinentry.exists()
+    try:
+        talk = here.talk("renew", "--browser", "--json")
+        address = re.findall(r'url=([^"]+)"', told(tmp_path / "leads"))[0]
+        page = Reading(address)
+        page.open()
+        page.until("Start renewal")
+        assert "Dr Ada Lamb" in page.card
+        page.press("Start renewal")
+        page.until("Remove it : now")
+        here.readers.remove(READER)
+        page.until("Your smartcard is out.")
+        here.readers.insert(READER, card)
+        page.until("You can close this page.")
+        assert page.title == "Done"
+        done = talk.end()
+    finally:
+        over.set()
+        looking.join()
+    assert done.status == 0 and done.document["cards"][0]["signed_in"]
+    file = (tmp_path / "told").read_text().strip().removeprefix("file://")
+    assert file.startswith("/") and not Path(file).exists()
+    secrets = (address.partition("token=")[2], page.cookie.partition("=")[2])
+    assert any(file in line for line in seen)  # the eyes were open
+    assert not any(secret in line for line in seen for secret in secrets)
     with pytest.raises(OSError):
-        page.look()
+        page.look()  # nothing keeps listening
 
 
 def test_the_command_without_a_screen_says_what_to_run(here: Desk) -> None:
