@@ -24,6 +24,8 @@ from renewagent.rules import Campaign
 
 FETCHED_WITHIN = 4.0
 """Seconds for each source of campaigns, and at most so much longer for all."""
+_DECIDE = ("signing certificate", "EPCS desk")
+"""Who cannot tell how these stand cannot tell whether somebody can sign."""
 _MARKS = {Health.OK: "OK", Health.WARNING: "Look", Health.PROBLEM: "Wrong", Health.UNKNOWN: "Unknown"}
 
 
@@ -104,9 +106,17 @@ def _checks(arguments: argparse.Namespace, configuration: Configuration, now: da
 
 def _tell(found: Sequence[Observation], ok: bool, arguments: argparse.Namespace) -> None:
     say("\n".join(line for one in found for line in _lines(one)))
-    say("Nothing here keeps you from signing." if ok else "Something keeps you from signing: see above.")
+    say(_in_all(found, ok))
     if arguments.bundle is not None:
         say(f"{arguments.bundle} is for your help desk. It holds nothing private: see README.txt in it.")
+
+
+def _in_all(found: Sequence[Observation], ok: bool) -> str:
+    if not ok:
+        return "Something keeps you from signing: see above."
+    if any(one.health is Health.UNKNOWN and one.name in _DECIDE for one in found):
+        return "Nothing was found that keeps you from signing; not everything could be looked at."
+    return "Nothing here keeps you from signing."
 
 
 def _lines(one: Observation) -> list[str]:

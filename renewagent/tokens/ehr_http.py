@@ -125,7 +125,8 @@ def _refusal(answer: Answered, secret: str) -> EhrRefused | EhrUnreachable | Ehr
         return EhrUnreachable("The EHR is busy.")
     if answer.status == 401:
         advice = "Ask your IT support to check epcs.ehr.key_file in the console's settings."
-        return EhrRefused("The EHR does not accept this console's key.", advice=advice)
+        # No word on what was asked: what was decided is not refused, it is done once the key is right again.
+        return EhrMisbehaved("The EHR does not accept this console's key.", advice=advice)
     if answer.status in _REFUSALS and answer.document is not None:
         words = _words(answer.document, "error", secret) or "The EHR does not allow this, and does not say why."
         return EhrRefused(words, advice=_words(answer.document, "advice", secret) or None)

@@ -206,9 +206,14 @@ def test_a_refusal_that_repeats_the_password() -> None:
 
 
 def test_a_key_that_is_not_known() -> None:
-    refusal = refused_by(answering({"error": "who?"}, "401 Unauthorized"))
-    assert refusal.message == "The EHR does not accept this console's key."
-    assert "epcs.ehr.key_file" in refusal.advice
+    """Which is no word on what was asked: it is asked again, and nothing that was decided counts as refused."""
+    with (
+        odd_ehr(answering({"error": "who?"}, "401 Unauthorized")) as (client, _),
+        pytest.raises(EhrMisbehaved) as caught,
+    ):
+        client.suspend_epcs("lamb")
+    assert caught.value.message == "The EHR does not accept this console's key."
+    assert "epcs.ehr.key_file" in caught.value.advice
 
 
 def test_an_endless_answer_is_cut_off() -> None:
