@@ -18,7 +18,7 @@ from schemathesis import checks
 from tests.epcs_world import TOKENS, Story, story
 from tests.flows.desk import office
 
-EXAMPLES = 12
+EXAMPLES = 6
 """For each address, each time."""
 CHECKS: Any = [
     checks.not_a_server_error,
