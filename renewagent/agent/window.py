@@ -101,6 +101,8 @@ class WindowPrompter:
     def card_wanted(self, act: CardAct, reader: str, card: CardIdentity | None, message: Message) -> None:
         """See `Prompter`."""
         self._reader = reader
+        if act is CardAct.INSERT:  # it is out, whoever is quicker to say so
+            self._show(states.nameless)
         self.tell(message)
         self._wanted = message if act is CardAct.INSERT else None
 
@@ -157,9 +159,15 @@ class WindowPrompter:
                     self._why_left = states.CARD_LEFT
             elif self._holder and not self._shown.holder:
                 self._put(states.about(self._shown, self._card, self._holder, self._reader))
-            if came and self._wanted is not None:
+            if self._wanted is not None and before - self._filled:
+                self._put(states.becomes(self._shown, self._wanted))
+            if self._wanted is not None and came and not self._is_wrong():
                 self._put(states.becomes(self._shown, states.CARD_BACK))
             self._changed.notify_all()
+
+    def _is_wrong(self) -> bool:
+        """The renewal has looked at the card already, and was quicker than whoever saw it come."""
+        return any(note.kind == "wrong-card" for note in self._shown.notes)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 

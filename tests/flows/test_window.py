@@ -198,7 +198,7 @@ def test_a_wrong_passcode_then_the_right_one(workshop: Workshop, workstation: Wo
         page.ended("One step is left")
         assert "you have not signed in with it yet" in page.text and page.buttons[0] == "Continue"
         page.press("Continue")
-        page.until("Remove it : now")
+        page.until("Now remove it")
         desk.take_out()
         page.until("Your smartcard is out.")
         desk.put_in(card)

@@ -11,7 +11,7 @@ import pytest
 import urllib3
 
 from renewagent.tokens.ehr_http import EhrClient
-from renewagent.tokens.errors import EhrRefused, EhrUnreachable
+from renewagent.tokens.errors import EhrMisbehaved, EhrUnreachable
 from renewagent_fixtures.mock_epcs.ehr import MockEhr
 from renewagent_fixtures.mock_epcs.ehr_moods import EhrMoods
 from renewagent_fixtures.mock_epcs.ehr_server import ehr_app
@@ -108,6 +108,6 @@ def test_what_comes_too_late_is_done_all_the_same(served: Served, ehr: MockEhr) 
 
 def test_another_key_is_another_console(served: Served) -> None:
     client = EhrClient(served.url, "another-key")
-    with pytest.raises(EhrRefused, match="key"):
+    with pytest.raises(EhrMisbehaved, match="key"):
         client.access("lamb")
     client.close()
