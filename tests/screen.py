@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tests.programs import require, run
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
