@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tests.programs import require, run
 
-PATIENCE = 60.0
+PATIENCE = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,8 @@ def screen() -> Iterator[Screen]:
     require("xdotool")
     told, tells = os.pipe()
     server = subprocess.Popen(
-        [program, "-displayfd", str(tells), "-screen", "0", "1024x768x24", "-nolisten", "tcp"],
+        # Without -noreset the server begins anew when its last window closes, and turns away who comes just then.
+        [program, "-displayfd", str(tells), "-screen", "0", "1024x768x24", "-nolisten", "tcp", "-noreset"],
         pass_fds=(tells,),
         stderr=subprocess.DEVNULL,
     )
