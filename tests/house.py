@@ -25,6 +25,7 @@ FLOORS = (
         (
             "renewagent",
             "renewagent.errors",
+            "renewagent.language",
             "renewagent.model",
             "renewagent.names",
             "renewagent.pin",
