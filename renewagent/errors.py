@@ -2,7 +2,8 @@
 
 Each carries words for a person: the message says what happened, `.advice` says in one sentence what to do next,
 `.retry` says whether trying again can help, and `.code` is stable, for the help desk and for scripts. Third-party
-exceptions become one of these at the edge that met them (``raise ... from``). No error exits the process.
+exceptions become one of these at the edge that met them (``raise ... from``). No error exits the process. Whoever
+raises one gives its message in the person's language; the class's own advice is put into it here.
 
 RenewAgentError
 ├── ConfigurationError            a setting, file or option is missing or wrong (exit status 2)
@@ -49,6 +50,8 @@ from __future__ import annotations
 from datetime import datetime
 from enum import Enum
 
+from renewagent.language import N_, _
+
 
 class Retry(Enum):
     """Whether trying again can help."""
@@ -63,12 +66,11 @@ class RenewAgentError(Exception):
 
     code: str = "RA-GENERAL"
     retry: Retry = Retry.LATER
-    advice: str = "Try again. If it happens again, contact your help desk."
+    advice: str = N_("Try again. If it happens again, contact your help desk.")
 
     def __init__(self, message: str, *, advice: str | None = None) -> None:
         super().__init__(message)
-        if advice is not None:
-            self.advice = advice
+        self.advice = _(self.advice) if advice is None else advice
 
     @property
     def message(self) -> str:
@@ -81,14 +83,14 @@ class ConfigurationError(RenewAgentError):
 
     code = "RA-CONFIGURATION"
     retry = Retry.NEVER
-    advice = "Ask your IT support to check renewagent's configuration."
+    advice = N_("Ask your IT support to check renewagent's configuration.")
 
 
 class JournalError(RenewAgentError):
     """Our own record cannot be written or read."""
 
     code = "RA-JOURNAL"
-    advice = "Free some disk space, then try again."
+    advice = N_("Free some disk space, then try again.")
 
 
 class AgentError(RenewAgentError):
@@ -101,7 +103,7 @@ class ClockError(RenewAgentError):
     """This computer's clock and the RA's differ by more than five minutes."""
 
     code = "RA-CLOCK"
-    advice = "Ask your IT support to set this computer's clock, then try again."
+    advice = N_("Ask your IT support to set this computer's clock, then try again.")
 
 
 class BatteryLow(RenewAgentError):
@@ -109,7 +111,7 @@ class BatteryLow(RenewAgentError):
 
     code = "RA-BATTERY"
     retry = Retry.NOW
-    advice = "Plug this computer in, then start again."
+    advice = N_("Plug this computer in, then start again.")
 
 
 class PersonStopped(RenewAgentError):
@@ -117,7 +119,7 @@ class PersonStopped(RenewAgentError):
 
     code = "RA-STOPPED"
     retry = Retry.NOW
-    advice = "Start again when you are ready."
+    advice = N_("Start again when you are ready.")
 
 
 class NothingTyped(PersonStopped):
@@ -136,14 +138,14 @@ class PcscUnavailable(ReaderError):
     """No PC/SC service answers."""
 
     code = "RA-PCSC"
-    advice = "Check that the smartcard service (pcscd) is installed and running, or ask your IT support."
+    advice = N_("Check that the smartcard service (pcscd) is installed and running, or ask your IT support.")
 
 
 class NoReader(ReaderError):
     """No reader at all, or none of the name given."""
 
     code = "RA-NO-READER"
-    advice = "Plug in a smartcard reader, then try again."
+    advice = N_("Plug in a smartcard reader, then try again.")
 
 
 class NoCard(ReaderError):
@@ -151,7 +153,7 @@ class NoCard(ReaderError):
 
     code = "RA-NO-CARD"
     retry = Retry.NOW
-    advice = "Insert your smartcard, then try again."
+    advice = N_("Insert your smartcard, then try again.")
 
 
 class CardRemoved(ReaderError):
@@ -159,7 +161,7 @@ class CardRemoved(ReaderError):
 
     code = "RA-CARD-REMOVED"
     retry = Retry.NOW
-    advice = "Put the smartcard back in, then try again."
+    advice = N_("Put the smartcard back in, then try again.")
 
 
 class CardReset(ReaderError):
@@ -167,14 +169,14 @@ class CardReset(ReaderError):
 
     code = "RA-CARD-RESET"
     retry = Retry.NOW
-    advice = "Close other programs that use the smartcard, then try again."
+    advice = N_("Close other programs that use the smartcard, then try again.")
 
 
 class CardBusy(ReaderError):
     """Another program holds the card."""
 
     code = "RA-CARD-BUSY"
-    advice = "Close other programs that use the smartcard, or wait a moment, then try again."
+    advice = N_("Close other programs that use the smartcard, or wait a moment, then try again.")
 
 
 class PinPadFailed(ReaderError):
@@ -187,7 +189,7 @@ class CardError(RenewAgentError):
     """The card answered, and the answer is no."""
 
     code = "RA-CARD"
-    advice = "Take the smartcard out, put it back in and try again."
+    advice = N_("Take the smartcard out, put it back in and try again.")
 
 
 class UnsupportedCard(CardError):
@@ -195,7 +197,7 @@ class UnsupportedCard(CardError):
 
     code = "RA-CARD-UNSUPPORTED"
     retry = Retry.NEVER
-    advice = "Check that this is the smartcard you sign prescriptions with."
+    advice = N_("Check that this is the smartcard you sign prescriptions with.")
 
 
 class CardRefused(CardError):
@@ -213,7 +215,7 @@ class NoRoom(CardRefused):
 
     code = "RA-CARD-FULL"
     retry = Retry.NEVER
-    advice = "Contact your Registration Authority: they can make room on the smartcard."
+    advice = N_("Contact your Registration Authority: they can make room on the smartcard.")
 
 
 class CardDataError(CardError):
@@ -221,7 +223,7 @@ class CardDataError(CardError):
 
     code = "RA-CARD-DATA"
     retry = Retry.NEVER
-    advice = "Contact your Registration Authority: the smartcard may need to be repaired or replaced."
+    advice = N_("Contact your Registration Authority: the smartcard may need to be repaired or replaced.")
 
 
 class DifferentCard(CardError):
@@ -254,7 +256,7 @@ class LastPinTry(CardError):
 
     code = "RA-PIN-LAST-TRY"
     retry = Retry.NEVER
-    advice = "Stop here and unlock your smartcard first. Your Registration Authority can help."
+    advice = N_("Stop here and unlock your smartcard first. Your Registration Authority can help.")
 
 
 class PinBlocked(CardError):
@@ -262,7 +264,7 @@ class PinBlocked(CardError):
 
     code = "RA-PIN-BLOCKED"
     retry = Retry.NEVER
-    advice = "Your smartcard is locked. Ask your Registration Authority to unlock it."
+    advice = N_("Your smartcard is locked. Ask your Registration Authority to unlock it.")
 
 
 class ManagementKeyRefused(CardError):
@@ -270,7 +272,7 @@ class ManagementKeyRefused(CardError):
 
     code = "RA-CARD-ADMIN"
     retry = Retry.NEVER
-    advice = "Ask your IT support to check the smartcard management key in renewagent's configuration."
+    advice = N_("Ask your IT support to check the smartcard management key in renewagent's configuration.")
 
 
 class CampaignError(RenewAgentError):
@@ -278,14 +280,14 @@ class CampaignError(RenewAgentError):
 
     code = "RA-CAMPAIGN"
     retry = Retry.NEVER
-    advice = "Ask your Registration Authority for a correctly signed campaign."
+    advice = N_("Ask your Registration Authority for a correctly signed campaign.")
 
 
 class SourceError(RenewAgentError):
     """A file, a database or a pipe of certificates to be checked cannot be opened, or ends too early."""
 
     code = "RA-SOURCE"
-    advice = "Check the source, or export it once more, then check it again."
+    advice = N_("Check the source, or export it once more, then check it again.")
 
 
 class RaError(RenewAgentError):
@@ -298,7 +300,7 @@ class RaUnreachable(RaError):
     """No connection, a time-out, or an answer that is not CMP at all."""
 
     code = "RA-UNREACHABLE"
-    advice = "Check the network connection, then try again."
+    advice = N_("Check the network connection, then try again.")
 
 
 class RaRefused(RaError):
@@ -306,7 +308,7 @@ class RaRefused(RaError):
 
     code = "RA-REFUSED"
     retry = Retry.NEVER
-    advice = "Contact your Registration Authority."
+    advice = N_("Contact your Registration Authority.")
 
     def __init__(
         self,
@@ -325,7 +327,7 @@ class RaWaiting(RaError):
     """The RA says "come back later": ask again after `check_after` seconds."""
 
     code = "RA-WAITING"
-    advice = "You do not need to do anything. You will be told when the Registration Authority is ready."
+    advice = N_("You do not need to do anything. You will be told when the Registration Authority is ready.")
 
     def __init__(self, message: str, check_after: int, *, advice: str | None = None) -> None:
         super().__init__(message, advice=advice)
@@ -336,7 +338,7 @@ class NotYet(RaError):
     """The RA spreads its renewals: the turn of this card comes at `until`, aware UTC."""
 
     code = "RA-NOT-YET"
-    advice = "Nothing is lost: your turn is kept for you."
+    advice = N_("Nothing is lost: your turn is kept for you.")
 
     def __init__(self, message: str, until: datetime, *, advice: str | None = None) -> None:
         super().__init__(message, advice=advice)
@@ -348,7 +350,7 @@ class RaMisbehaved(RaError):
 
     code = "RA-MISBEHAVED"
     retry = Retry.NEVER
-    advice = "Nothing was installed. Contact your Registration Authority."
+    advice = N_("Nothing was installed. Contact your Registration Authority.")
 
 
 class RenewalImpossible(RenewAgentError):
@@ -356,4 +358,4 @@ class RenewalImpossible(RenewAgentError):
 
     code = "RA-IMPOSSIBLE"
     retry = Retry.NEVER
-    advice = "Contact your Registration Authority: they can renew it in person."
+    advice = N_("Contact your Registration Authority: they can renew it in person.")

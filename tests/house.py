@@ -434,13 +434,13 @@ def cmp_ends_apart(modules: list[Module]) -> list[str]:
 
 
 def privacy_kept(modules: list[Module]) -> list[str]:
-    """A name that begins with an underscore stays in its module."""
+    """A name that begins with an underscore stays in its module; `_` alone is gettext's, and everybody's."""
     return [
         f"{m.name}:{wanted.line} takes {name} from {wanted.target}"
         for m in modules
         for wanted in m.imports
         for name in wanted.names
-        if name.startswith("_") and not name.startswith("__") and wanted.target.split(".")[0] in TREES
+        if name != "_" and name.startswith("_") and not name.startswith("__") and wanted.target.split(".")[0] in TREES
     ]
 
 

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from renewagent.card.interface import KeepsManagementKey
 from renewagent.errors import ConfigurationError, ManagementKeyRefused
+from renewagent.language import _
 
 _FACTORY = bytes(range(1, 9)) * 3
 _LENGTHS = frozenset({16, 24, 32})
@@ -56,16 +57,26 @@ class KeyFile:
             with self.path.open(encoding="ascii") as file:
                 if os.name == "posix" and os.fstat(file.fileno()).st_mode & (stat.S_IROTH | stat.S_IWOTH):
                     raise ConfigurationError(
-                        f"Everybody on this computer can read or change the management key file {self.path}.",
-                        advice=f"Take the rights away from others: chmod o-rwx {self.path}",
+                        _("Everybody on this computer can read or change the management key file {path}.").format(
+                            path=self.path
+                        ),
+                        advice=_("Take the rights away from others: chmod o-rwx {path}").format(path=self.path),
                     )
                 key = bytes.fromhex(file.readline(200).strip())
         except OSError as e:
-            raise ConfigurationError(f"The management key file {self.path} cannot be read: {e.strerror}.") from e
+            raise ConfigurationError(
+                _("The management key file {path} cannot be read: {why}.").format(path=self.path, why=e.strerror)
+            ) from e
         except ValueError:  # its text may hold the key, or half of it
-            raise ConfigurationError(f"The management key file {self.path} does not begin with hex digits.") from None
+            raise ConfigurationError(
+                _("The management key file {path} does not begin with hex digits.").format(path=self.path)
+            ) from None
         if len(key) not in _LENGTHS:
-            raise ConfigurationError(f"The key in {self.path} is {len(key)} bytes long; it must be 16, 24 or 32.")
+            raise ConfigurationError(
+                _("The key in {path} is {count} bytes long; it must be 16, 24 or 32.").format(
+                    path=self.path, count=len(key)
+                )
+            )
         return key
 
 
@@ -79,7 +90,7 @@ class PinProtectedKey:
         """See `ManagementKey`. Raises ManagementKeyRefused."""
         key = read_from_card()
         if key is None or len(key) not in _LENGTHS:
-            raise ManagementKeyRefused("The smartcard keeps no management key behind its passcode.")
+            raise ManagementKeyRefused(_("The smartcard keeps no management key behind its passcode."))
         return key
 
 
@@ -93,7 +104,7 @@ class KeptElsewhere:
     def obtain(self, read_from_card: Callable[[], bytes | None]) -> KeepsManagementKey:
         """See `ManagementKey`. Raises ManagementKeyRefused."""
         if self.keeper is None:
-            raise ManagementKeyRefused("The management key is kept elsewhere, and whoever keeps it was not asked.")
+            raise ManagementKeyRefused(_("The management key is kept elsewhere, and whoever keeps it was not asked."))
         return self.keeper
 
 
@@ -105,4 +116,4 @@ def management_key_source(setting: str) -> ManagementKey:
         return PinProtectedKey()
     if setting.startswith("file:") and len(setting) > len("file:"):
         return KeyFile(Path(setting.removeprefix("file:")))
-    raise ConfigurationError('card.management_key must be "default", "pin" or "file:" and a path.')
+    raise ConfigurationError(_('card.management_key must be "default", "pin" or "file:" and a path.'))

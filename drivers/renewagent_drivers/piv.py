@@ -31,6 +31,7 @@ from renewagent.errors import (
     PinPadFailed,
     RenewAgentError,
 )
+from renewagent.language import _
 from renewagent.model import CardIdentity, CertificateHead, Slot
 from renewagent.pin import Pin
 from renewagent_drivers.management_key import FactoryKey, ManagementKey
@@ -210,8 +211,12 @@ class PivDriver:
             self._identity = self._identity or found
             if found != self._identity:
                 raise DifferentCard(
-                    f"This is another smartcard: it ends in {found.ending}, not in {self._identity.ending}.",
-                    advice=f"Insert the smartcard ending {self._identity.ending}, then try again.",
+                    _("This is another smartcard: it ends in {found}, not in {ending}.").format(
+                        found=found.ending, ending=self._identity.ending
+                    ),
+                    advice=_("Insert the smartcard ending {ending}, then try again.").format(
+                        ending=self._identity.ending
+                    ),
                 )
             yield transaction
 
@@ -230,11 +235,15 @@ class PivDriver:
             except Truncated:
                 continue
             except ValueError as e:
-                raise CardDataError(f"The certificate in slot {slot} of the smartcard cannot be read: {e}.") from e
+                raise CardDataError(
+                    _("The certificate in slot {slot} of the smartcard cannot be read: {why}.").format(slot=slot, why=e)
+                ) from e
             if front is None or head is not None:
                 return head
         if data:
-            raise CardDataError(f"The certificate in slot {slot} of the smartcard cannot be read: it is cut short.")
+            raise CardDataError(
+                _("The certificate in slot {slot} of the smartcard cannot be read: it is cut short.").format(slot=slot)
+            )
         return None
 
     def _enter_logged_out(self, stack: contextlib.ExitStack) -> Transaction:
@@ -265,18 +274,18 @@ class PivDriver:
         if isinstance(pin, Pin):
             return PinEntry(self._applet, pin, self._count_verify)
         if not isinstance(self._connection, HasPinPad):
-            raise PinPadFailed("This card reader has no keys of its own.")
+            raise PinPadFailed(_("This card reader has no keys of its own."))
         return PadEntry(self._applet, self._connection, pin, self._count_verify)
 
     def _key_behind_pin(self, pin: Pin | AtPad | None) -> bytes | None:
         if pin is None:
-            raise ManagementKeyRefused("The management key lies behind the passcode, and none was given.")
+            raise ManagementKeyRefused(_("The management key lies behind the passcode, and none was given."))
         self._entry(pin).verify()
         printed = self._applet.data_object(PRINTED)
         try:
             return None if printed is None else management_key_in(printed)
         except ValueError as e:
-            raise CardDataError("What the smartcard keeps behind its passcode makes no sense.") from e
+            raise CardDataError(_("What the smartcard keeps behind its passcode makes no sense.")) from e
 
     def _key(self, slot: Slot) -> SlotKey:
         if slot not in self._keys:

@@ -21,6 +21,7 @@ from renewagent.card.apdu import CommandApdu, ResponseApdu, StatusWord
 from renewagent.card.head import KeyKind
 from renewagent.card.interface import KeepsManagementKey, KeyType
 from renewagent.errors import CardDataError, CardRefused, ManagementKeyRefused, NoRoom
+from renewagent.language import _
 from renewagent.model import Slot
 from renewagent_drivers.piv_applet import (
     ALGORITHMS,
@@ -87,17 +88,19 @@ def authenticate(applet: PivApplet, key: bytes | KeepsManagementKey, told: int |
         if response.ok:
             _prove(applet, keeper, dynamic_fields(response).get(WITNESS, b""))
             return
-    raise ManagementKeyRefused("The smartcard wants another kind of management key than the one configured.")
+    raise ManagementKeyRefused(_("The smartcard wants another kind of management key than the one configured."))
 
 
 def _prove(applet: PivApplet, keeper: KeepsManagementKey, witness: bytes) -> None:
     if len(witness) != block_length(keeper.algorithm):
-        raise CardDataError("The smartcard's answer makes no sense.")
+        raise CardDataError(_("The smartcard's answer makes no sense."))
     proof, challenge = keeper.prove(witness)
     fields = tlv(WITNESS, proof) + tlv(CHALLENGE, challenge) + tlv(RESPONSE)
     response = applet.authenticate(keeper.algorithm, MANAGEMENT_KEY, fields)
     if not response.ok:
-        raise ManagementKeyRefused(f"The smartcard does not accept the management key ({response.sw:04X}).")
+        raise ManagementKeyRefused(
+            _("The smartcard does not accept the management key ({sw:04X}).").format(sw=response.sw)
+        )
     keeper.judge(dynamic_fields(response).get(RESPONSE, b""))
 
 
@@ -126,7 +129,7 @@ class _KeyInHand:
 
     def judge(self, response: bytes) -> None:
         if not hmac.compare_digest(response, self._expected):
-            raise ManagementKeyRefused("The smartcard does not know the management key that it was asked to prove.")
+            raise ManagementKeyRefused(_("The smartcard does not know the management key that it was asked to prove."))
 
 
 class PivAdminSession:
@@ -146,7 +149,10 @@ class PivAdminSession:
         self._changed(slot, None)  # from here on nothing that was known of the old key holds
         response = self._applet.send(CommandApdu(INS_GENERATE, 0x00, reference(slot), tlv(0xAC, control), 256))
         if not response.ok:
-            raise CardRefused(f"The smartcard did not make a new key in slot {slot} ({response.sw:04X}).", response.sw)
+            raise CardRefused(
+                _("The smartcard did not make a new key in slot {slot} ({sw:04X}).").format(slot=slot, sw=response.sw),
+                response.sw,
+            )
         public_key = _public_key(response.data, key_type)
         self._changed(slot, public_key)
         return public_key
@@ -158,9 +164,11 @@ class PivAdminSession:
         if response.sw == StatusWord.NOT_ENOUGH_MEMORY:
             response = self._put(name, pack_certificate(certificate, compressed=True))
         if response.sw == StatusWord.NOT_ENOUGH_MEMORY:
-            raise NoRoom("The smartcard has no room for the new certificate.", response.sw)
+            raise NoRoom(_("The smartcard has no room for the new certificate."), response.sw)
         if not response.ok:
-            raise CardRefused(f"The smartcard did not take the certificate ({response.sw:04X}).", response.sw)
+            raise CardRefused(
+                _("The smartcard did not take the certificate ({sw:04X}).").format(sw=response.sw), response.sw
+            )
 
     def require_room(self, octets: int) -> None:
         """See `piv_room`: tried on extended cards alone, where retired slots are free for it. Raises NoRoom."""
@@ -207,7 +215,13 @@ class PivAdminSession:
 
     def move(self, source: Slot, destination: Slot) -> None:
         """Yubico's MOVE KEY: the destination must be empty; certificates stay behind. Raises CardRefused."""
-        self._move(reference(destination), source, f"move the key in slot {source} to slot {destination}")
+        self._move(
+            reference(destination),
+            source,
+            _("The smartcard did not move the key in slot {source} to slot {destination}").format(
+                source=source, destination=destination
+            ),
+        )
         self._changed(source, None)
         self._changed(destination, None)
 
@@ -217,13 +231,14 @@ class PivAdminSession:
 
     def delete(self, slot: Slot) -> None:
         """Yubico's MOVE KEY to nowhere; an empty slot is no error. Raises CardRefused."""
-        self._move(_NOWHERE, slot, f"delete the key in slot {slot}", StatusWord.REFERENCE_NOT_FOUND)
+        said = _("The smartcard did not delete the key in slot {slot}").format(slot=slot)
+        self._move(_NOWHERE, slot, said, StatusWord.REFERENCE_NOT_FOUND)
         self._changed(slot, None)
 
-    def _move(self, destination: int, source: Slot, what: str, *also: int) -> None:
+    def _move(self, destination: int, source: Slot, said: str, *also: int) -> None:
         response = self._applet.send(CommandApdu(INS_MOVE_KEY, destination, reference(source)))
         if not response.ok and response.sw not in also:
-            raise CardRefused(f"The smartcard did not {what} ({response.sw:04X}).", response.sw)
+            raise CardRefused(_("{said} ({sw:04X}).").format(said=said, sw=response.sw), response.sw)
 
 
 def _readable_history(*versions: bytes) -> tuple[bytes, int]:
@@ -241,7 +256,7 @@ def public_key(applet: PivApplet, slot: Slot) -> bytes | None:
     if response.sw in NO_KEY:
         return None
     if not response.ok:
-        raise CardRefused(f"The smartcard does not tell about the key in slot {slot}.", response.sw)
+        raise CardRefused(_("The smartcard does not tell about the key in slot {slot}.").format(slot=slot), response.sw)
     return public_key_in(response.data)
 
 
@@ -250,7 +265,7 @@ def public_key_in(metadata: bytes) -> bytes | None:
     try:
         fields = parse(metadata)
     except ValueError as e:
-        raise CardDataError("What the smartcard says of its keys makes no sense.") from e
+        raise CardDataError(_("What the smartcard says of its keys makes no sense.")) from e
     told = fields.get(_TOLD_PUBLIC_KEY)
     kind = KINDS_BY_ALGORITHM.get(int.from_bytes(fields.get(_TOLD_ALGORITHM, b""), "big"))
     if told is None or kind is None:
@@ -269,7 +284,7 @@ def _public_key(answer: bytes, key_type: KeyType) -> bytes:
             modulus, exponent = (int.from_bytes(found[tag], "big") for tag in (0x81, 0x82))
             key = rsa.RSAPublicNumbers(exponent, modulus).public_key()
     except (ValueError, KeyError) as e:
-        raise CardDataError("The smartcard made a new key, but its answer makes no sense.") from e
+        raise CardDataError(_("The smartcard made a new key, but its answer makes no sense.")) from e
     if key.key_size != KINDS[key_type].bits:
-        raise CardDataError("The smartcard made a key of another size than it was asked for.")
+        raise CardDataError(_("The smartcard made a key of another size than it was asked for."))
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

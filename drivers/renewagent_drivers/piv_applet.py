@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from renewagent.card.apdu import MOST_ANSWERS, CommandApdu, ResponseApdu, StatusWord, Transmit, exchange
 from renewagent.card.head import KeyKind
 from renewagent.errors import CardDataError, CardRefused, UnsupportedCard
+from renewagent.language import _
 from renewagent.model import Slot
 from renewagent_drivers.piv_objects import parse, tlv
 
@@ -67,13 +68,13 @@ class PivApplet:
         try:
             return exchange(self._transmit, command, limit=_OBJECT_LIMIT)
         except ValueError as e:
-            raise CardDataError(f"The smartcard's answer makes no sense: {e}.") from e
+            raise CardDataError(_("The smartcard's answer makes no sense: {why}.").format(why=e)) from e
 
     def select(self) -> None:
         """Select the PIV application; what it says of itself is left on the card. Raises UnsupportedCard."""
         response = self._once(CommandApdu(INS_SELECT, 0x04, 0x00, AID, _ANY_LE))
         if not response.ok and not response.more:
-            raise UnsupportedCard("This is not a smartcard that renewagent knows (it has no PIV application).")
+            raise UnsupportedCard(_("This is not a smartcard that renewagent knows (it has no PIV application)."))
 
     def object_chunks(self, name: int) -> Iterator[bytes]:
         """What has arrived of a data object, growing with each exchange; nothing at all for an absent object. The
@@ -84,7 +85,9 @@ class PivApplet:
         data, answers = b"", 1
         while True:
             if not response.ok and not response.more:
-                raise CardRefused(f"The smartcard does not give out its data ({response.sw:04X}).", response.sw)
+                raise CardRefused(
+                    _("The smartcard does not give out its data ({sw:04X}).").format(sw=response.sw), response.sw
+                )
             data += response.data
             yield data
             if not response.more:
@@ -92,7 +95,7 @@ class PivApplet:
             response = self._once(CommandApdu(INS_GET_RESPONSE, 0, 0, le=response.more))
             answers += 1
             if len(data) > _OBJECT_LIMIT or answers > MOST_ANSWERS or not response.data:
-                raise CardDataError("The smartcard's answer does not end.")
+                raise CardDataError(_("The smartcard's answer does not end."))
 
     def data_object(self, name: int) -> bytes | None:
         """A whole data object, its container included; None for an absent or an empty one."""
@@ -132,7 +135,7 @@ class PivApplet:
                 again = CommandApdu(command.ins, command.p1, command.p2, command.data, le, command.cla)
                 response = ResponseApdu.decode(self._transmit(again.encode()))
         except ValueError as e:
-            raise CardDataError(f"The smartcard's answer makes no sense: {e}.") from e
+            raise CardDataError(_("The smartcard's answer makes no sense: {why}.").format(why=e)) from e
         return response
 
 
@@ -141,7 +144,7 @@ def dynamic_fields(response: ResponseApdu) -> dict[int, bytes]:
     try:
         return parse(parse(response.data)[TEMPLATE])
     except (ValueError, KeyError) as e:
-        raise CardDataError("The smartcard's answer makes no sense.") from e
+        raise CardDataError(_("The smartcard's answer makes no sense.")) from e
 
 
 def reference(slot: Slot) -> int:

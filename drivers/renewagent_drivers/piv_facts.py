@@ -8,6 +8,7 @@ from __future__ import annotations
 from renewagent.card.apdu import StatusWord
 from renewagent.card.head import KeyKind, certificate_head, certificate_key, public_key_kind
 from renewagent.errors import CardDataError, CardRefused, UnsupportedCard
+from renewagent.language import _
 from renewagent.model import CardIdentity, Slot
 from renewagent_drivers.piv_applet import KINDS, PivApplet, reference
 from renewagent_drivers.piv_objects import (
@@ -44,7 +45,7 @@ def read_identity(applet: PivApplet) -> CardIdentity:
         import hashlib  # see renewagent.model
 
         return CardIdentity("certificate", hashlib.sha256(certificate).hexdigest())
-    raise UnsupportedCard("This smartcard carries nothing by which it could be told from another.")
+    raise UnsupportedCard(_("This smartcard carries nothing by which it could be told from another."))
 
 
 def _read_guid(applet: PivApplet) -> bytes | None:
@@ -63,9 +64,13 @@ def read_certificate_object(applet: PivApplet, slot: Slot) -> bytes | None:
     try:
         certificate = certificate_in(data)
     except ValueError as e:
-        raise CardDataError(f"The certificate in slot {slot} of the smartcard cannot be read: {e}.") from e
+        raise CardDataError(
+            _("The certificate in slot {slot} of the smartcard cannot be read: {why}.").format(slot=slot, why=e)
+        ) from e
     if certificate is not None and certificate_head(certificate, len(certificate)) is None:
-        raise CardDataError(f"The certificate in slot {slot} of the smartcard cannot be read: it is cut short.")
+        raise CardDataError(
+            _("The certificate in slot {slot} of the smartcard cannot be read: it is cut short.").format(slot=slot)
+        )
     return certificate
 
 
@@ -98,7 +103,7 @@ def read_slot_key(applet: PivApplet, slot: Slot, generated: bytes | None) -> Slo
     made it), else from the certificate, with the standard's policy. Raises CardRefused for an empty slot."""
     response = applet.metadata(reference(slot))
     if response.sw in NO_KEY:
-        raise CardRefused(f"There is no key in slot {slot} of the smartcard.", response.sw)
+        raise CardRefused(_("There is no key in slot {slot} of the smartcard.").format(slot=slot), response.sw)
     try:
         told = parse(response.data) if response.ok else {}
     except ValueError:
@@ -113,9 +118,13 @@ def _kind_from_data(applet: PivApplet, slot: Slot, generated: bytes | None) -> K
         certificate = read_certificate_object(applet, slot)
         if certificate is None:
             sw = StatusWord.REFERENCE_NOT_FOUND
-            raise CardRefused(f"There is no certificate in slot {slot} of the smartcard to sign under.", sw)
+            raise CardRefused(
+                _("There is no certificate in slot {slot} of the smartcard to sign under.").format(slot=slot), sw
+            )
         generated = certificate_key(certificate)
     kind = public_key_kind(generated)
     if kind not in KINDS.values() or kind is None:
-        raise UnsupportedCard(f"The key in slot {slot} of the smartcard is of a kind that renewagent does not know.")
+        raise UnsupportedCard(
+            _("The key in slot {slot} of the smartcard is of a kind that renewagent does not know.").format(slot=slot)
+        )
     return kind

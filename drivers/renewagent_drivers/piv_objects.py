@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from renewagent.card.der import Truncated
+from renewagent.language import _
 from renewagent.model import Slot
 
 SIGNATURE, AUTHENTICATION, KEY_MANAGEMENT, CARD_AUTHENTICATION = Slot("9c"), Slot("9a"), Slot("9d"), Slot("9e")
@@ -82,17 +83,17 @@ def _field(octets: bytes, at: int, end: int) -> Field:
     tag, first, at = int.from_bytes(header[:tag_size], "big"), header[tag_size], at + tag_size + 1
     count = first & 0x7F if first & 0x80 else 0
     if first == 0x80 or count > 3:
-        raise ValueError("a length that makes no sense")
+        raise ValueError(_("a length that makes no sense"))
     if len(octets[at : min(at + count, end)]) < count:
         raise _cut(octets, at + count - 1, end)
     length = int.from_bytes(octets[at : at + count], "big") if count else first
     if at + count + length > end:
-        raise ValueError("a field that claims to be longer than what holds it")
+        raise ValueError(_("a field that claims to be longer than what holds it"))
     return Field(tag, at + count, at + count + length)
 
 
 def _cut(octets: bytes, at: int, end: int) -> Exception:
-    return Truncated() if len(octets) <= at < end else ValueError("a field cut short")
+    return Truncated() if len(octets) <= at < end else ValueError(_("a field cut short"))
 
 
 def parse(octets: bytes) -> dict[int, bytes]:
@@ -100,14 +101,14 @@ def parse(octets: bytes) -> dict[int, bytes]:
     try:
         return {f.tag: octets[f.start : f.end] for f in fields(octets, 0, len(octets))}
     except Truncated as e:
-        raise ValueError("a field cut short") from e
+        raise ValueError(_("a field cut short")) from e
 
 
 def unwrap(data: bytes) -> bytes:
     """The contents of a whole data object (tag 53). Raises ValueError unless its length is the truth."""
     found = list(fields(data, 0, len(data)))
     if len(found) != 1 or found[0].tag != _CONTAINER:
-        raise ValueError("a data object that is not in its container")
+        raise ValueError(_("a data object that is not in its container"))
     return data[found[0].start :]
 
 
@@ -123,9 +124,9 @@ def certificate_front(data: bytes) -> CertificateFront | None:
     """What the first octets of a certificate object tell; None for an empty one. Raises Truncated, ValueError."""
     container = _field(data, 0, 1 << 24)
     if container.tag != _CONTAINER:
-        raise ValueError("a data object that is not in its container")
+        raise ValueError(_("a data object that is not in its container"))
     if len(data) > container.end:
-        raise ValueError("an object that is longer than it says")
+        raise ValueError(_("an object that is longer than it says"))
     for field in fields(data, container.start, container.end):
         if field.tag == _CERTIFICATE:
             return _unpack(data[field.start : field.end], field.end - field.start)
@@ -146,16 +147,16 @@ def certificate_in(data: bytes) -> bytes | None:
     if front is None:
         return None
     if front.total is None:
-        raise ValueError("a packed certificate that does not end")
+        raise ValueError(_("a packed certificate that does not end"))
     if len(front.octets) != front.total:
-        raise ValueError("a certificate of another length than the card says")
+        raise ValueError(_("a certificate of another length than the card says"))
     return front.octets
 
 
 def _must_be_companion(tag: int) -> None:
     """Beside a certificate, and in the place of one, nothing else may stand (SP 800-73-4 part 1, table 10)."""
     if tag not in _COMPANIONS:
-        raise ValueError("an object that holds something else than a certificate")
+        raise ValueError(_("an object that holds something else than a certificate"))
 
 
 def _unpack(packed: bytes, size: int) -> CertificateFront | None:
@@ -175,11 +176,11 @@ def _inflate(packed: bytes, window: int, size: int, promised: int | None) -> Cer
     try:
         octets = inflater.decompress(packed, _INFLATED_LIMIT + 1)
     except zlib.error as e:
-        raise ValueError("a packed certificate that cannot be unpacked") from e
+        raise ValueError(_("a packed certificate that cannot be unpacked")) from e
     if len(octets) > _INFLATED_LIMIT:
-        raise ValueError("a packed certificate that is too large")
+        raise ValueError(_("a packed certificate that is too large"))
     if len(packed) == size and (not inflater.eof or inflater.unused_data):
-        raise ValueError("a packed certificate that does not end where it should")
+        raise ValueError(_("a packed certificate that does not end where it should"))
     total = promised if promised is not None else (len(octets) if inflater.eof else None)
     return CertificateFront(octets, total)
 

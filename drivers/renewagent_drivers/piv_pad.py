@@ -11,6 +11,7 @@ from renewagent.card import pin_pad
 from renewagent.card.apdu import CommandApdu, ResponseApdu
 from renewagent.card.interface import AtPad, HasPinPad
 from renewagent.errors import ImpossiblePin, NothingTyped, PersonStopped, PinPadFailed, WrongPin
+from renewagent.language import _
 from renewagent_drivers.piv_applet import INS_VERIFY, PIN_REFERENCE, PivApplet
 from renewagent_drivers.piv_signing import PIN_LENGTHS, judge_verification
 
@@ -57,13 +58,13 @@ class PadEntry:
 def _refuse_unsent(sw: int) -> None:
     """Raise for what the reader says in the card's place."""
     if sw == pin_pad.TIMED_OUT:
-        raise NothingTyped("No passcode was typed on the card reader in time.")
+        raise NothingTyped(_("No passcode was typed on the card reader in time."))
     if sw == pin_pad.CANCELLED:
-        raise PersonStopped("You cancelled on the card reader: no passcode was sent to the smartcard.")
+        raise PersonStopped(_("You cancelled on the card reader: no passcode was sent to the smartcard."))
     if sw == pin_pad.WRONG_LENGTH:
         raise ImpossiblePin(
-            "That was too short or too long for this smartcard's passcode, so it was not tried.",
-            advice="Type the 6 to 8 digits of your passcode. No try was used.",
+            _("That was too short or too long for this smartcard's passcode, so it was not tried."),
+            advice=_("Type the 6 to 8 digits of your passcode. No try was used."),
         )
     if sw == pin_pad.NOT_UNDERSTOOD:
-        raise PinPadFailed("The keys of the card reader could not be used for the passcode.")
+        raise PinPadFailed(_("The keys of the card reader could not be used for the passcode."))

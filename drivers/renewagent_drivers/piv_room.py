@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from renewagent.card.apdu import ResponseApdu, StatusWord
 from renewagent.errors import NoRoom
+from renewagent.language import _
 from renewagent_drivers.piv_applet import PivApplet
 from renewagent_drivers.piv_objects import RETIRED_SLOTS, certificate_object, pack_certificate, tlv, unwrap
 
@@ -28,7 +29,7 @@ def prove_room(applet: PivApplet, put: Callable[[int, bytes], ResponseApdu], oct
             size = min(octets, _PIECE)
             response = put(name, tlv(_CONTAINER, tlv(_FILLING, bytes(size))))
             if response.sw == StatusWord.NOT_ENOUGH_MEMORY:
-                raise NoRoom("The smartcard has no room for another certificate.", response.sw)
+                raise NoRoom(_("The smartcard has no room for another certificate."), response.sw)
             if not response.ok:
                 return
             written.append(name)

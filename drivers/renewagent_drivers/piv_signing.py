@@ -14,6 +14,7 @@ from typing import Protocol
 from renewagent.card.apdu import ResponseApdu, StatusWord
 from renewagent.card.head import KeyKind
 from renewagent.errors import CardDataError, CardRefused, ImpossiblePin, LastPinTry, PinBlocked, WrongPin
+from renewagent.language import _
 from renewagent.model import Slot
 from renewagent.pin import Pin
 from renewagent_drivers.piv_applet import (
@@ -63,8 +64,8 @@ def padded_pin(pin: Pin) -> bytes:
     octets = pin.reveal()
     if len(octets) not in PIN_LENGTHS or not all(0x20 <= octet < 0x7F for octet in octets):
         raise ImpossiblePin(
-            "That cannot be this smartcard's passcode, so it was not tried.",
-            advice="Type the 6 to 8 digits of your passcode. No try was used.",
+            _("That cannot be this smartcard's passcode, so it was not tried."),
+            advice=_("Type the 6 to 8 digits of your passcode. No try was used."),
         )
     return octets.ljust(8, b"\xff")
 
@@ -72,9 +73,9 @@ def padded_pin(pin: Pin) -> bytes:
 def require_tries(tries: int | None) -> None:
     """Refuse to risk the last try. `tries` None means that the card does not tell, and passes."""
     if tries == 0:
-        raise PinBlocked("The smartcard is locked: its passcode was mistyped too often.")
+        raise PinBlocked(_("The smartcard is locked: its passcode was mistyped too often."))
     if tries == 1:
-        raise LastPinTry("One more wrong passcode would lock the smartcard, so renewagent does not try.")
+        raise LastPinTry(_("One more wrong passcode would lock the smartcard, so renewagent does not try."))
 
 
 def judge_verification(response: ResponseApdu) -> None:
@@ -83,10 +84,12 @@ def judge_verification(response: ResponseApdu) -> None:
     if response.ok:
         return
     if tries is None:
-        raise CardRefused(f"The smartcard did not accept the passcode ({response.sw:04X}).", response.sw)
+        raise CardRefused(
+            _("The smartcard did not accept the passcode ({sw:04X}).").format(sw=response.sw), response.sw
+        )
     if not tries:
-        raise PinBlocked("The passcode was wrong, and the smartcard is now locked.")
-    raise WrongPin("The passcode is wrong.", tries)
+        raise PinBlocked(_("The passcode was wrong, and the smartcard is now locked."))
+    raise WrongPin(_("The passcode is wrong."), tries)
 
 
 class Verifies(Protocol):
@@ -114,12 +117,12 @@ class PinEntry:
     def verify(self) -> None:
         """One VERIFY. Raises WrongPin (a second time without asking the card), PinBlocked, CardRefused."""
         if self._refused is not None:
-            raise WrongPin("The passcode is wrong.", self._refused.tries_left)
+            raise WrongPin(_("The passcode is wrong."), self._refused.tries_left)
         self._count()
         self.presented = True
         response = self._applet.verify(padded_pin(self._pin))
         if not response.ok:
-            self._refused = WrongPin("The passcode is wrong.", response.tries_left or 0)
+            self._refused = WrongPin(_("The passcode is wrong."), response.tries_left or 0)
         judge_verification(response)
 
 
@@ -170,8 +173,11 @@ def to_be_signed(kind: KeyKind, data: bytes, hash_name: str) -> bytes:
 
 def _signature(response: ResponseApdu, kind: KeyKind, slot: Slot) -> bytes:
     if not response.ok:
-        raise CardRefused(f"The smartcard did not sign with the key in slot {slot} ({response.sw:04X}).", response.sw)
+        raise CardRefused(
+            _("The smartcard did not sign with the key in slot {slot} ({sw:04X}).").format(slot=slot, sw=response.sw),
+            response.sw,
+        )
     signature = dynamic_fields(response).get(RESPONSE, b"")
     if not signature or (kind.algorithm == "rsa" and len(signature) != kind.bits // 8):
-        raise CardDataError(f"The smartcard's signature by the key in slot {slot} makes no sense.")
+        raise CardDataError(_("The smartcard's signature by the key in slot {slot} makes no sense.").format(slot=slot))
     return signature

@@ -32,6 +32,7 @@ from renewagent.errors import (
     ReaderError,
     UnsupportedCard,
 )
+from renewagent.language import _
 from renewagent.model import CardIdentity, CertificateHead, Slot
 from renewagent.pin import Pin
 from renewagent_drivers.management_key import ManagementKey
@@ -96,9 +97,9 @@ class Pkcs11Driver:
         module.start_afresh()  # what it remembers may be of another card
         token = module.ask(find)
         if token is None:
-            raise UnsupportedCard("The smartcard's software does not know this smartcard.")
+            raise UnsupportedCard(_("The smartcard's software does not know this smartcard."))
         if not token.serial:
-            raise UnsupportedCard("This smartcard carries nothing by which it could be told from another.")
+            raise UnsupportedCard(_("This smartcard carries nothing by which it could be told from another."))
         self._identity = _identity(token)
 
     def identity(self) -> CardIdentity:
@@ -118,7 +119,9 @@ class Pkcs11Driver:
         """The certificate (DER) with that CKA_ID. Raises CardDataError."""
         certificate = self._read(lambda session: certificate_in(session, slot))
         if certificate is not None and certificate_head(certificate, len(certificate)) is None:
-            raise CardDataError(f"The certificate in slot {slot} of the smartcard cannot be read: it is cut short.")
+            raise CardDataError(
+                _("The certificate in slot {slot} of the smartcard cannot be read: it is cut short.").format(slot=slot)
+            )
         return certificate
 
     def capabilities(self) -> Capabilities:
@@ -169,12 +172,12 @@ class Pkcs11Driver:
         ManagementKeyRefused without a PIN, CardRefused for a card that cannot be written to, and what a PIN can raise,
         before the session begins."""
         if pin is None:
-            raise ManagementKeyRefused("This smartcard is written to with its passcode, and none was given.")
+            raise ManagementKeyRefused(_("This smartcard is written to with its passcode, and none was given."))
         entry = PinEntry(pin, self._count_login)
         with self._logging_out(entry):
             token = self._token_with_tries()
             if TokenFlag.WRITE_PROTECTED in token.flags:
-                raise CardRefused("The smartcard cannot be written to.", TOKEN_WRITE_PROTECTED)
+                raise CardRefused(_("The smartcard cannot be written to."), TOKEN_WRITE_PROTECTED)
             session = self._module.ask(lambda _: entry.log_in(token, rw=True))
             with self._closing(session.close):
                 self._capabilities = None
@@ -194,12 +197,14 @@ class Pkcs11Driver:
         """The token, which must be the one that we began with."""
         token = self._find(library)
         if token is None:
-            raise CardRemoved("The smartcard was removed.")
+            raise CardRemoved(_("The smartcard was removed."))
         found = _identity(token)
         if found != self._identity:
             raise DifferentCard(
-                f"This is another smartcard: it ends in {found.ending}, not in {self._identity.ending}.",
-                advice=f"Insert the smartcard ending {self._identity.ending}, then try again.",
+                _("This is another smartcard: it ends in {found}, not in {ending}.").format(
+                    found=found.ending, ending=self._identity.ending
+                ),
+                advice=_("Insert the smartcard ending {ending}, then try again.").format(ending=self._identity.ending),
             )
         return token
 

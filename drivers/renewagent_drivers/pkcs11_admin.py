@@ -17,6 +17,7 @@ from pkcs11.util.ec import encode_named_curve_parameters
 
 from renewagent.card.interface import KeyType
 from renewagent.errors import CardDataError, CardRefused, NoRoom
+from renewagent.language import _
 from renewagent.loading import load_certificate
 from renewagent.model import Slot
 from renewagent_drivers.pkcs11_errors import DEVICE_MEMORY, GENERAL_ERROR
@@ -66,7 +67,10 @@ class Pkcs11AdminSession:
 
     def _generate(self, slot: Slot, key_type: KeyType) -> bytes:
         if slot in taken(self._session):
-            raise CardRefused(f"There is a key or certificate in slot {slot} already, and it stays.", GENERAL_ERROR)
+            raise CardRefused(
+                _("There is a key or certificate in slot {slot} already, and it stays.").format(slot=slot),
+                GENERAL_ERROR,
+            )
         templates = {
             "id": identifier(slot),
             "label": MADE_HERE,
@@ -112,7 +116,7 @@ class Pkcs11AdminSession:
         try:
             self._session.create_object(filled).destroy()
         except (pkcs11.DeviceMemory, pkcs11.HostMemory) as e:
-            raise NoRoom("The smartcard has no room for another key and certificate.", DEVICE_MEMORY) from e
+            raise NoRoom(_("The smartcard has no room for another key and certificate."), DEVICE_MEMORY) from e
         except pkcs11.DeviceRemoved:
             raise
         except pkcs11.PKCS11Error:  # many cards keep nothing but keys and certificates: then it cannot be known
@@ -125,7 +129,7 @@ def _certificate_template(slot: Slot, der: bytes) -> dict[Attribute, Any]:
         serial = certificate.serial_number
         named = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     except ValueError as e:
-        raise CardDataError("The certificate to be stored cannot be read.") from e
+        raise CardDataError(_("The certificate to be stored cannot be read.")) from e
     return {
         Attribute.CLASS: ObjectClass.CERTIFICATE,
         Attribute.CERTIFICATE_TYPE: CertificateType.X_509,

@@ -18,6 +18,7 @@ from renewagent.errors import (
     Retry,
     UnsupportedCard,
 )
+from renewagent.language import _
 
 DEVICE_MEMORY = 0x31
 GENERAL_ERROR = 0x05
@@ -43,28 +44,28 @@ def as_ours() -> Iterator[None]:
 def translated(error: pkcs11.PKCS11Error) -> RenewAgentError:
     """What to raise for it."""
     if isinstance(error, _GONE):
-        return CardRemoved("The smartcard was removed.")
+        return CardRemoved(_("The smartcard was removed."))
     if isinstance(error, ckr.TokenNotRecognised):
-        return UnsupportedCard("The smartcard's software does not know this smartcard.")
+        return UnsupportedCard(_("The smartcard's software does not know this smartcard."))
     if isinstance(error, ckr.PinLocked):
-        return PinBlocked("The smartcard is locked: its passcode was mistyped too often.")
+        return PinBlocked(_("The smartcard is locked: its passcode was mistyped too often."))
     if isinstance(error, _NO_PIN):
         return not_a_pin()
     if isinstance(error, _PIN_TO_BE_SET):
-        said = "The passcode of this smartcard must be set anew before it can be used."
-        return CardError(said, advice="Your Registration Authority can help.")
+        said = _("The passcode of this smartcard must be set anew before it can be used.")
+        return CardError(said, advice=_("Your Registration Authority can help."))
     if isinstance(error, _NO_ROOM):
-        return NoRoom("The smartcard has no room for another key and certificate.", DEVICE_MEMORY)
+        return NoRoom(_("The smartcard has no room for another key and certificate."), DEVICE_MEMORY)
     if isinstance(error, _NO_WRITING):
-        return CardRefused("The smartcard cannot be written to.", TOKEN_WRITE_PROTECTED)
-    return CardRefused(f"The smartcard's software refused ({_name(error)}).", GENERAL_ERROR)
+        return CardRefused(_("The smartcard cannot be written to."), TOKEN_WRITE_PROTECTED)
+    return CardRefused(_("The smartcard's software refused ({name}).").format(name=_name(error)), GENERAL_ERROR)
 
 
 def not_a_pin() -> CardError:
     """For what was refused without costing a try."""
     error = CardError(
-        "That cannot be this smartcard's passcode, so it was not tried.",
-        advice="Type your passcode again. No try was used.",
+        _("That cannot be this smartcard's passcode, so it was not tried."),
+        advice=_("Type your passcode again. No try was used."),
     )
     error.retry = Retry.NOW
     return error

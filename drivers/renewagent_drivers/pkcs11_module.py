@@ -22,6 +22,7 @@ import pkcs11
 from pkcs11 import Slot, Token, TokenFlag
 
 from renewagent.errors import CardBusy, ConfigurationError
+from renewagent.language import _
 from renewagent_drivers.pkcs11_errors import as_ours
 
 if TYPE_CHECKING:
@@ -91,14 +92,16 @@ class Pkcs11Module:
 
     def _load(self) -> Library:
         if not self._path.is_file():
-            raise ConfigurationError(f"There is no PKCS#11 module {self._path} (card.pkcs11_module).")
+            raise ConfigurationError(
+                _("There is no PKCS#11 module {path} (card.pkcs11_module).").format(path=self._path)
+            )
         _Unheard.pass_over()
         try:
             return pkcs11.lib(str(self._path))
         except pkcs11.PKCS11Error as e:
             raise ConfigurationError(
-                f"The PKCS#11 module {self._path} (card.pkcs11_module) cannot be started.",
-                advice="Ask your IT support whether the smartcard's software is installed properly.",
+                _("The PKCS#11 module {path} (card.pkcs11_module) cannot be started.").format(path=self._path),
+                advice=_("Ask your IT support whether the smartcard's software is installed properly."),
             ) from e
 
 
@@ -174,7 +177,7 @@ class _Calls:
                 if error is not None:
                     raise error
                 return result  # type: ignore[return-value]  # what this errand returned
-        raise CardBusy("Another program is using the smartcard, or the smartcard's software does not answer.")
+        raise CardBusy(_("Another program is using the smartcard, or the smartcard's software does not answer."))
 
     def _work(self) -> None:
         while True:

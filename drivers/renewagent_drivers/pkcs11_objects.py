@@ -17,6 +17,7 @@ from pkcs11 import Attribute, CertificateType, KeyType, ObjectClass
 from renewagent.card.head import KeyKind, certificate_head, certificate_key, public_key_kind
 from renewagent.certificates import read_certificate
 from renewagent.errors import CardDataError, RenewAgentError
+from renewagent.language import _
 from renewagent.model import Slot
 
 MADE_HERE = "renewagent"
@@ -92,9 +93,9 @@ def _begins(der: bytes) -> tuple[float, int]:
     try:
         head = certificate_head(der, len(der))
     except CardDataError as e:
-        raise CardDataError(f"A certificate on the smartcard cannot be read: {e.message}") from e
+        raise CardDataError(_("A certificate on the smartcard cannot be read: {why}").format(why=e.message)) from e
     if head is None:
-        raise CardDataError("A certificate on the smartcard cannot be read: it is cut short.")
+        raise CardDataError(_("A certificate on the smartcard cannot be read: it is cut short."))
     return head.not_before.timestamp(), head.serial
 
 
@@ -156,7 +157,7 @@ def key_info(found: Any) -> bytes:
     try:
         key = _rsa(found) if attribute(found, Attribute.KEY_TYPE) == KeyType.RSA else _ec(found)
     except (ValueError, TypeError, KeyError) as e:
-        raise CardDataError("A public key on the smartcard makes no sense.") from e
+        raise CardDataError(_("A public key on the smartcard makes no sense.")) from e
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 

@@ -23,6 +23,7 @@ from renewagent.errors import (
     UnsupportedCard,
     WrongPin,
 )
+from renewagent.language import _
 from renewagent.model import Slot
 from renewagent.pin import Pin
 from renewagent_drivers.pkcs11_errors import KEY_HANDLE_INVALID, as_ours, not_a_pin, translated
@@ -53,9 +54,9 @@ def require_tries(token: Token) -> None:
     """Refuse to risk the last try."""
     tries = tries_told(token)
     if tries == 0:
-        raise PinBlocked("The smartcard is locked: its passcode was mistyped too often.")
+        raise PinBlocked(_("The smartcard is locked: its passcode was mistyped too often."))
     if tries == 1:
-        raise LastPinTry("One more wrong passcode would lock the smartcard, so renewagent does not try.")
+        raise LastPinTry(_("One more wrong passcode would lock the smartcard, so renewagent does not try."))
 
 
 class PinEntry:
@@ -105,8 +106,8 @@ def _refusal(token: Token) -> RenewAgentError:
     with as_ours():
         tries = tries_told(token.slot.get_token())
     if tries == 0:
-        return PinBlocked("The passcode was wrong, and the smartcard is now locked.")
-    return WrongPin("The passcode is wrong.", tries or AT_LEAST)
+        return PinBlocked(_("The passcode was wrong, and the smartcard is now locked."))
+    return WrongPin(_("The passcode is wrong."), tries or AT_LEAST)
 
 
 class Pkcs11SigningSession:
@@ -136,11 +137,15 @@ class Pkcs11SigningSession:
             self._session = self._pin.log_in(self._token)
         key = private_key(self._session, slot)
         if key is None or not hasattr(key, "sign"):
-            raise CardRefused(f"There is no key to sign with in slot {slot} of the smartcard.", KEY_HANDLE_INVALID)
+            raise CardRefused(
+                _("There is no key to sign with in slot {slot} of the smartcard.").format(slot=slot), KEY_HANDLE_INVALID
+            )
         kind = key_kind(self._session, slot, key)
         if kind is None:
             raise UnsupportedCard(
-                f"The key in slot {slot} of the smartcard is of a kind that renewagent does not know."
+                _("The key in slot {slot} of the smartcard is of a kind that renewagent does not know.").format(
+                    slot=slot
+                )
             )
         message, mechanism = to_be_signed(kind, data, hash_name, self._token.slot.get_mechanisms())
         return as_der(kind, self._signature(key, message, mechanism))
@@ -168,7 +173,7 @@ def as_der(kind: KeyKind, signature: bytes) -> bytes:
     """A DER ECDSA-Sig-Value for EC, where tokens give r and s side by side. Raises CardDataError."""
     size = (kind.bits + 7) // 8
     if len(signature) != (size if kind.algorithm == "rsa" else 2 * size):
-        raise CardDataError("The smartcard's signature makes no sense.")
+        raise CardDataError(_("The smartcard's signature makes no sense."))
     if kind.algorithm == "rsa":
         return signature
     return encode_dss_signature(int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big"))

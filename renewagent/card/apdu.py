@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
+from renewagent.language import _
+
 SECRET_INS = frozenset({0x20, 0x24, 0x2C, 0x87, 0xFE, 0xFF})
 """VERIFY, CHANGE REFERENCE DATA, RESET RETRY COUNTER, GENERAL AUTHENTICATE; Yubico's IMPORT and SET MANAGEMENT KEY."""
 
@@ -74,7 +76,7 @@ class ResponseApdu:
     def decode(cls, octets: bytes) -> ResponseApdu:
         """Raises ValueError for fewer than two bytes."""
         if len(octets) < 2:
-            raise ValueError(f"a response APDU of {len(octets)} bytes")
+            raise ValueError(_("a response APDU of {octets} bytes").format(octets=len(octets)))
         return cls(bytes(octets[:-2]), int.from_bytes(octets[-2:], "big"))
 
     @property
@@ -119,7 +121,7 @@ def exchange(transmit: Transmit, command: CommandApdu, *, limit: int = 65536) ->
         response = _send(transmit, CommandApdu(INS_GET_RESPONSE, 0, 0, le=response.more, cla=command.cla & 0x03))
         data += response.data
         if len(data) > limit or answers > MOST_ANSWERS or (response.more and not response.data):
-            raise ValueError("the card's answer does not end")
+            raise ValueError(_("the card's answer does not end"))
     return ResponseApdu(data, response.sw)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from renewagent.language import _
 from renewagent.names import Name
 
 INTEGER, BIT_STRING, OCTET_STRING, OID = 0x02, 0x03, 0x04, 0x06
@@ -55,12 +56,12 @@ class Der:
         start = self.at
         tag = self._octet(start)
         if tag & 0x1F == 0x1F:
-            raise ValueError("a tag number above 30")
+            raise ValueError(_("a tag number above 30"))
         if tags and tag not in tags:
-            raise ValueError(f"tag {tag:02X} where {tags[0]:02X} belongs")
+            raise ValueError(_("tag {found:02X} where {wanted:02X} belongs").format(found=tag, wanted=tags[0]))
         length, at = self._length(start + 1)
         if at + length > self.end:
-            raise ValueError("an element that claims to be longer than what holds it")
+            raise ValueError(_("an element that claims to be longer than what holds it"))
         self.at = at + length
         return Der(self.octets, at, at + length, tag=tag, start=start)
 
@@ -83,11 +84,11 @@ class Der:
     def finish(self) -> None:
         """Raises ValueError when something is left over."""
         if not self.empty:
-            raise ValueError("something follows where nothing belongs")
+            raise ValueError(_("something follows where nothing belongs"))
 
     def _octet(self, at: int) -> int:
         if at >= self.end:
-            raise ValueError("an element is missing or cut short")
+            raise ValueError(_("an element is missing or cut short"))
         if at >= len(self.octets):
             raise Truncated
         return self.octets[at]
@@ -98,12 +99,12 @@ class Der:
             return first, at + 1
         count = first & 0x7F
         if not 1 <= count <= _MAX_LENGTH_OCTETS:
-            raise ValueError("a length that is not DER")
+            raise ValueError(_("a length that is not DER"))
         length = 0
         for i in range(at + 1, at + 1 + count):
             length = length << 8 | self._octet(i)
         if length < 0x80 or length >> (8 * (count - 1)) == 0:  # X.690 10.1: the fewest octets
-            raise ValueError("a length that is not DER")
+            raise ValueError(_("a length that is not DER"))
         return length, at + 1 + count
 
 
@@ -111,7 +112,7 @@ def read_integer(element: Der) -> int:
     """An INTEGER's value, negative ones too; X.690 8.3.2: the fewest octets."""
     octets = element.content()
     if not octets or (len(octets) > 1 and (octets[0], octets[1] >> 7) in ((0x00, 0), (0xFF, 1))):
-        raise ValueError("an integer that is not DER")
+        raise ValueError(_("an integer that is not DER"))
     return int.from_bytes(octets, "big", signed=True)
 
 
@@ -120,9 +121,9 @@ def read_time(element: Der) -> datetime:
     octets = element.content()
     digits = octets[:-1]
     if element.tag not in (UTC_TIME, GENERALIZED_TIME) or octets[-1:] != b"Z" or not digits.isdigit():
-        raise ValueError("a time that is not as RFC 5280 writes it")
+        raise ValueError(_("a time that is not as RFC 5280 writes it"))
     if len(digits) != (12 if element.tag == UTC_TIME else 14):
-        raise ValueError("a time of the wrong length")
+        raise ValueError(_("a time of the wrong length"))
     if element.tag == UTC_TIME:  # RFC 5280 4.1.2.5.1: 50 to 99 are of the last century
         digits = (b"20" if digits[:2] < b"50" else b"19") + digits
     parts = [int(digits[i : i + 2]) for i in range(4, 14, 2)]
@@ -133,11 +134,11 @@ def read_oid(element: Der) -> str:
     """An OBJECT IDENTIFIER in dotted form."""
     octets = element.content()
     if not octets or octets[-1] & 0x80:
-        raise ValueError("an object identifier cut short")
+        raise ValueError(_("an object identifier cut short"))
     arcs, value, fresh = [], 0, True
     for octet in octets:
         if fresh and octet == 0x80:  # X.690 8.19.2
-            raise ValueError("an object identifier that is not DER")
+            raise ValueError(_("an object identifier that is not DER"))
         value = value << 7 | octet & 0x7F
         fresh = not octet & 0x80
         if fresh:
@@ -156,7 +157,7 @@ def read_name(element: Der) -> Name:
         while not rdn.empty:
             pairs.append(_read_attribute(rdn.take(SEQUENCE)))
         if not pairs:
-            raise ValueError("an empty relative distinguished name")
+            raise ValueError(_("an empty relative distinguished name"))
         rdns.append(frozenset(pairs))
     return tuple(rdns)
 

@@ -25,6 +25,7 @@ from renewagent.card.der import (
     read_time,
 )
 from renewagent.errors import CardDataError
+from renewagent.language import _
 from renewagent.model import CertificateHead
 from renewagent.names import Name
 
@@ -53,7 +54,7 @@ def certificate_head(octets: bytes, total: int | None = None) -> CertificateHead
     except Truncated:
         return None
     except ValueError as e:
-        raise CardDataError(f"The certificate on the smartcard cannot be read: {e}.") from e
+        raise CardDataError(_("The certificate on the smartcard cannot be read: {why}.").format(why=e)) from e
 
 
 def certificate_names(certificate: bytes) -> tuple[Name, Name]:
@@ -63,7 +64,7 @@ def certificate_names(certificate: bytes) -> tuple[Name, Name]:
         head = _read_head(tbs)
         return head.issuer, read_name(tbs.take(SEQUENCE))
     except (Truncated, ValueError) as e:
-        raise CardDataError("The certificate on the smartcard cannot be read.") from e
+        raise CardDataError(_("The certificate on the smartcard cannot be read.")) from e
 
 
 def certificate_key(certificate: bytes) -> bytes:
@@ -74,7 +75,7 @@ def certificate_key(certificate: bytes) -> bytes:
         tbs.take(SEQUENCE)
         return tbs.take(SEQUENCE).encoded()
     except (Truncated, ValueError) as e:
-        raise CardDataError("The certificate on the smartcard cannot be read.") from e
+        raise CardDataError(_("The certificate on the smartcard cannot be read.")) from e
 
 
 def certificate_algorithms(certificate: bytes) -> tuple[str, str]:
@@ -86,7 +87,7 @@ def certificate_algorithms(certificate: bytes) -> tuple[str, str]:
         key = Der(certificate_key(certificate)).take(SEQUENCE)
         return signature, read_oid(key.take(SEQUENCE).take(OID))
     except (Truncated, ValueError) as e:
-        raise CardDataError("The certificate on the smartcard cannot be read.") from e
+        raise CardDataError(_("The certificate on the smartcard cannot be read.")) from e
 
 
 def public_key_kind(public_key: bytes) -> KeyKind | None:
@@ -94,13 +95,13 @@ def public_key_kind(public_key: bytes) -> KeyKind | None:
     try:
         return _read_key(Der(public_key).take(SEQUENCE))
     except (Truncated, ValueError) as e:
-        raise CardDataError("The public key in the certificate on the smartcard cannot be read.") from e
+        raise CardDataError(_("The public key in the certificate on the smartcard cannot be read.")) from e
 
 
 def _to_be_signed(octets: bytes, total: int | None) -> Der:
     end = _claimed(octets) if total is None else total
     if len(octets) > end:
-        raise ValueError("it is longer than it should be")
+        raise ValueError(_("it is longer than it should be"))
     whole = Der(octets, 0, end)
     certificate = whole.take(SEQUENCE)
     if total is not None:

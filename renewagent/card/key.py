@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from renewagent.card.interface import SigningSession
+from renewagent.language import _
 from renewagent.model import Slot
 
 _HASHES = frozenset({"sha256", "sha384", "sha512"})
@@ -34,11 +35,11 @@ class _StaysOnCard:
 
     def private_numbers(self) -> NoReturn:
         """Never: the key does not leave the card."""
-        raise _refusal("This key does not leave the smartcard.")
+        raise _refusal(_("This key does not leave the smartcard."))
 
     def private_bytes(self, encoding: Any, format: Any, encryption_algorithm: Any) -> NoReturn:
         """Never: the key does not leave the card."""
-        raise _refusal("This key does not leave the smartcard.")
+        raise _refusal(_("This key does not leave the smartcard."))
 
 
 class _CardRsaKey(_StaysOnCard, rsa.RSAPrivateKey):
@@ -56,11 +57,11 @@ class _CardRsaKey(_StaysOnCard, rsa.RSAPrivateKey):
 
     def sign(self, data: Any, padding: Any, algorithm: Any) -> bytes:
         if not _is_pkcs1(padding):
-            raise _refusal("Smartcard keys sign with PKCS #1 v1.5 only.")
+            raise _refusal(_("Smartcard keys sign with PKCS #1 v1.5 only."))
         return self._session.sign(self._slot, bytes(data), _hash_name(algorithm))
 
     def decrypt(self, ciphertext: Any, padding: Any) -> NoReturn:
-        raise _refusal("Smartcard keys are used for signatures only.")
+        raise _refusal(_("Smartcard keys are used for signatures only."))
 
     def __copy__(self) -> _CardRsaKey:
         return self
@@ -88,11 +89,11 @@ class _CardEcKey(_StaysOnCard, ec.EllipticCurvePrivateKey):
 
     def sign(self, data: Any, signature_algorithm: Any) -> bytes:
         if not isinstance(signature_algorithm, ec.ECDSA) or signature_algorithm.deterministic_signing:
-            raise _refusal("Smartcard keys sign with ECDSA only, and not deterministically.")
+            raise _refusal(_("Smartcard keys sign with ECDSA only, and not deterministically."))
         return self._session.sign(self._slot, bytes(data), _hash_name(signature_algorithm.algorithm))
 
     def exchange(self, algorithm: Any, peer_public_key: Any) -> NoReturn:
-        raise _refusal("Smartcard keys are used for signatures only.")
+        raise _refusal(_("Smartcard keys are used for signatures only."))
 
     def __copy__(self) -> _CardEcKey:
         return self
@@ -107,7 +108,7 @@ def _is_pkcs1(scheme: Any) -> bool:
 
 def _hash_name(algorithm: Any) -> str:
     if not isinstance(algorithm, hashes.HashAlgorithm) or algorithm.name not in _HASHES:
-        raise _refusal("Smartcard keys sign data with SHA-256, SHA-384 or SHA-512 only.")
+        raise _refusal(_("Smartcard keys sign data with SHA-256, SHA-384 or SHA-512 only."))
     return algorithm.name
 
 

@@ -20,6 +20,7 @@ from renewagent.card.interface import ReaderState
 from renewagent.card.pcsc_errors import error_of, mute_card
 from renewagent.card.timed import TimedCalls, TimedOut
 from renewagent.errors import CardBusy, CardRemoved, NoCard, NoReader, PcscUnavailable, PinPadFailed, ReaderError
+from renewagent.language import _
 
 PATIENCE = 10.0
 """Seconds to wait for other programs (design section 4)."""
@@ -130,7 +131,7 @@ class PcscConnection:
         if code != pcsc_errors.SUCCESS:
             raise error_of(code)
         if len(response) < 2:  # what is left of an exchange in which the card was pulled
-            raise CardRemoved(pcsc_errors.REMOVED)
+            raise CardRemoved(_(pcsc_errors.REMOVED))
         octets = bytes(response)
         if self._on_exchange is not None:
             self._on_exchange(self._reader, command, octets)
@@ -148,12 +149,12 @@ class PcscConnection:
     def verify_at_pad(self, verification: bytes) -> bytes:
         """See `renewagent.card.interface.HasPinPad`. What the reader sends to the card is told to nobody."""
         if not self.pin_pad():
-            raise PinPadFailed(pcsc_errors.NO_PAD)
+            raise PinPadFailed(_(pcsc_errors.NO_PAD))
         code, answer = self._timed(_ask, scard.SCardControl, self._card, self._pad, list(verification))
         if code == pcsc_errors.SUCCESS and len(answer) == 2:
             return bytes(answer)
-        error = ReaderError(pcsc_errors.NO_PAD) if code == pcsc_errors.SUCCESS else error_of(code)
-        raise error if type(error) is not ReaderError else PinPadFailed(pcsc_errors.NO_PAD)
+        error = ReaderError(_(pcsc_errors.NO_PAD)) if code == pcsc_errors.SUCCESS else error_of(code)
+        raise error if type(error) is not ReaderError else PinPadFailed(_(pcsc_errors.NO_PAD))
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[PcscTransaction]:
@@ -178,7 +179,7 @@ class PcscConnection:
     def _timed(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Wait for a call, patiently where only the card can be slow; a call that never ends is left to itself."""
         if self._closed:
-            raise CardBusy(pcsc_errors.BUSY) if self._gave_up else CardRemoved("The connection was closed.")
+            raise CardBusy(_(pcsc_errors.BUSY)) if self._gave_up else CardRemoved(_("The connection was closed."))
         try:
             return self._calls(ENDURANCE if self._depth else self._patience, function, *arguments)
         except TimedOut:
@@ -186,8 +187,8 @@ class PcscConnection:
             self._leave()
             self._on_left(self._calls)
             if self._context is None:
-                raise PcscUnavailable(pcsc_errors.HUNG) from None
-            raise (mute_card() if self._depth else CardBusy(pcsc_errors.BUSY)) from None
+                raise PcscUnavailable(_(pcsc_errors.HUNG)) from None
+            raise (mute_card() if self._depth else CardBusy(_(pcsc_errors.BUSY))) from None
 
     def _leave(self) -> None:
         """Let go in the thread of `calls`, whenever it gets to it. A transaction of ours that is cut short may have
@@ -258,7 +259,7 @@ class PcscReaders:
         """A shared connection. Raises NoReader, NoCard, CardBusy, PcscUnavailable."""
         left = self._left.get(reader)
         if left is not None and not left.await_end(self._patience):  # one call that waits for the other is enough
-            raise CardBusy(pcsc_errors.BUSY)
+            raise CardBusy(_(pcsc_errors.BUSY))
         return PcscConnection(
             reader, self._on_exchange, self._patience, lambda calls: self._left.update({reader: calls})
         )
@@ -276,13 +277,13 @@ class PcscReaders:
     def _patiently(self, seconds: float, function: Callable[..., Any], *arguments: Any) -> Any:
         """Ask the service in a thread of its own: a service that hangs must not hang us."""
         if self._hung is not None and not self._hung.await_end(self._patience):
-            raise PcscUnavailable(pcsc_errors.HUNG)
+            raise PcscUnavailable(_(pcsc_errors.HUNG))
         calls = TimedCalls()
         try:
             return calls(seconds + self._patience, function, *arguments)
         except TimedOut:
             self._hung = calls
-            raise PcscUnavailable(pcsc_errors.HUNG) from None
+            raise PcscUnavailable(_(pcsc_errors.HUNG)) from None
         finally:
             calls.leave(lambda: None)
 

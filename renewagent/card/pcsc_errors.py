@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from renewagent.errors import CardBusy, CardRemoved, CardReset, NoCard, NoReader, PcscUnavailable, ReaderError
+from renewagent.language import N_, _
 
 SUCCESS = 0x00000000
 CANCELLED = 0x80100002
@@ -24,14 +25,14 @@ NO_READERS = 0x8010002E
 RESET_CARD = 0x80100068
 REMOVED_CARD = 0x80100069
 
-BUSY = "Another program is using the smartcard."
-REMOVED = "The smartcard was removed."
-NO_PAD = "The keys of the card reader could not be used for the passcode."
-HUNG = "The smartcard service (PC/SC) does not answer."
-_MUTE = "The smartcard does not answer."
-_GONE = "The smartcard service (PC/SC) is not running."
-_FORBIDDEN = "This account is not allowed to use the smartcard service (PC/SC)."
-_NO_SUCH_READER = "There is no such smartcard reader."
+BUSY = N_("Another program is using the smartcard.")
+REMOVED = N_("The smartcard was removed.")
+NO_PAD = N_("The keys of the card reader could not be used for the passcode.")
+HUNG = N_("The smartcard service (PC/SC) does not answer.")
+_MUTE = N_("The smartcard does not answer.")
+_GONE = N_("The smartcard service (PC/SC) is not running.")
+_FORBIDDEN = N_("This account is not allowed to use the smartcard service (PC/SC).")
+_NO_SUCH_READER = N_("There is no such smartcard reader.")
 
 _ERRORS: Mapping[int, tuple[type[ReaderError], str]] = MappingProxyType(
     {
@@ -40,16 +41,16 @@ _ERRORS: Mapping[int, tuple[type[ReaderError], str]] = MappingProxyType(
         0x8010001D: (PcscUnavailable, _GONE),  # SCARD_E_NO_SERVICE
         0x8010001E: (PcscUnavailable, _GONE),  # SCARD_E_SERVICE_STOPPED
         0x80100012: (PcscUnavailable, _GONE),  # SCARD_E_SYSTEM_CANCELLED: the session is ending
-        0x80100031: (PcscUnavailable, "The smartcard service (PC/SC) is too busy."),  # SCARD_E_SERVER_TOO_BUSY
+        0x80100031: (PcscUnavailable, N_("The smartcard service (PC/SC) is too busy.")),  # SCARD_E_SERVER_TOO_BUSY
         0x80100027: (PcscUnavailable, _FORBIDDEN),  # SCARD_E_NO_ACCESS
         0x8010006A: (PcscUnavailable, _FORBIDDEN),  # SCARD_W_SECURITY_VIOLATION
         0x00000005: (PcscUnavailable, _FORBIDDEN),  # ERROR_ACCESS_DENIED: a Windows service asks
         UNKNOWN_READER: (NoReader, _NO_SUCH_READER),
         0x80100017: (NoReader, _NO_SUCH_READER),  # SCARD_E_READER_UNAVAILABLE
-        NO_READERS: (NoReader, "There is no smartcard reader."),
-        NO_SMARTCARD: (NoCard, "There is no smartcard in the reader."),
+        NO_READERS: (NoReader, N_("There is no smartcard reader.")),
+        NO_SMARTCARD: (NoCard, N_("There is no smartcard in the reader.")),
         REMOVED_CARD: (CardRemoved, REMOVED),
-        RESET_CARD: (CardReset, "Another program reset the smartcard."),
+        RESET_CARD: (CardReset, N_("Another program reset the smartcard.")),
         SHARING_VIOLATION: (CardBusy, BUSY),
         0x8010000F: (ReaderError, _MUTE),  # SCARD_E_PROTO_MISMATCH
         0x8010001C: (ReaderError, _MUTE),  # SCARD_E_CARD_UNSUPPORTED
@@ -62,12 +63,14 @@ _ERRORS: Mapping[int, tuple[type[ReaderError], str]] = MappingProxyType(
 
 def error_of(code: int) -> ReaderError:
     """The error, ready to raise, for any code but success."""
-    error, message = _ERRORS.get(code, (ReaderError, f"The smartcard reader reports a fault ({code:08X})."))
-    return mute_card() if message == _MUTE else error(message)
+    if code not in _ERRORS:
+        return ReaderError(_("The smartcard reader reports a fault ({code:08X}).").format(code=code))
+    error, message = _ERRORS[code]
+    return mute_card() if message == _MUTE else error(_(message))
 
 
 def mute_card() -> ReaderError:
     """For a card that is in the reader and does not answer."""
     return ReaderError(
-        _MUTE, advice="Take the smartcard out, check that its chip faces the right way, and put it back in."
+        _(_MUTE), advice=_("Take the smartcard out, check that its chip faces the right way, and put it back in.")
     )

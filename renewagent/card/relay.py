@@ -30,6 +30,7 @@ from renewagent.errors import (
     PinPadFailed,
     ReaderError,
 )
+from renewagent.language import _
 
 Frame = dict[str, Any]
 
@@ -106,10 +107,10 @@ class _Line:
                 answer = receive_frame(link)
         except (OSError, ValueError) as e:
             self.close()
-            raise PcscUnavailable("The smartcard readers' service does not answer.") from e
+            raise PcscUnavailable(_("The smartcard readers' service does not answer.")) from e
         if answer is None:
             self.close()
-            raise PcscUnavailable("The smartcard readers' service has stopped.")
+            raise PcscUnavailable(_("The smartcard readers' service has stopped."))
         return _checked(answer)
 
     def tell(self, op: str) -> None:
@@ -142,11 +143,13 @@ class _Line:
 
 def _require_own(link: socket.socket) -> None:
     """A passcode goes this way: to a process of the same user, by the kernel's word (SO_PEERCRED, unix(7)), or none."""
-    _, user, _ = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    _pid, user, _group = struct.unpack(
+        "3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    )
     if user != os.geteuid():
         raise PcscUnavailable(
-            "The smartcard readers' service belongs to another user of this computer, so it is not used.",
-            advice="Ask your IT support to check card.readers in renewagent's configuration.",
+            _("The smartcard readers' service belongs to another user of this computer, so it is not used."),
+            advice=_("Ask your IT support to check card.readers in renewagent's configuration."),
         )
 
 
@@ -226,7 +229,7 @@ class RelayConnection:
 
     def _ask(self, op: str, **fields: Any) -> Frame:
         if not self._open:
-            raise CardRemoved("The connection to the smartcard was closed.")
+            raise CardRemoved(_("The connection to the smartcard was closed."))
         try:
             return self._line.ask(op, **fields)
         except PcscUnavailable:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from renewagent.errors import RenewAgentError, Retry
+from renewagent.language import N_
 
 
 class TokenError(RenewAgentError):
@@ -34,7 +35,7 @@ class FormError(TokenError):
 
     code = "RA-TOKEN-FORM"
     retry = Retry.NOW
-    advice = "Correct it, then try again."
+    advice = N_("Correct it, then try again.")
 
     def __init__(self, message: str, field: str, *, advice: str | None = None) -> None:
         super().__init__(message, advice=advice)
@@ -46,7 +47,7 @@ class UnknownToken(TokenError):
 
     code = "RA-TOKEN-UNKNOWN"
     retry = Retry.NOW
-    advice = "Compare the serial number with the one on the back of the token, then try again."
+    advice = N_("Compare the serial number with the one on the back of the token, then try again.")
 
 
 class TokenRefused(TokenError):
@@ -79,7 +80,7 @@ class SeedFileError(TokenError):
 
     code = "RA-TOKEN-SEEDS"
     retry = Retry.NOW
-    advice = "Nothing of it was used. Correct the file or have it sent again, then try again."
+    advice = N_("Nothing of it was used. Correct the file or have it sent again, then try again.")
 
     def __init__(self, message: str, *, advice: str | None = None, problems: tuple[SeedProblem, ...] = ()) -> None:
         super().__init__(message, advice=advice)
@@ -90,21 +91,21 @@ class TokenServerUnreachable(TokenError):
     """No answer from the vendor."""
 
     code = "RA-TOKEN-UNREACHABLE"
-    advice = "Nothing was changed that you need to undo. Try again in a few minutes."
+    advice = N_("Nothing was changed that you need to undo. Try again in a few minutes.")
 
 
 class TokenServerMisbehaved(TokenError):
     """An answer of the vendor's that makes no sense."""
 
     code = "RA-TOKEN-MISBEHAVED"
-    advice = "Try again later. If it happens again, tell your EPCS administrator."
+    advice = N_("Try again later. If it happens again, tell your EPCS administrator.")
 
 
 class EhrUnreachable(TokenError):
     """No answer from the EHR."""
 
     code = "RA-EHR-UNREACHABLE"
-    advice = "Nothing is lost. Go on when the EHR answers again."
+    advice = N_("Nothing is lost. Go on when the EHR answers again.")
 
 
 class EhrRefused(TokenError):
@@ -112,14 +113,14 @@ class EhrRefused(TokenError):
 
     code = "RA-EHR-REFUSED"
     retry = Retry.NEVER
-    advice = "Ask your EPCS administrator."
+    advice = N_("Ask your EPCS administrator.")
 
 
 class EhrMisbehaved(TokenError):
     """The EHR's answer makes no sense, or it says that something is done and it is not."""
 
     code = "RA-EHR-MISBEHAVED"
-    advice = "Nothing is lost. Go on later, or ask your EHR's support."
+    advice = N_("Nothing is lost. Go on later, or ask your EHR's support.")
 
 
 class DeskRefused(TokenError):
@@ -127,11 +128,11 @@ class DeskRefused(TokenError):
 
     code = "RA-EPCS-REFUSED"
     retry = Retry.NEVER
-    advice = "Ask your EPCS administrator."
+    advice = N_("Ask your EPCS administrator.")
 
 
 class DeskUnreachable(TokenError):
     """No answer from the EPCS desk."""
 
     code = "RA-EPCS-UNREACHABLE"
-    advice = "Check the network connection, then try again."
+    advice = N_("Check the network connection, then try again.")
