@@ -15,6 +15,8 @@ import gettext as gnu
 import os
 from pathlib import Path
 
+SOURCE = "en-GB"
+"""The language of the source."""
 DOMAIN = "renewagent"
 """The catalogue's name."""
 
@@ -32,6 +34,11 @@ def _(sentence: str) -> str:
 def ngettext(one: str, many: str, number: int) -> str:
     """The form that goes with `number`."""
     return catalogue().ngettext(one, many, number)
+
+
+def tag() -> str:
+    """What a person reads, as a language tag (BCP 47): the `Language` of the catalogue's header, `cy` or `fr-CA`."""
+    return catalogue().info().get("language", "").replace("_", "-") or SOURCE
 
 
 @functools.cache

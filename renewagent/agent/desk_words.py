@@ -61,4 +61,4 @@ def ordered(card: CardIdentity) -> Message:
 
 
 def _with_tries(text: str, left: int | None) -> str:
-    return text if left is None else f"{text} You have {tries(left)}."
+    return text if left is None else f"{text} {tries(left)}"

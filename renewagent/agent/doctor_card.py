@@ -196,7 +196,7 @@ def of_tries(left: int | None) -> Observation:
     if left == 1:
         advice = "Unlock your smartcard before you type its passcode again."
         return Observation(_PASSCODE, Health.WARNING, words.tries_in_words(1), advice)
-    return Observation(_PASSCODE, Health.OK, f"You have {words.tries(left)} for its passcode.")
+    return Observation(_PASSCODE, Health.OK, words.tries_for_its_passcode(left))
 
 
 def of_chain(der: bytes, root: Path, now: datetime) -> Observation:

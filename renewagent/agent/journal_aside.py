@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import count
 from pathlib import Path
 
-from renewagent.agent import journal_errors, words
+from renewagent.agent import journal_errors, watching_words
 from renewagent.agent.journal import PATIENCE, Journal
 from renewagent.agent.journal_errors import JournalDamaged
 from renewagent.agent.locks import exclusive
@@ -31,7 +31,7 @@ def open_journal(path: Path, tell: Callable[[Message], None], now: datetime) -> 
     except JournalDamaged:
         aside = put_aside(path, before, now)
     if aside is not None:
-        tell(words.journal_put_aside(str(aside)))
+        tell(watching_words.journal_put_aside(str(aside)))
     return _checked(path)
 
 

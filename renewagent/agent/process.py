@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from renewagent.agent import words
+from renewagent.agent import watching_words
 from renewagent.agent.control import ControlServer
 from renewagent.agent.notices import Notices
 from renewagent.agent.poll_schedule import PollSchedule
@@ -74,7 +74,7 @@ def run(settings: ResidentSettings, runtime_folder: Path, readers: str, *, at_te
             resident.start()
             log.info("agent.started pid=%d", os.getpid())
             if at_terminal:
-                _say_at_terminal(words.watching())
+                _say_at_terminal(watching_words.watching())
             notify("READY=1")
             watcher.run(resident.handle)
             notify("STOPPING=1")

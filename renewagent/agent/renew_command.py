@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from renewagent.agent import words
+from renewagent.agent import watching_words
 from renewagent.agent.begin import agent_runs, begin_renewal
 from renewagent.agent.children import leave_behind
 from renewagent.agent.control import runtime_folder
@@ -79,7 +79,7 @@ def _serve(sock: socket.socket, prompter: Prompter) -> dict[str, Any] | None:
     try:
         return serve_channel(sock, prompter)
     except KeyboardInterrupt:
-        prompter.tell(words.stopping())
+        prompter.tell(watching_words.stopping())
         sock.shutdown(socket.SHUT_WR)
         return serve_channel(sock, prompter)
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from renewagent.agent import words
+from renewagent.agent import watching_words
 from renewagent.agent.card_words import campaign_of, is_quiet, message_of, on_screen
 from renewagent.agent.check_in_queue import CheckInQueue
 from renewagent.agent.children import ask_child, start_child, start_listener
@@ -126,9 +126,9 @@ class Resident:
                 self.status.readers_are(readers)
             case PcscDown(reason):
                 self.status.pcsc_is(reason)
-                self._tell(words.service_down())
+                self._tell(watching_words.service_down())
             case PcscUp():
-                self._tell(words.service_up())
+                self._tell(watching_words.service_up())
             case _:
                 self._tick()
         if self._watcher.health is None:

@@ -15,7 +15,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from renewagent.agent import desk_words, passcode_words, removal_words, window_states, words
+from renewagent.agent import desk_words, passcode_words, removal_words, watching_words, window_states, words
 from renewagent.agent.prompts import CardAct, ChannelPrompter
 from renewagent.agent.window import WindowPrompter
 from renewagent.agent.window_guard import Keys
@@ -218,7 +218,7 @@ def every_state() -> Iterator[tuple[str, Any]]:
     yield "Looking at your smartcard", lambda p: p.begin_again()
     yield "The renewal cannot go on now", tell(words.for_error(RaUnreachable("It cannot be reached."), contact))
     yield "Your smartcard is locked", tell(words.for_error(PinBlocked("There are no tries left."), contact))
-    yield "Stopping", tell(words.stopping())
+    yield "Stopping", tell(watching_words.stopping())
     yield "The renewal was cut off", lambda p: p.finish(None)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from renewagent.agent.how_long import seconds_left
 from renewagent.agent.renewing import _SHOWN
-from renewagent.agent.times_in_words import duration_in_words
+from renewagent.agent.times_in_words import left_in_words
 from renewagent.renewal import State, Way
 
 
@@ -20,7 +20,7 @@ def test_less_is_left_with_every_step(way: Way, algorithm: str) -> None:
 
 def test_what_is_said() -> None:
     steps = _SHOWN[Way.D]
-    assert duration_in_words(seconds_left(steps, "rsa")) == "about 1 minute"
-    assert duration_in_words(seconds_left(steps, "ec")) == "about half a minute"
-    assert duration_in_words(seconds_left([State.RECEIPT], "rsa")) == "a few seconds"
+    assert left_in_words(seconds_left(steps, "rsa")) == "About 1 minute left."
+    assert left_in_words(seconds_left(steps, "ec")) == "About half a minute left."
+    assert left_in_words(seconds_left([State.RECEIPT], "rsa")) == "A few seconds left."
     assert seconds_left([State.STORE], "rsa") == seconds_left([State.STORE], "ec")

@@ -55,10 +55,15 @@ def test_dates(first: datetime | None, end: datetime | None, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(3, "a few seconds"), (30, "about half a minute"), (60, "about 1 minute"), (170, "about 3 minutes")],
+    [
+        (3, "A few seconds left."),
+        (30, "About half a minute left."),
+        (60, "About 1 minute left."),
+        (170, "About 3 minutes left."),
+    ],
 )
 def test_durations(seconds: float, text: str) -> None:
-    assert times_in_words.duration_in_words(seconds) == text
+    assert times_in_words.left_in_words(seconds) == text
 
 
 @pytest.mark.parametrize(

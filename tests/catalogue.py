@@ -1,0 +1,80 @@
+"""The template of catalogues, made from the source with Babel: `python -m tests.catalogue` writes it (`./dev words`).
+
+And the pseudo-language of the tests: every sentence of the template in brackets, accented and longer by a third, so that
+whatever stands outside brackets on a screen is in no catalogue.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+from babel.messages.catalog import Catalog, Message
+from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+
+from tests.sentences import ROOT
+
+TEMPLATE = ROOT / "renewagent" / "locale" / "renewagent.pot"
+TREES = (ROOT / "drivers", ROOT / "renewagent")
+METHODS = [("**.py", "python"), ("**/window_templates/**.html", "jinja2")]
+KEYWORDS = {name: DEFAULT_KEYWORDS[name] for name in ("_", "N_", "ngettext")}
+_HEADER = """\
+# Every sentence of renewagent that a catalogue may hold, written by ./dev words.
+# docs/languages.md says how to translate it.
+#"""
+_LEFT_OUT = tuple(f'"{name}:'.encode() for name in ("POT-Creation-Date", "Generated-By", "Report-Msgid-Bugs-To"))
+_ACCENTS = str.maketrans("aceinouyACEINOUY", "áçéíñóúýÁÇÉÍÑÓÚÝ")
+
+
+def template() -> bytes:
+    """The template as it must be. Places are files without lines: a sentence that moves changes nothing."""
+    catalogue = Catalog(project="renewagent", version="", header_comment=_HEADER, fuzzy=False)
+    for tree in TREES:
+        for name, _line, sentence, comments, _context in extract_from_dir(
+            tree, METHODS, keywords=KEYWORDS, comment_tags=("Translators:",), strip_comment_tags=True
+        ):
+            place = ((tree / name).relative_to(ROOT).as_posix(), 0)
+            catalogue.add(sentence, locations=[place], auto_comments=comments)
+    written = io.BytesIO()
+    write_po(written, catalogue, width=116, sort_by_file=True, include_lineno=False)
+    lines = written.getvalue().splitlines(keepends=True)
+    return b"".join(line for line in lines if not line.startswith(_LEFT_OUT))
+
+
+def sentences() -> Catalog:
+    """The committed template."""
+    return read_po(io.BytesIO(TEMPLATE.read_bytes()))
+
+
+def pseudo(text: str) -> str:
+    """`[Réñéw {date} ~~~]`: placeholders, commands and line breaks at the end stay."""
+    kept = re.split(r"(\{\w*\}|renewagent(?: \w+)*|%\(\w+\)s)", text)
+    accented = "".join(part if number % 2 else part.translate(_ACCENTS) for number, part in enumerate(kept))
+    return f"[{accented}{'~' * (1 + len(text) * 3 // 10)}]"
+
+
+def write_pseudo(folder: Path, language: str = "cy") -> Path:
+    """A catalogue of the pseudo-language under `folder`/locale, compiled as anybody's is."""
+    made = Catalog(locale=language, charset="utf-8")
+    for message in sentences():
+        if message.id:
+            made.add(message.id, _translated(message, made.num_plurals))
+    file = folder / "locale" / language / "LC_MESSAGES" / "renewagent.mo"
+    file.parent.mkdir(parents=True)
+    with file.open("wb") as stream:
+        write_mo(stream, made)
+    return file
+
+
+def _translated(message: Message, plurals: int) -> str | tuple[str, ...]:
+    if isinstance(message.id, str):
+        return pseudo(message.id)
+    return (pseudo(message.id[0]), *[pseudo(message.id[1])] * (plurals - 1))
+
+
+if __name__ == "__main__":
+    TEMPLATE.parent.mkdir(exist_ok=True)
+    TEMPLATE.write_bytes(template())

@@ -1,0 +1,213 @@
+"""Reads modules as text: which of their words no catalogue could ever hold. Only the standard library's `ast` is used.
+
+`WORDS` says whose words a person at a workstation reads; `ALLOWED` which strings there look like words and are none, or
+are for somebody else. Each check takes a module and returns complaints, so that `test_language` can show that it fails.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from string import Formatter
+
+ROOT = Path(__file__).resolve().parent.parent
+
+WORDS = (
+    "renewagent/agent/times_in_words.py",
+    "renewagent/agent/watching_words.py",
+    "renewagent/agent/words.py",
+)
+"""Globs, from the root. Whoever has put a module's words into the catalogue adds it."""
+
+ALLOWED: Mapping[str, tuple[str, ...]] = {}
+"""By file (or glob): strings, each as it stands in the source or the beginning of it."""
+
+MARKS = frozenset({"_", "N_", "ngettext"})
+FORMATS = frozenset({"of_card"})
+"""Functions that take sentences and put in what is to go in."""
+_SILENT = frozenset({"AssertionError", "KeyError", "NotImplementedError", "OSError", "RuntimeError", "TypeError"}) | {
+    "ValueError"
+}
+"""Exceptions that nobody is shown the words of: they become ours at the edge, or are faults."""
+_LOGS = frozenset({"log", "logging"})
+_LIKE_WORDS = re.compile(
+    r"[A-Za-z]{2,}[,;:.]?\s+[A-Za-z]{2,}"  # two words
+    r"|[a-z]{3,}\.(\s|$)"  # the end of a sentence
+    r"|^[A-Z][a-z]{2,}[:!?]?$"  # a label
+    r"|[a-z]{2,} \{|\} [a-z]{2,}"  # a word beside what is put in
+)
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A module whose words are looked at. `path` as in WORDS."""
+
+    path: str
+    source: str
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """Parsed."""
+        return ast.parse(self.source)
+
+    @cached_property
+    def parents(self) -> Mapping[ast.AST, ast.AST]:
+        """By node: what it stands in."""
+        return {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
+
+    def around(self, node: ast.AST) -> Iterator[ast.AST]:
+        """What it stands in, from the inside."""
+        while node in self.parents:
+            node = self.parents[node]
+            yield node
+
+    def at(self, node: ast.AST) -> str:
+        """For a complaint."""
+        return f"{self.path}:{getattr(node, 'lineno', 0)}"
+
+
+def spoken_modules() -> list[Spoken]:
+    """Those of WORDS."""
+    files = sorted({file for glob in WORDS for file in ROOT.glob(glob)})
+    return [Spoken(file.relative_to(ROOT).as_posix(), file.read_text(encoding="utf-8")) for file in files]
+
+
+def words_are_marked(module: Spoken) -> list[str]:
+    """No words outside `_`, `N_` and `ngettext`."""
+    return [f"{module.at(node)}: {text!r}" for node, text in _bare(module) if _LIKE_WORDS.search(text)]
+
+
+def _bare(module: Spoken) -> Iterator[tuple[ast.AST, str]]:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.JoinedStr):
+            text = "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = node.value
+        else:
+            continue
+        if not _excused(module, node) and not _allowed(module.path, text):
+            yield node, text
+
+
+def _excused(module: Spoken, node: ast.AST) -> bool:
+    """Marked, a docstring, a log line, for programmers, a pattern, a part of an f-string (which is looked at whole)."""
+    for outer in module.around(node):
+        if isinstance(outer, ast.Expr | ast.Assert) or (isinstance(outer, ast.JoinedStr) and outer is not node):
+            if not isinstance(outer, ast.Expr) or outer.value is node:
+                return True
+        if isinstance(outer, ast.Call) and _called(outer) in MARKS | _SILENT | {"compile"}:
+            return True
+        if isinstance(outer, ast.Call) and _root(outer.func) in _LOGS:
+            return True
+        if isinstance(outer, ast.stmt):
+            break
+    return False
+
+
+def _allowed(path: str, text: str) -> bool:
+    return any(
+        Path(path).match(glob) and any(text.startswith(one) for one in strings) for glob, strings in ALLOWED.items()
+    )
+
+
+def _called(call: ast.Call) -> str:
+    return call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+
+
+def _root(node: ast.AST) -> str:
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def marked_as_they_stand(module: Spoken) -> list[str]:
+    """What goes into `_("...")` is a sentence, or a name that N_ has been at: nothing that was put together before. A
+    plural stands where it is said: N_ would keep its two forms apart."""
+    return [
+        f"{module.at(call)}: {ast.unparse(argument)}"
+        for call in _calls(module, MARKS)
+        for argument in call.args[: 2 if _called(call) == "ngettext" else 1]
+        if isinstance(argument, ast.JoinedStr | ast.BinOp)
+        or (isinstance(argument, ast.Call) and _called(argument) == "format")
+        or (_called(call) != "_" and not isinstance(argument, ast.Constant))
+    ]
+
+
+def placeholders_survive(module: Spoken) -> list[str]:
+    """Placeholders have names, `format` gets every one of them and no other; both forms of a plural have the same."""
+    complaints = []
+    for call in _calls(module, frozenset({"_", "ngettext"})):
+        sentences = [one.value for one in call.args[:2] if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+        wanted = {name for sentence in sentences for name in _placeholders(sentence)}
+        given = _given(module, call)
+        if given is not None and sentences and given != wanted:
+            complaints.append(f"{module.at(call)}: wants {sorted(wanted)}, gets {sorted(given)}")
+        if any(not name.isidentifier() for name in wanted):
+            complaints.append(f"{module.at(call)}: a placeholder without a name")
+    return complaints
+
+
+def _placeholders(sentence: str) -> list[str]:
+    return [name for _text, name, _spec, _conversion in Formatter().parse(sentence) if name is not None]
+
+
+def _given(module: Spoken, call: ast.Call) -> set[str] | None:
+    """The names that `.format` gets; nothing where there is no `.format`; None where it comes later, or elsewhere."""
+    attribute = module.parents.get(call)
+    if not (isinstance(attribute, ast.Attribute) and attribute.attr == "format"):
+        later = any(
+            isinstance(outer, ast.Assign) or (isinstance(outer, ast.Call) and _called(outer) in FORMATS)
+            for outer in module.around(call)
+        )
+        return None if later else set()
+    formatted = module.parents[attribute]
+    if not isinstance(formatted, ast.Call) or any(keyword.arg is None for keyword in formatted.keywords):
+        return None
+    return {str(keyword.arg) for keyword in formatted.keywords} | {"" for _argument in formatted.args}
+
+
+def marks_keep_their_meaning(module: Spoken) -> list[str]:
+    """Where `_` is called nothing else has that name: no loop, argument or assignment; and where `_` is called, it runs
+    when somebody reads, not when the module is imported."""
+    if not any(True for _call in _calls(module, frozenset({"_", "ngettext"}))):
+        return []
+    taken = [
+        f"{module.at(node)}: {name} is something else here"
+        for node in ast.walk(module.tree)
+        for name in _bound(node)
+        if name in MARKS
+    ]
+    early = [
+        f"{module.at(call)}: said at import"
+        for call in _calls(module, frozenset({"_", "ngettext"}))
+        if not _in_a_body(module, call)
+    ]
+    return taken + early
+
+
+def _in_a_body(module: Spoken, node: ast.AST) -> bool:
+    """Of a function: not in its defaults, nor in its decorators."""
+    inner = node
+    for outer in module.around(node):
+        if isinstance(outer, ast.Lambda):
+            return True
+        if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef) and inner in outer.body:
+            return True
+        inner = outer
+    return False
+
+
+def _bound(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        return [node.id]
+    if isinstance(node, ast.arg):
+        return [node.arg]
+    return [node.name] if isinstance(node, ast.FunctionDef | ast.MatchAs) and node.name else []
+
+
+def _calls(module: Spoken, names: frozenset[str]) -> list[ast.Call]:
+    return [node for node in ast.walk(module.tree) if isinstance(node, ast.Call) and _called(node) in names]
