@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from renewagent.algorithms import KEY_USAGES, key_algorithm, signature_algorithm
 from renewagent.card.head import certificate_algorithms, certificate_head, certificate_names
 from renewagent.errors import CardDataError
+from renewagent.language import _
 from renewagent.loading import UNREADABLE
 from renewagent.model import SigningCertificate
 
@@ -39,8 +40,8 @@ def read_certificate(der: bytes, card_model: str | None = None) -> SigningCertif
     """The certificate `der`, which was read from a card of `card_model`. Raises CardDataError."""
     head = certificate_head(der, len(der))
     if head is None:
-        raise CardDataError("The certificate on the smartcard cannot be read: it is cut short.")
-    _, subject = certificate_names(der)
+        raise CardDataError(_("The certificate on the smartcard cannot be read: it is cut short."))
+    _issuer, subject = certificate_names(der)
     signed_with, key_kind = certificate_algorithms(der)
     key_usage, key_bits = _usage_and_bits(der)
     return SigningCertificate(
@@ -71,7 +72,7 @@ def _usage_and_bits(der: bytes) -> tuple[frozenset[str] | None, int]:
     try:
         return _by_asn1crypto(lenient.Certificate.load(der, strict=True))
     except (ValueError, TypeError, LookupError) as e:  # IndexError: an empty BIT STRING
-        raise CardDataError("The certificate on the smartcard cannot be read.") from e
+        raise CardDataError(_("The certificate on the smartcard cannot be read.")) from e
 
 
 def _by_cryptography(certificate: x509.Certificate) -> tuple[frozenset[str] | None, int]:

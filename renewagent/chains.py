@@ -20,6 +20,7 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
+from renewagent.language import _
 from renewagent.loading import UNREADABLE
 
 MOST_INTERMEDIATES = 6
@@ -33,14 +34,14 @@ def build_chain(
     `now` is aware UTC. Raises ValueError that says why there is none.
     """
     if not anchors:
-        raise ValueError("no trust anchor to build a chain to")
+        raise ValueError(_("no trust anchor to build a chain to"))
     everyone = PolicyBuilder().store(Store(list(anchors))).time(now).max_chain_depth(MOST_INTERMEDIATES)
     verifier = everyone.extension_policies(ca_policy=_authority_policy(), ee_policy=ExtensionPolicy.permit_all())
     try:
         chain = verifier.build_client_verifier().verify(leaf, list(pool)).chain
         _refuse_unknown_critical(chain)
     except (VerificationError, *UNREADABLE) as error:
-        raise ValueError(f"no chain to a trust anchor: {error}") from error
+        raise ValueError(_("no chain to a trust anchor: {why}").format(why=error)) from error
     return chain
 
 
@@ -62,16 +63,16 @@ def _authority_policy() -> ExtensionPolicy:
 
 def _must_be_authority(policy: Policy, certificate: x509.Certificate, extension: x509.BasicConstraints) -> None:
     if not extension.ca:  # RFC 5280 6.1.4 (k)
-        raise ValueError("an issuer that is no certification authority")
+        raise ValueError(_("an issuer that is no certification authority"))
 
 
 def _must_sign_certificates(policy: Policy, certificate: x509.Certificate, extension: x509.KeyUsage | None) -> None:
     if extension is not None and not extension.key_cert_sign:  # RFC 5280 6.1.4 (n)
-        raise ValueError("an issuer whose key must not sign certificates")
+        raise ValueError(_("an issuer whose key must not sign certificates"))
 
 
 def _refuse_unknown_critical(chain: Sequence[x509.Certificate]) -> None:
     for certificate in chain:
         for extension in certificate.extensions:
             if extension.critical and isinstance(extension.value, x509.UnrecognizedExtension):  # RFC 5280 4.2
-                raise ValueError(f"critical extension {extension.oid.dotted_string} is unknown")
+                raise ValueError(_("critical extension {oid} is unknown").format(oid=extension.oid.dotted_string))

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs7 import PKCS7Options, PKCS7SignatureBuilder
 
+from renewagent.language import _
 from renewagent.loading import load_certificate, serial_number
 
 _HASHES: dict[str, hashes.HashAlgorithm] = {
@@ -77,7 +78,7 @@ def open_signed(octets: bytes) -> SignedContent:
     try:
         return _open(octets)
     except InvalidSignature as error:
-        raise ValueError("the signature over the content is wrong") from error
+        raise ValueError(_("the signature over the content is wrong")) from error
     except _BROKEN as error:
         raise ValueError("not CMS SignedData") from error
 
@@ -99,24 +100,24 @@ def _open(octets: bytes) -> SignedContent:
 def _signed_data(octets: bytes) -> Any:
     info = cms.ContentInfo.load(octets, strict=True)
     if info["content_type"].native != "signed_data":
-        raise ValueError("CMS, but not SignedData")
+        raise ValueError(_("CMS, but not SignedData"))
     return info["content"]
 
 
 def _content(signed: Any) -> bytes:
     inner = signed["encap_content_info"]
     if inner["content_type"].native != "data":
-        raise ValueError("the signed content is not plain data")
+        raise ValueError(_("the signed content is not plain data"))
     content = inner["content"].native
     if not isinstance(content, bytes):
-        raise ValueError("the signed content is not inside")
+        raise ValueError(_("the signed content is not inside"))
     return content
 
 
 def _only_signer(signed: Any) -> Any:
     signers = signed["signer_infos"]
     if len(signers) != 1:
-        raise ValueError(f"{len(signers)} signers where there must be one")
+        raise ValueError(_("{signers} signers where there must be one").format(signers=len(signers)))
     return signers[0]
 
 
@@ -136,7 +137,7 @@ def _signer_certificate(signer: Any, certificates: Sequence[x509.Certificate]) -
                 return certificate
         elif _key_identifier(certificate) == sid.chosen.native:
             return certificate
-    raise ValueError("the signer's certificate is not inside")
+    raise ValueError(_("the signer's certificate is not inside"))
 
 
 def _key_identifier(certificate: x509.Certificate) -> bytes | None:
@@ -149,27 +150,27 @@ def _key_identifier(certificate: x509.Certificate) -> bytes | None:
 def _digest_name(signer: Any) -> str:
     name = signer["digest_algorithm"]["algorithm"].native
     if name not in _HASHES:
-        raise ValueError(f"hash {name} is not accepted")
+        raise ValueError(_("hash {name} is not accepted").format(name=name))
     return str(name)
 
 
 def _attributes(signer: Any) -> dict[str, Any]:
     if not isinstance(signer["signed_attrs"], cms.CMSAttributes):
-        raise ValueError("a signature without signed attributes")
+        raise ValueError(_("a signature without signed attributes"))
     found: dict[str, Any] = {}
     for attribute in signer["signed_attrs"]:
         name, values = attribute["type"].native, attribute["values"]
         if name in found or len(values) != 1:  # RFC 5652 5.3, 11
-            raise ValueError(f"signed attribute {name} does not stand exactly once")
+            raise ValueError(_("signed attribute {name} does not stand exactly once").format(name=name))
         found[name] = values[0].native
     return found
 
 
 def _check_attributes(attributes: dict[str, Any], digest: bytes) -> None:
     if attributes.get("content_type") != "data":
-        raise ValueError("the signed content type is missing or another one")
+        raise ValueError(_("the signed content type is missing or another one"))
     if attributes.get("message_digest") != digest:
-        raise ValueError("the content is not what was signed")
+        raise ValueError(_("the content is not what was signed"))
 
 
 def _check_signature(signer: Any, certificate: x509.Certificate, digest: str) -> str:
@@ -178,13 +179,13 @@ def _check_signature(signer: Any, certificate: x509.Certificate, digest: str) ->
     signature, algorithm = signer["signature"].native, signer["signature_algorithm"]
     kind, key = algorithm.signature_algo, certificate.public_key()
     if algorithm["algorithm"].native not in ("rsassa_pkcs1v15", kind) and algorithm.hash_algo != digest:
-        raise ValueError("the signature uses another hash than it says")
+        raise ValueError(_("the signature uses another hash than it says"))
     if kind == "rsassa_pkcs1v15" and isinstance(key, rsa.RSAPublicKey):
         key.verify(signature, covered, padding.PKCS1v15(), _HASHES[digest])
     elif kind == "ecdsa" and isinstance(key, ec.EllipticCurvePublicKey):
         key.verify(signature, covered, ec.ECDSA(_HASHES[digest]))
     else:
-        raise ValueError(f"signature algorithm {kind} is not accepted, or does not fit the key")
+        raise ValueError(_("signature algorithm {kind} is not accepted, or does not fit the key").format(kind=kind))
     return str(kind)
 
 
@@ -193,5 +194,5 @@ def _signing_time(attributes: dict[str, Any]) -> datetime | None:
     if at is None:
         return None
     if not isinstance(at, datetime) or isinstance(at, util.extended_datetime):
-        raise ValueError("a signing time that makes no sense")
+        raise ValueError(_("a signing time that makes no sense"))
     return at.astimezone(UTC)

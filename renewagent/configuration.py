@@ -16,13 +16,21 @@ from urllib.parse import urlsplit
 
 from renewagent.configuration_keys import KEYS, Keys, ManagementKeySource, Place, read_url, sections_of
 from renewagent.errors import ConfigurationError
+from renewagent.language import _
 from renewagent.names import Name
 from renewagent.rules import Contact
 
 T = TypeVar("T")
 
 SYSTEM_FILE = Path("/etc/renewagent/config.toml")
-CONFIGURATION_FILE = f"the configuration file ({SYSTEM_FILE}, unless --config names another)"
+
+
+def where_to_set(key: str, option: str = "") -> str:
+    """Advice: the key to set in the file, or else the option to use."""
+    file = _("the configuration file ({file}, unless --config names another)").format(file=SYSTEM_FILE)
+    if not option:
+        return _("Set {key} in {file}.").format(key=key, file=file)
+    return _("Set {key} in {file} or use {option}.").format(key=key, file=file, option=option)
 
 
 def user_file() -> Path:
@@ -131,16 +139,16 @@ class Configuration:
 
     def ra_url(self) -> str:
         """The RA's CMP URL. Raises ConfigurationError if none is set."""
-        return _needed(self.ra.url, "No Registration Authority is configured.", "ra.url", "--ra URL")
+        return _needed(self.ra.url, _("No Registration Authority is configured."), "ra.url", "--ra URL")
 
     def ra_root(self) -> Path:
         """The PEM file of the RA's root. Raises ConfigurationError if none is set."""
-        missing = "No root certificate of the Registration Authority is configured."
+        missing = _("No root certificate of the Registration Authority is configured.")
         return _needed(self.ra.root, missing, "ra.root", "--ra-root FILE")
 
     def campaign_anchor(self) -> Path:
         """The PEM file of the campaigns' anchor. Raises ConfigurationError if none is set."""
-        missing = "No anchor to check campaigns against is configured."
+        missing = _("No anchor to check campaigns against is configured.")
         return _needed(self.campaign.anchor, missing, "campaign.anchor", "--campaign-anchor FILE")
 
     def sign_in_url(self) -> str:
@@ -152,8 +160,8 @@ class Configuration:
             url = f"{parts.scheme}://{parts.netloc}/sign-in"
         if urlsplit(url).scheme != "https" and not is_this_computer(urlsplit(url).hostname or ""):
             raise ConfigurationError(
-                f"The address for signing in, {url}, does not begin with https://.",
-                advice=f"Set ra.sign_in_url in {CONFIGURATION_FILE}.",
+                _("The address for signing in, {url}, does not begin with https://.").format(url=url),
+                advice=where_to_set("ra.sign_in_url"),
             )
         return url
 
@@ -229,11 +237,15 @@ def read_settings(file: Path, keys: Keys, *, needed: bool = True) -> dict[str, A
     except FileNotFoundError as problem:
         if not needed:
             return {}
-        raise ConfigurationError(f"There is no configuration file {file}.") from problem
+        raise ConfigurationError(_("There is no configuration file {file}.").format(file=file)) from problem
     except OSError as problem:
-        raise ConfigurationError(f"The configuration file {file} cannot be read: {problem.strerror}.") from problem
+        raise ConfigurationError(
+            _("The configuration file {file} cannot be read: {why}.").format(file=file, why=problem.strerror)
+        ) from problem
     except UnicodeDecodeError as problem:
-        raise ConfigurationError(f"{file} is not valid TOML: it is not written in UTF-8.") from problem
+        raise ConfigurationError(
+            _("{file} is not valid TOML: it is not written in UTF-8.").format(file=file)
+        ) from problem
     return parse_configuration(text, file.absolute(), keys)
 
 
@@ -243,14 +255,16 @@ def parse_configuration(text: str, file: Path, keys: Keys = KEYS) -> dict[str, A
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:
-        raise ConfigurationError(f"{file} is not valid TOML: {problem}.") from problem
+        raise ConfigurationError(_("{file} is not valid TOML: {why}.").format(file=file, why=problem)) from problem
     settings: dict[str, Any] = {}
     sections = sections_of(keys)
     for name, section in document.items():
         if name not in sections:
-            raise ConfigurationError(f"{file}: [{name}] is not a known section.{_meant(name, sections)}")
+            raise ConfigurationError(
+                _("{file}: [{name}] is not a known section.").format(file=file, name=name) + _meant(name, sections)
+            )
         if not isinstance(section, dict):
-            raise ConfigurationError(f"{file}: {name} must be a section, [{name}].")
+            raise ConfigurationError(_("{file}: {name} must be a section, [{name}].").format(file=file, name=name))
         settings |= _section(name, section, file, keys)
     return settings
 
@@ -269,7 +283,9 @@ def _section(name: str, section: Mapping[str, object], file: Path, keys: Keys) -
 
 def _setting(key: str, value: object, file: Path, keys: Keys) -> object:
     if key not in keys:
-        raise ConfigurationError(f"{file}: {key} is not a known setting.{_meant(key, keys)}")
+        raise ConfigurationError(
+            _("{file}: {key} is not a known setting.").format(file=file, key=key) + _meant(key, keys)
+        )
     return keys[key](value, Place(f"{file}: {key}", file.parent))
 
 
@@ -288,12 +304,15 @@ def _check_files(overrides: Overrides) -> None:
     named += [("--campaign", path) for path in overrides.campaigns]
     for option, path in named:
         if path is not None and not path.is_file():
-            raise ConfigurationError(f"There is no file {path} ({option}).", advice="Check the name of the file.")
+            raise ConfigurationError(
+                _("There is no file {path} ({option}).").format(path=path, option=option),
+                advice=_("Check the name of the file."),
+            )
 
 
 def _needed(value: T | None, missing: str, key: str, option: str) -> T:
     if value is None:
-        raise ConfigurationError(missing, advice=f"Set {key} in {CONFIGURATION_FILE} or use {option}.")
+        raise ConfigurationError(missing, advice=where_to_set(key, option))
     return value
 
 
@@ -301,4 +320,4 @@ def _meant(word: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
     from difflib import get_close_matches
 
     close = get_close_matches(word, known, n=1)
-    return f" Did you mean {close[0]}?" if close else ""
+    return " " + _("Did you mean {word}?").format(word=close[0]) if close else ""

@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
 from renewagent.errors import ConfigurationError
+from renewagent.language import _
 from renewagent.names import Name, parse_name
 
 T = TypeVar("T")
@@ -35,13 +36,13 @@ class Place:
 
     def refuse(self, what: str) -> ConfigurationError:
         """The error to raise; `what` is the rest of a sentence that begins with the key."""
-        return ConfigurationError(f"{self.said} {what}.")
+        return ConfigurationError(_("{key} {what}.").format(key=self.said, what=what))
 
 
 def read_text(value: object, place: Place) -> str:
     """A text that is not empty."""
     if not isinstance(value, str) or not value.strip():
-        raise place.refuse("must be a text in quotation marks")
+        raise place.refuse(_("must be a text in quotation marks"))
     return value
 
 
@@ -49,15 +50,15 @@ def read_url(value: object, place: Place) -> str:
     """An http or https URL without a user name."""
     text = read_text(value, place)
     if "@" in text.partition("://")[2].partition("/")[0]:
-        raise place.refuse("must be an address without a user name or password")  # which are not repeated
+        raise place.refuse(_("must be an address without a user name or password"))  # which are not repeated
     try:
         parts = urlsplit(text)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname)
-        _ = parts.port  # raises for one that is no number
+        _port = parts.port  # raises for one that is no number
     except ValueError:
         usable = False
     if not usable or any(c.isspace() for c in text):
-        raise place.refuse(f"must be an address that begins with http:// or https://, not {text!r}")
+        raise place.refuse(_("must be an address that begins with http:// or https://, not {text!r}").format(text=text))
     return text
 
 
@@ -66,7 +67,7 @@ def read_path(value: object, place: Place) -> Path:
     try:
         return place.folder / Path(read_text(value, place)).expanduser()
     except RuntimeError as problem:  # no home, or an unknown user's
-        raise place.refuse(f"names a folder that does not exist, {value!r}") from problem
+        raise place.refuse(_("names a folder that does not exist, {value!r}").format(value=value)) from problem
 
 
 def read_source(value: object, place: Place) -> str:
@@ -78,21 +79,21 @@ def read_source(value: object, place: Place) -> str:
 def read_switch(value: object, place: Place) -> bool:
     """true or false."""
     if not isinstance(value, bool):
-        raise place.refuse("must be true or false")
+        raise place.refuse(_("must be true or false"))
     return value
 
 
 def read_seconds(value: object, place: Place) -> int:
     """A whole number of seconds, up to a day."""
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 86400:
-        raise place.refuse("must be a whole number of seconds from 1 to 86400")
+        raise place.refuse(_("must be a whole number of seconds from 1 to 86400"))
     return value
 
 
 def read_days(value: object, place: Place) -> int:
     """A whole number of days, up to ten years; 0 is none at all."""
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 3650:
-        raise place.refuse("must be a whole number of days from 0 to 3650")
+        raise place.refuse(_("must be a whole number of days from 0 to 3650"))
     return value
 
 
@@ -118,7 +119,7 @@ def read_management_key(value: object, place: Place) -> ManagementKeySource:
     if text.startswith("file:"):
         return ManagementKeySource("file", read_path(text.removeprefix("file:"), place))
     # What stands there may be a key, put in the wrong place: it is not repeated.
-    raise place.refuse('must be "default", "pin-protected", "ra" or "file:/path"')
+    raise place.refuse(_('must be "default", "pin-protected", "ra" or "file:/path"'))
 
 
 def read_code(value: object, place: Place) -> str | Path:
@@ -131,7 +132,7 @@ def read_readers(value: object, place: Place) -> str:
     """ "pcsc" or "unix:/path"."""
     text = read_text(value, place)
     if text != "pcsc" and not (text.startswith("unix:/") and len(text) > len("unix:/")):
-        raise place.refuse(f'must be "pcsc" or "unix:/path", not {text!r}')
+        raise place.refuse(_('must be "pcsc" or "unix:/path", not {text!r}').format(text=text))
     return text
 
 
@@ -140,13 +141,13 @@ def read_entry(value: object, place: Place) -> tuple[str, ...]:
     whoever has typed the passcode elsewhere has typed it."""
     ways = _several(value, place, read_text)
     if not ways or set(ways) - {"pad", "pinentry", "terminal"} or len(set(ways)) < len(ways) or "pad" in ways[1:]:
-        raise place.refuse('must name some of "pad", "pinentry" and "terminal", each once, and "pad" first')
+        raise place.refuse(_('must name some of "pad", "pinentry" and "terminal", each once, and "pad" first'))
     return ways
 
 
 def _several(value: object, place: Place, read: Callable[[object, Place], T]) -> tuple[T, ...]:
     if not isinstance(value, list):
-        raise place.refuse("must be an array, in square brackets")
+        raise place.refuse(_("must be an array, in square brackets"))
     return tuple(read(item, Place(f"{place.said}[{number}]", place.folder)) for number, item in enumerate(value))
 
 
@@ -155,7 +156,7 @@ def _read_name(value: object, place: Place) -> Name:
     try:
         return parse_name(text)
     except ValueError as problem:
-        raise place.refuse(f"is not a distinguished name: {problem}") from problem
+        raise place.refuse(_("is not a distinguished name: {why}").format(why=problem)) from problem
 
 
 Keys = Mapping[str, Callable[[object, Place], object]]

@@ -12,6 +12,8 @@ import warnings
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
+from renewagent.language import _
+
 UNREADABLE = (
     ValueError,
     TypeError,  # a name with a BIT STRING in it, say
@@ -29,10 +31,10 @@ def load_certificate(der: bytes) -> x509.Certificate:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             certificate = x509.load_der_x509_certificate(der)
-            _ = (certificate.version, certificate.subject, certificate.issuer, certificate.extensions)
+            _seen = (certificate.version, certificate.subject, certificate.issuer, certificate.extensions)
             certificate.public_key()
     except UNREADABLE as error:
-        raise ValueError(f"a certificate that cannot be read ({error})") from error
+        raise ValueError(_("a certificate that cannot be read ({why})").format(why=error)) from error
     return certificate
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from renewagent.language import _
+
 Name = tuple[frozenset[tuple[str, str]], ...]
 
 OIDS = {
@@ -93,12 +95,12 @@ def _split(text: str, separator: str) -> list[str]:
 def _parse_pair(text: str) -> tuple[str, str]:
     kind, equals, value = text.partition("=")
     if not equals:
-        raise ValueError(f"a distinguished name needs type=value, not {text.strip()!r}")
+        raise ValueError(_("a distinguished name needs type=value, not {text!r}").format(text=text.strip()))
     kind = kind.strip()
     dotted = _DOTTED.match(kind)
     oid = dotted.group(1) if dotted else OIDS.get(kind.upper())
     if oid is None:
-        raise ValueError(f"unknown attribute type {kind!r} in a distinguished name")
+        raise ValueError(_("unknown attribute type {kind!r} in a distinguished name").format(kind=kind))
     return oid, _unescape(value)
 
 
@@ -116,7 +118,7 @@ def _unescape(text: str) -> str:
     try:
         return octets[:kept].decode("utf-8")
     except UnicodeDecodeError:
-        raise ValueError("a distinguished name that is not UTF-8") from None
+        raise ValueError(_("a distinguished name that is not UTF-8")) from None
 
 
 def _escaped(text: str, i: int) -> tuple[bytes, int]:
@@ -124,7 +126,7 @@ def _escaped(text: str, i: int) -> tuple[bytes, int]:
     if _HEX_PAIR.match(text, i + 1):
         return bytes.fromhex(text[i + 1 : i + 3]), 3
     if i + 1 == len(text):
-        raise ValueError("a backslash at the end of a distinguished name")
+        raise ValueError(_("a backslash at the end of a distinguished name"))
     return text[i + 1].encode(), 2
 
 
@@ -136,7 +138,9 @@ def _from_der(digits: str) -> str:
         if length == len(content) and tag in _ENCODINGS:
             return content.decode(_ENCODINGS[tag])
     except (ValueError, IndexError):
-        raise ValueError(f"a distinguished name with {digits!r} where the hex of a value belongs") from None
+        raise ValueError(
+            _("a distinguished name with {digits!r} where the hex of a value belongs").format(digits=digits)
+        ) from None
     return "#" + octets.hex()
 
 

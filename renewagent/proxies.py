@@ -17,6 +17,7 @@ import truststore
 import urllib3
 
 from renewagent.errors import ConfigurationError
+from renewagent.language import _
 
 
 def proxy_for(url: str) -> str | None:
@@ -54,10 +55,12 @@ def tls_context(root: Path | None = None) -> ssl.SSLContext:
         try:
             context.load_verify_locations(cafile=str(root))
         except ssl.SSLError as error:
-            raise ConfigurationError(f"{root} holds no certificate.") from error
+            raise ConfigurationError(_("{root} holds no certificate.").format(root=root)) from error
         except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or "that is no name of a file"
-            raise ConfigurationError(f"The certificates in {root} cannot be read: {why}.") from error
+            why = getattr(error, "strerror", None) or _("that is no name of a file")
+            raise ConfigurationError(
+                _("The certificates in {root} cannot be read: {why}.").format(root=root, why=why)
+            ) from error
     return context
 
 

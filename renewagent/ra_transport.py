@@ -28,6 +28,7 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 
 from renewagent.cmp.wire import CONTENT_TYPE
 from renewagent.errors import ConfigurationError, RaUnreachable, RaWaiting
+from renewagent.language import _
 from renewagent.proxies import credentials, proxy_for, tls_context
 
 LONGEST_WAIT = 14 * 86400
@@ -131,7 +132,7 @@ class HttpRaTransport:
 
     def close(self) -> None:
         """Close kept connections."""
-        for connection, _ in self._kept.values():
+        for connection, _since in self._kept.values():
             connection.close()
         self._kept.clear()
 
@@ -264,9 +265,9 @@ def _split(url: str) -> SplitResult:
     except ValueError:
         well_formed = False
     if "@" in url.partition("://")[2].partition("/")[0]:  # nobody's password goes into a statement's origin, or in here
-        raise ConfigurationError("A web address must not hold a user name or password.")
+        raise ConfigurationError(_("A web address must not hold a user name or password."))
     if not well_formed or any(c <= " " or c > "~" for c in url):
-        raise ConfigurationError(f"{url!r} is not a web address (http://... or https://...).")
+        raise ConfigurationError(_("{url!r} is not a web address (http://... or https://...).").format(url=url))
     return parts
 
 
@@ -293,7 +294,7 @@ def _refuse_busy(answer: _HttpAnswer) -> None:
         seconds = int((until - (answer.date or datetime.now(UTC))).total_seconds())
     else:
         return
-    raise RaWaiting("The Registration Authority is busy.", max(1, min(seconds, LONGEST_WAIT)))
+    raise RaWaiting(_("The Registration Authority is busy."), max(1, min(seconds, LONGEST_WAIT)))
 
 
 def _plain(answer: _HttpAnswer) -> PlainAnswer:
@@ -306,26 +307,34 @@ def _plain(answer: _HttpAnswer) -> PlainAnswer:
 
 
 def _no_answer(parts: SplitResult, error: Exception, late: bool) -> str:
-    where = f"The Registration Authority at {parts.netloc}"
     if isinstance(error, NewConnectionError) and not late:
-        return f"{where} cannot be reached."
+        return _("The Registration Authority at {server} cannot be reached.").format(server=parts.netloc)
     if late or isinstance(error, TimeoutError | ConnectTimeoutError):
-        return f"{where} did not answer in time."
+        return _("The Registration Authority at {server} did not answer in time.").format(server=parts.netloc)
     if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
-        return f"{where} could not be verified: it may not be the one that it says it is."
+        return _(
+            "The Registration Authority at {server} could not be verified: it may not be the one that it says it is."
+        ).format(server=parts.netloc)
     if isinstance(error, ProtocolError | ConnectionResetError | http.client.RemoteDisconnected):
-        return f"{where} broke off in the middle."
+        return _("The Registration Authority at {server} broke off in the middle.").format(server=parts.netloc)
     if isinstance(error, OSError):
-        return f"{where} cannot be reached."
-    return f"{where} gave an answer that makes no sense."
+        return _("The Registration Authority at {server} cannot be reached.").format(server=parts.netloc)
+    return _("The Registration Authority at {server} gave an answer that makes no sense.").format(server=parts.netloc)
 
 
 def _not_cmp(answer: _HttpAnswer) -> str:
     if answer.status // 100 == 3:
-        return f"The Registration Authority sent us to another address (HTTP {answer.status}), and we do not go there."
+        return _(
+            "The Registration Authority sent us to another address (HTTP {status}), and we do not go there."
+        ).format(status=answer.status)
     if answer.status in (401, 403, 407):
-        return f"The way to the Registration Authority is barred (HTTP {answer.status})."
+        return _("The way to the Registration Authority is barred (HTTP {status}).").format(status=answer.status)
     if answer.status // 100 == 5:
-        return f"The Registration Authority's server is out of order (HTTP {answer.status})."
-    kind = f" but {answer.content_type}" if answer.content_type else ""
-    return f"What answered is not a Registration Authority: its answer is not CMP{kind} (HTTP {answer.status})."
+        return _("The Registration Authority's server is out of order (HTTP {status}).").format(status=answer.status)
+    if not answer.content_type:
+        return _("What answered is not a Registration Authority: its answer is not CMP (HTTP {status}).").format(
+            status=answer.status
+        )
+    return _("What answered is not a Registration Authority: its answer is not CMP but {kind} (HTTP {status}).").format(
+        kind=answer.content_type, status=answer.status
+    )

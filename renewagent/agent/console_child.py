@@ -82,7 +82,7 @@ def _report_rollbacks(problems: Iterable[RenewAgentError], before: Collection[st
     """Somebody may be hiding a newer campaign: whoever signed it is to hear of that, once."""
     for problem in problems:
         if isinstance(problem, RolledBack) and problem.message not in before:
-            why = f"{problem.code}: {problem.message}"[:LONGEST_WHY]
+            why = f"{problem.code}: {problem.english}"[:LONGEST_WHY]
             said = CheckIn(os.urandom(16).hex(), now, NO_CARD, CardState.REFUSED, why=why)
             CheckInQueue(state).add(said)
 

@@ -9,22 +9,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from renewagent.agent import words
-from renewagent.configuration import CONFIGURATION_FILE, Configuration, Overrides, load
+from renewagent.configuration import Configuration, Overrides, load, where_to_set
 from renewagent.configuration_keys import Place, read_url
 from renewagent.errors import ConfigurationError, RenewAgentError
+from renewagent.language import N_, _
 
-CHECK_COMMAND_LINE = "Check the command line, then try again."
+CHECK_COMMAND_LINE = N_("Check the command line, then try again.")
 
 
 def add_configuration_options(parser: argparse.ArgumentParser, *, overrides: bool = True) -> None:
     """Add --config; with `overrides` also --ra, --ra-root, --campaign (several) and --campaign-anchor."""
-    parser.add_argument("--config", metavar="FILE", type=Path, help="use this configuration file alone")
+    parser.add_argument("--config", metavar="FILE", type=Path, help=_("use this configuration file alone"))
     if not overrides:
         return
-    parser.add_argument("--ra", metavar="URL", help="the Registration Authority's CMP address")
-    parser.add_argument("--ra-root", metavar="FILE", type=Path, help="its root certificate, PEM")
-    parser.add_argument("--campaign", metavar="FILE", type=Path, action="append", help="a signed campaign; may repeat")
-    parser.add_argument("--campaign-anchor", metavar="FILE", type=Path, help="the anchor of campaign signers, PEM")
+    parser.add_argument("--ra", metavar="URL", help=_("the Registration Authority's CMP address"))
+    parser.add_argument("--ra-root", metavar="FILE", type=Path, help=_("its root certificate, PEM"))
+    parser.add_argument(
+        "--campaign", metavar="FILE", type=Path, action="append", help=_("a signed campaign; may repeat")
+    )
+    parser.add_argument("--campaign-anchor", metavar="FILE", type=Path, help=_("the anchor of campaign signers, PEM"))
 
 
 def configuration_of(arguments: argparse.Namespace) -> Configuration:
@@ -43,7 +46,9 @@ def _check_typed(arguments: argparse.Namespace) -> None:
     """A slip of the fingers is no matter for the IT support. Raises ConfigurationError that says so."""
     file, url = arguments.config, getattr(arguments, "ra", None)
     if file is not None and not file.exists():
-        raise ConfigurationError(f"There is no configuration file {file}.", advice=CHECK_COMMAND_LINE)
+        raise ConfigurationError(
+            _("There is no configuration file {file}.").format(file=file), advice=CHECK_COMMAND_LINE
+        )
     if url is not None:
         try:
             read_url(url, Place("--ra"))
@@ -55,8 +60,8 @@ def _check_typed(arguments: argparse.Namespace) -> None:
 def no_campaign() -> ConfigurationError:
     """What is wrong where no source of campaigns is configured."""
     return ConfigurationError(
-        "No campaign is configured: nothing says which smartcards must be renewed.",
-        advice=f"Set campaign.urls in {CONFIGURATION_FILE} or use --campaign FILE.",
+        _("No campaign is configured: nothing says which smartcards must be renewed."),
+        advice=where_to_set("campaign.urls", _("--campaign FILE")),
     )
 
 

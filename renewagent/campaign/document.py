@@ -15,6 +15,7 @@ from typing import Literal, cast
 from renewagent.algorithms import KEY_ALGORITHMS, KEY_USAGES, SIGNATURE_ALGORITHMS, key_algorithm, signature_algorithm
 from renewagent.campaign.fields import Fields, as_text, read_json, refuse
 from renewagent.errors import CampaignError
+from renewagent.language import _
 from renewagent.names import Name, format_name, parse_name
 from renewagent.rules import ANY_KEY_USAGE, AffectedRule, Campaign, Contact, SerialRange
 
@@ -34,7 +35,7 @@ def parse_campaign(document: bytes | str) -> Campaign:
     """A campaign, or CampaignError with a sentence that names what is wrong."""
     octets = document.encode("utf-8", "surrogatepass") if isinstance(document, str) else document
     if len(octets) > LIMIT:
-        raise CampaignError(f"This campaign is larger than {LIMIT // 1024} KiB.")
+        raise CampaignError(_("This campaign is larger than {size} KiB.").format(size=LIMIT // 1024))
     return _campaign(Fields(read_json(octets)))
 
 
@@ -102,11 +103,13 @@ def _campaign(fields: Fields) -> Campaign:
 
 def _check_whole(campaign: Campaign) -> None:
     if campaign.published >= campaign.expires:
-        raise refuse("expires", "must be later than published")
+        raise refuse("expires", _("must be later than published"))
     seen: set[str] = set()
     for rule in campaign.rules:
         if rule.name in seen:
-            raise refuse("rules", f"has two rules named {json.dumps(rule.name, ensure_ascii=False)}")
+            raise refuse(
+                "rules", _("has two rules named {name}").format(name=json.dumps(rule.name, ensure_ascii=False))
+            )
         seen.add(rule.name)
 
 
@@ -115,9 +118,11 @@ def _reason(fields: Fields) -> dict[str, str]:
     languages = texts.own_names()
     for language in languages:
         if not _LANGUAGE.fullmatch(language):
-            raise refuse(texts.path, f"has a language that cannot be {json.dumps(language[:40])}")
+            raise refuse(
+                texts.path, _("has a language that cannot be {language}").format(language=json.dumps(language[:40]))
+            )
     if "en" not in languages:
-        raise refuse(texts.at("en"), "is missing")
+        raise refuse(texts.at("en"), _("is missing"))
     return {language: texts.lines(language, 2000) for language in languages}
 
 
@@ -145,7 +150,7 @@ def _rule(fields: Fields) -> AffectedRule:
     )
     fields.finish()
     if rule.issued_from is not None and rule.issued_to is not None and rule.issued_from >= rule.issued_to:
-        raise refuse(fields.at("issued_to"), "must be later than issued_from")
+        raise refuse(fields.at("issued_to"), _("must be later than issued_from"))
     return rule
 
 
@@ -156,20 +161,20 @@ def _issuer(fields: Fields) -> Name | None:
     try:
         name = parse_name(text)
     except ValueError as problem:
-        raise refuse(fields.at("issuer"), f"is not a distinguished name: {problem}") from problem
+        raise refuse(fields.at("issuer"), _("is not a distinguished name: {why}").format(why=problem)) from problem
     if not name:
-        raise refuse(fields.at("issuer"), "must not be empty")
+        raise refuse(fields.at("issuer"), _("must not be empty"))
     return name
 
 
 def _serial_range(value: object, path: str) -> SerialRange:
     match = _SERIALS.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise refuse(path, 'must be a serial in lowercase hex without leading zeros, or a range such as "2000-2fff"')
+        raise refuse(path, _('must be a serial in lowercase hex without leading zeros, or a range such as "2000-2fff"'))
     first = int(match.group(1), 16)
     last = first if match.group(2) is None else int(match.group(2), 16)
     if first > last:
-        raise refuse(path, "must be a range from the lower serial to the higher one")
+        raise refuse(path, _("must be a range from the lower serial to the higher one"))
     return SerialRange(first, last)
 
 
@@ -180,14 +185,16 @@ def _some(fields: Fields, name: str, read: _Reader) -> tuple[str, ...]:
 def _signature_algorithm(value: object, path: str) -> str:
     text = as_text(value, path, 100)
     if text not in SIGNATURE_ALGORITHMS.values() and not _OID.fullmatch(text):
-        raise refuse(path, 'must be a name such as "sha256WithRSAEncryption" or "ecdsa-with-SHA256", or a dotted OID')
+        raise refuse(
+            path, _('must be a name such as "sha256WithRSAEncryption" or "ecdsa-with-SHA256", or a dotted OID')
+        )
     return signature_algorithm(text)
 
 
 def _key_algorithm(value: object, path: str) -> str:
     text = as_text(value, path, 100)
     if text not in KEY_ALGORITHMS.values() and not _OID.fullmatch(text):
-        raise refuse(path, 'must be "rsa", "ec", "ed25519" or another known name, or a dotted OID')
+        raise refuse(path, _('must be "rsa", "ec", "ed25519" or another known name, or a dotted OID'))
     return key_algorithm(text)
 
 

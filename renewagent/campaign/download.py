@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from renewagent.errors import RaUnreachable
+from renewagent.language import _
 
 if TYPE_CHECKING:
     import urllib3
@@ -91,7 +92,7 @@ def _download(url: str, http: urllib3.PoolManager, limit: int, etag: str) -> Ans
     headers = {"Accept-Encoding": "identity", **({"If-None-Match": etag} if etag else {})}
     where = url
     try:
-        for _ in range(MOST_REDIRECTIONS + 1):
+        for _turn in range(MOST_REDIRECTIONS + 1):
             response = http.request(
                 "GET",
                 where,
@@ -109,7 +110,7 @@ def _download(url: str, http: urllib3.PoolManager, limit: int, etag: str) -> Ans
             where = _followed(url, where, location)
     except (urllib3.exceptions.HTTPError, OSError) as problem:
         raise _not_fetched(url, _why(problem)) from problem
-    raise _not_fetched(url, ": the server sends us round and round")
+    raise _not_fetched(url, _("the server sends us round and round"))
 
 
 def _followed(url: str, where: str, location: str) -> str:
@@ -121,7 +122,7 @@ def _followed(url: str, where: str, location: str) -> str:
     except ValueError:
         same = secured = False
     if not same and not secured:
-        raise _not_fetched(url, ": the server sends us somewhere else")
+        raise _not_fetched(url, _("the server sends us somewhere else"))
     return urljoin(where, location)
 
 
@@ -129,11 +130,11 @@ def _answer(url: str, response: urllib3.BaseHTTPResponse, limit: int, *, asked_f
     if response.status == 304 and asked_for_news:
         return Answer(None)
     if response.status in (429, 503) and (seconds := retry_after(response.headers)) is not None:
-        raise ComeLater(f"{url} could not be fetched: the server is busy.", seconds)
+        raise ComeLater(_("{url} could not be fetched: the server is busy.").format(url=url), seconds)
     if response.status != 200:
-        raise _not_fetched(url, f": the server answered {response.status}")
+        raise _not_fetched(url, _("the server answered {status}").format(status=response.status))
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise _not_fetched(url, ": the server sends it compressed, which nobody asked for")
+        raise _not_fetched(url, _("the server sends it compressed, which nobody asked for"))
     end = time.monotonic() + LONGEST
     octets = bytearray()
     while len(octets) <= limit and (part := response.read1(65536)):
@@ -161,19 +162,21 @@ def _why(problem: Exception) -> str:
     from urllib3 import exceptions
 
     reasons: tuple[tuple[type[Exception], str], ...] = (
-        (exceptions.ProxyError, ": the proxy does not let us through"),
-        (exceptions.SSLError, ": the server's certificate is not trusted here"),
-        (exceptions.NameResolutionError, ": nobody knows that server's name"),
+        (exceptions.ProxyError, _("the proxy does not let us through")),
+        (exceptions.SSLError, _("the server's certificate is not trusted here")),
+        (exceptions.NameResolutionError, _("nobody knows that server's name")),
         (exceptions.NewConnectionError, ""),  # offline is normal
-        (exceptions.TimeoutError, ": the server does not answer"),
-        (exceptions.ProtocolError, ": what came back is cut short, or no HTTP"),
+        (exceptions.TimeoutError, _("the server does not answer")),
+        (exceptions.ProtocolError, _("what came back is cut short, or no HTTP")),
     )
     return next((words for kind, words in reasons if isinstance(problem, kind)), "")
 
 
 def _too_slow(url: str) -> RaUnreachable:
-    return _not_fetched(url, ": the server is too slow")
+    return _not_fetched(url, _("the server is too slow"))
 
 
 def _not_fetched(url: str, why: str = "") -> RaUnreachable:
-    return RaUnreachable(f"{url} could not be fetched{why}.")
+    if not why:
+        return RaUnreachable(_("{url} could not be fetched.").format(url=url))
+    return RaUnreachable(_("{url} could not be fetched: {why}.").format(url=url, why=why))

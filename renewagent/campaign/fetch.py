@@ -19,6 +19,7 @@ from renewagent.campaign.revocation import revocation_lists
 from renewagent.campaign.store import CampaignStore, Kept
 from renewagent.campaign.verify import SIGNED_LIMIT, Trust, check_not_revoked, verify_with_chain
 from renewagent.errors import CampaignError, RaUnreachable, RenewAgentError
+from renewagent.language import _
 from renewagent.rules import Campaign
 
 if TYPE_CHECKING:
@@ -133,5 +134,6 @@ def _read(path: Path) -> bytes:
             return file.read(SIGNED_LIMIT + 1)
     except OSError as problem:
         raise CampaignError(
-            f"The campaign {path} cannot be read: {problem.strerror}.", advice="Check the name of the file."
+            _("The campaign {path} cannot be read: {why}.").format(path=path, why=problem.strerror),
+            advice=_("Check the name of the file."),
         ) from problem

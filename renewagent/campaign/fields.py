@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TypeVar, cast
 
 from renewagent.errors import CampaignError
+from renewagent.language import _
 
 T = TypeVar("T")
 
@@ -28,7 +29,8 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\
 
 def refuse(path: str, what: str) -> CampaignError:
     """The error to raise: `what` is the rest of a sentence that begins with the field."""
-    return CampaignError(f"This is not a valid campaign: {path or 'the document'} {what}.")
+    field = path or _("the document")
+    return CampaignError(_("This is not a valid campaign: {field} {what}.").format(field=field, what=what))
 
 
 def read_json(octets: bytes) -> object:
@@ -36,25 +38,25 @@ def read_json(octets: bytes) -> object:
     try:
         return json.loads(octets.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
     except UnicodeDecodeError as problem:
-        raise refuse("", "is not written in UTF-8") from problem
+        raise refuse("", _("is not written in UTF-8")) from problem
     except json.JSONDecodeError as problem:
-        where = f"line {problem.lineno}, column {problem.colno}"
-        raise refuse("", f"is not JSON ({problem.msg}, {where})") from problem
+        where = _("line {line}, column {column}").format(line=problem.lineno, column=problem.colno)
+        raise refuse("", _("is not JSON ({why}, {where})").format(why=problem.msg, where=where)) from problem
     except (ValueError, RecursionError) as problem:  # a number of thousands of digits; arrays nested by the thousand
-        raise refuse("", "is not JSON that can be read") from problem
+        raise refuse("", _("is not JSON that can be read")) from problem
 
 
 def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members: dict[str, object] = {}
     for name, value in pairs:
         if name in members:
-            raise refuse("", f"gives {json.dumps(name)} twice")
+            raise refuse("", _("gives {name} twice").format(name=json.dumps(name)))
         members[name] = value
     return members
 
 
 def _no_constant(text: str) -> object:
-    raise refuse("", f"holds {text}, which is not JSON")
+    raise refuse("", _("holds {text}, which is not JSON").format(text=text))
 
 
 class Fields:
@@ -64,7 +66,7 @@ class Fields:
 
     def __init__(self, value: object, path: str = "") -> None:
         if not isinstance(value, dict):
-            raise refuse(path, "must be an object")
+            raise refuse(path, _("must be an object"))
         self.path = path
         self._members = cast("dict[str, object]", value)
         self._asked: set[str] = set()
@@ -85,7 +87,7 @@ class Fields:
         """The member as it is; refused if it is missing."""
         self._asked.add(name)
         if name not in self._members:
-            raise refuse(self.at(name), "is missing")
+            raise refuse(self.at(name), _("is missing"))
         return self._members[name]
 
     def text(self, name: str, longest: int, *, shortest: int = 1, pattern: re.Pattern[str] | None = None) -> str:
@@ -102,45 +104,50 @@ class Fields:
         """A whole number, written as one."""
         value = self.take(name)
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise refuse(self.at(name), f"must be a whole number from {least} to {most}")
+            raise refuse(
+                self.at(name), _("must be a whole number from {least} to {most}").format(least=least, most=most)
+            )
         return value
 
     def boolean(self, name: str) -> bool:
         """true or false."""
         value = self.take(name)
         if not isinstance(value, bool):
-            raise refuse(self.at(name), "must be true or false")
+            raise refuse(self.at(name), _("must be true or false"))
         return value
 
     def choice(self, name: str, choices: Sequence[str]) -> str:
         """One of a few words."""
         value = self.take(name)
         if not isinstance(value, str) or value not in choices:
-            raise refuse(self.at(name), f"must be {' or '.join(json.dumps(c) for c in choices)}")
+            wanted = _(" or ").join(json.dumps(c) for c in choices)
+            raise refuse(self.at(name), _("must be {choices}").format(choices=wanted))
         return value
 
     def time(self, name: str) -> datetime:
         """An RFC 3339 time in UTC, as an aware datetime."""
         value = self.take(name)
         if not isinstance(value, str) or not _TIME.fullmatch(value):
-            raise refuse(self.at(name), 'must be a time in UTC such as "2020-10-01T14:50:00Z"')
+            raise refuse(self.at(name), _('must be a time in UTC such as "2020-10-01T14:50:00Z"'))
         try:
             return datetime.fromisoformat(value.removesuffix("Z")).replace(tzinfo=UTC)
         except ValueError as problem:
-            raise refuse(self.at(name), f"is no time that exists ({value})") from problem
+            raise refuse(self.at(name), _("is no time that exists ({value})").format(value=value)) from problem
 
     def items(self, name: str, most: int, read: Callable[[object, str], T], *, fewest: int = 1) -> tuple[T, ...]:
         """An array, each of whose items `read` (value, path) turns into what it stands for."""
         value = self.take(name)
         if not isinstance(value, list) or not fewest <= len(value) <= most:
-            raise refuse(self.at(name), f"must be an array of {fewest} to {most} items")
+            raise refuse(
+                self.at(name), _("must be an array of {fewest} to {most} items").format(fewest=fewest, most=most)
+            )
         return tuple(read(item, f"{self.at(name)}[{place}]") for place, item in enumerate(value))
 
     def finish(self) -> None:
         """Refuse every member that was not asked for."""
         for name in self.own_names():
             if name not in self._asked:
-                raise refuse(self.at(_shown(name)), 'is not a known field (names of your own begin with "x-")')
+                raise refuse(self.at(_shown(name)), _('is not a known field (names of your own begin with "x-")'))
 
 
 def as_text(
@@ -148,13 +155,13 @@ def as_text(
 ) -> str:
     """A text of `shortest` to `longest` characters, without control characters, and of `pattern` if there is one."""
     if not isinstance(value, str):
-        raise refuse(path, "must be a text")
+        raise refuse(path, _("must be a text"))
     if not shortest <= len(value) <= longest:
-        raise refuse(path, f"must have {shortest} to {longest} characters")
+        raise refuse(path, _("must have {shortest} to {longest} characters").format(shortest=shortest, longest=longest))
     if _UNPRINTABLE.search(value):
-        raise refuse(path, "must not hold control characters")
+        raise refuse(path, _("must not hold control characters"))
     if pattern is not None and not pattern.fullmatch(value):
-        raise refuse(path, f"cannot be {json.dumps(value)}")
+        raise refuse(path, _("cannot be {value}").format(value=json.dumps(value)))
     return value
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from renewagent.atomic import write_atomically
 from renewagent.campaign.document import campaign_to_json
 from renewagent.errors import JournalError
+from renewagent.language import _
 from renewagent.rules import Campaign
 
 FOLDER = "campaigns"
@@ -107,5 +108,5 @@ def _told(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as problem:
-        said = f"Campaigns cannot be kept in {folder}: {problem.strerror}."
-        raise JournalError(said, advice="Free some disk space, or ask your IT support.") from problem
+        said = _("Campaigns cannot be kept in {folder}: {why}.").format(folder=folder, why=problem.strerror)
+        raise JournalError(said, advice=_("Free some disk space, or ask your IT support.")) from problem

@@ -21,6 +21,7 @@ from renewagent.campaign.document import LIMIT, parse_campaign
 from renewagent.chains import build_chain
 from renewagent.cmp.private import CAMPAIGN_SIGNER
 from renewagent.errors import CampaignError
+from renewagent.language import N_, _
 from renewagent.reasons import moment
 from renewagent.rules import Campaign
 
@@ -33,7 +34,14 @@ class RolledBack(CampaignError):
     """An older version than one that was accepted before: somebody may be hiding the newer one."""
 
     code = "RA-CAMPAIGN-ROLLBACK"
-    advice = "Tell your Registration Authority: an out-of-date campaign is being published."
+    advice = N_("Tell your Registration Authority: an out-of-date campaign is being published.")
+
+    def __init__(self, campaign: Campaign, accepted: int) -> None:
+        said = N_("This is version {version} of campaign {id}, but version {accepted} has been published before.")
+        known = {"version": campaign.version, "id": campaign.id, "accepted": accepted}
+        super().__init__(_(said).format(**known))
+        self.english = said.format(**known)
+        """The message as the console is told it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +71,19 @@ def verify_with_chain(
 ) -> tuple[Campaign, list[x509.Certificate]]:
     """As `verify_campaign`; and the signer's chain, leaf first, anchor last."""
     if len(der) > SIGNED_LIMIT:
-        raise CampaignError(f"This signed campaign is larger than {SIGNED_LIMIT // 1024} KiB.")
+        raise CampaignError(_("This signed campaign is larger than {size} KiB.").format(size=SIGNED_LIMIT // 1024))
     try:
         signed = cms.open_signed(der)
     except (ValueError, UnsupportedAlgorithm) as problem:
-        why = "it is not signed at all" if der.lstrip().startswith(b"{") else problem
-        raise CampaignError(f"This campaign is not correctly signed: {why}.") from problem
+        why = _("it is not signed at all") if der.lstrip().startswith(b"{") else problem
+        raise CampaignError(_("This campaign is not correctly signed: {why}.").format(why=why)) from problem
     check_signer(signed.certificate, now)
     chain = _chain(signed, trust.anchors, now)
     check_not_revoked(chain, trust.crls)
     campaign = parse_campaign(signed.content)
     accepted = accepted_versions.get(campaign.id, 0)
     if campaign.version < accepted:
-        said = f"This is version {campaign.version} of campaign {campaign.id}"
-        raise RolledBack(f"{said}, but version {accepted} has been published before.")
+        raise RolledBack(campaign, accepted)
     return campaign, chain
 
 
@@ -88,15 +95,23 @@ def check_signer(certificate: x509.Certificate, now: datetime) -> None:
     except x509.ExtensionNotFound:
         purposes = x509.ExtendedKeyUsage([])
     except ValueError as problem:
-        raise CampaignError("The certificate that signs this campaign cannot be read.") from problem
+        raise CampaignError(_("The certificate that signs this campaign cannot be read.")) from problem
     if CAMPAIGN_SIGNER not in purposes:
-        raise CampaignError("The certificate that signs this campaign is not one for signing campaigns.")
+        raise CampaignError(_("The certificate that signs this campaign is not one for signing campaigns."))
     if not _may_sign(extensions):
-        raise CampaignError("The certificate that signs this campaign is not one for signatures.")
+        raise CampaignError(_("The certificate that signs this campaign is not one for signatures."))
     if now < certificate.not_valid_before_utc:
-        raise _out_of_date("is not valid before", certificate.not_valid_before_utc)
+        raise CampaignError(
+            _("The certificate that signs this campaign is not valid before {moment}.").format(
+                moment=moment(certificate.not_valid_before_utc)
+            )
+        )
     if now > certificate.not_valid_after_utc:
-        raise _out_of_date("expired on", certificate.not_valid_after_utc)
+        raise CampaignError(
+            _("The certificate that signs this campaign expired on {moment}.").format(
+                moment=moment(certificate.not_valid_after_utc)
+            )
+        )
 
 
 def _may_sign(extensions: x509.Extensions) -> bool:
@@ -107,17 +122,13 @@ def _may_sign(extensions: x509.Extensions) -> bool:
     return usage.digital_signature or usage.content_commitment
 
 
-def _out_of_date(what: str, at: datetime) -> CampaignError:
-    return CampaignError(f"The certificate that signs this campaign {what} {moment(at)}.")
-
-
 def check_not_revoked(chain: Sequence[x509.Certificate], crls: Sequence[x509.CertificateRevocationList]) -> None:
     """Raises CampaignError if a list of `crls`, of the certificate's own issuer, names one of `chain` (leaf first)."""
     for certificate, issuer in pairwise(chain):
         for crl in crls:
             listed = crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None
             if listed and is_list_of(crl, issuer):
-                raise CampaignError("The certificate that signs this campaign has been revoked.")
+                raise CampaignError(_("The certificate that signs this campaign has been revoked."))
 
 
 def is_list_of(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
@@ -134,4 +145,4 @@ def _chain(signed: cms.SignedContent, anchors: Sequence[x509.Certificate], now: 
     try:
         return build_chain(signed.certificate, signed.others, anchors, now)
     except (ValueError, UnsupportedAlgorithm) as problem:
-        raise CampaignError("The certificate that signs this campaign does not lead to the anchor.") from problem
+        raise CampaignError(_("The certificate that signs this campaign does not lead to the anchor.")) from problem

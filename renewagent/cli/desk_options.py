@@ -62,15 +62,13 @@ def at_desk(arguments: argparse.Namespace) -> Iterator[DeskClient]:
     """Signed in at the desk, until the block ends. Raises ConfigurationError, DeskRefused, DeskUnreachable."""
     from renewagent.agent.console_sign_in import origin_of
     from renewagent.agent.options import configuration_of
-    from renewagent.configuration import CONFIGURATION_FILE
+    from renewagent.configuration import where_to_set
     from renewagent.tokens.desk_client import DeskClient
 
     configured = configuration_of(arguments).desk
     url = arguments.desk or configured.url
     if url is None:
-        raise ConfigurationError(
-            "No EPCS desk is configured.", advice=f"Set desk.url in {CONFIGURATION_FILE} or use --desk URL."
-        )
+        raise ConfigurationError("No EPCS desk is configured.", advice=where_to_set("desk.url", "--desk URL"))
     origin = origin_of(url.rstrip("/"))
     with DeskClient(origin, arguments.desk_root or configured.root) as desk:
         user, password = _who(arguments, origin)
