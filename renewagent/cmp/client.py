@@ -26,6 +26,7 @@ from renewagent.cmp.conversation import Conversation, Phase
 from renewagent.cmp.private import TICKET_CONTROL, TICKET_FOR, TicketFor
 from renewagent.cmp.wire import NULL_DN, BodyType, Header, InfoValue
 from renewagent.errors import RenewalImpossible
+from renewagent.language import _
 
 __all__ = [
     "Authorisation",
@@ -359,7 +360,9 @@ def _protect(header: Header, body: bytes, credential: Credential | MacCredential
 
 def _refuse_unfit(credential: Credential | MacCredential) -> None:
     if isinstance(credential, Credential) and not may_protect(credential.certificate):
-        raise RenewalImpossible("The certificate that would have to sign the request is not allowed to sign messages.")
+        raise RenewalImpossible(
+            _("The certificate that would have to sign the request is not allowed to sign messages.")
+        )
 
 
 def _fingerprint(credential: Credential | MacCredential) -> bytes:

@@ -27,6 +27,7 @@ from renewagent.cmp.client_words import check_clock, clocks_agree, misbehaved, p
 from renewagent.cmp.conversation import Conversation, Phase
 from renewagent.cmp.wire import BodyType, CertResponse, Message, Oid, PkiStatus
 from renewagent.errors import RaMisbehaved, RenewAgentError
+from renewagent.language import _
 
 LONGEST_WAIT = 14 * 86400
 """Seconds. A longer checkAfter is cut to this: an RA cannot put us off for ever."""
@@ -101,13 +102,13 @@ def judge(answer: Answer, now: datetime) -> Judged:
     try:
         message = codec.decode_message(answer.octets)
     except ValueError as error:
-        raise misbehaved("it is not a CMP message") from error
+        raise misbehaved(_("it is not a CMP message")) from error
     _check_due(answer.state, message)
     _check_belongs(answer.state, message)
     try:
         return _judge(answer, message, now)
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise misbehaved("its contents cannot be read") from error
+        raise misbehaved(_("its contents cannot be read")) from error
 
 
 def _judge(answer: Answer, message: Message, now: datetime) -> Judged:
@@ -134,25 +135,25 @@ _RESPONSE = {
 
 def _check_due(state: Conversation, message: Message) -> None:
     if state.phase not in (Phase.SENT, Phase.POLLED):
-        raise misbehaved("nothing was asked that it could answer")
+        raise misbehaved(_("nothing was asked that it could answer"))
     allowed = {_RESPONSE[state.asked], BodyType.ERROR}
     if state.phase is Phase.POLLED:
         allowed.add(BodyType.POLLREP)
     if message.body_type not in allowed:
-        raise misbehaved("it answers another question than the one that was asked")
+        raise misbehaved(_("it answers another question than the one that was asked"))
 
 
 def _check_belongs(state: Conversation, message: Message) -> None:
     header = message.header
     if header.pvno not in (2, 3):
-        raise misbehaved("it is in another version of the protocol")
+        raise misbehaved(_("it is in another version of the protocol"))
     if header.transaction_id != state.transaction_id:
-        raise misbehaved("it belongs to another transaction")
+        raise misbehaved(_("it belongs to another transaction"))
     fresh = {state.sender_nonce}
     if message.body_type is not BodyType.POLLREP:
         fresh.add(state.request_nonce)  # the delayed answer may name the original request (RFC 9483 4.4)
     if header.recip_nonce not in fresh:
-        raise misbehaved("it answers another message than ours")
+        raise misbehaved(_("it answers another message than ours"))
 
 
 def _check_protection(answer: Answer, message: Message, now: datetime) -> None:
@@ -160,20 +161,20 @@ def _check_protection(answer: Answer, message: Message, now: datetime) -> None:
     if message.protection is None or algorithm is None:
         if message.body_type is BodyType.ERROR:
             raise _unprotected_error(message)
-        raise misbehaved("it is not protected")
+        raise misbehaved(_("it is not protected"))
     if answer.secret is not None and macs.is_mac(algorithm):
         check_mac(message, answer.secret)
     else:
         check_signature(message, answer.trust, answer.state.ra_certs, now)
     if len(message.header.sender_nonce or b"") < 16:  # RFC 9483 3.1: 128 bits
-        raise misbehaved("it bears no fresh nonce")
+        raise misbehaved(_("it bears no fresh nonce"))
 
 
 def _unprotected_error(message: Message) -> RaMisbehaved:
     try:
         return unprotected(bodies.read_error(message))
     except ValueError:
-        return misbehaved("it is not protected")
+        return misbehaved(_("it is not protected"))
 
 
 def _error(answer: Answer, state: Conversation, message: Message, now: datetime) -> Judged:
@@ -196,7 +197,7 @@ def _after_refusal(state: Conversation) -> Phase:
 def _poll_reply(answer: Answer, state: Conversation, message: Message, now: datetime) -> Judged:
     replies = bodies.read_poll_replies(message)
     if len(replies) != 1 or replies[0].cert_req_id != state.poll_id or replies[0].check_after < 0:
-        raise misbehaved("it speaks of another request than ours")
+        raise misbehaved(_("it speaks of another request than ours"))
     seconds, reason = min(replies[0].check_after, LONGEST_WAIT), plain(" ".join(replies[0].reason[:_MOST_REASON]))
     return Judged(Waiting(seconds, reason), replace(state, phase=Phase.WAITING))
 
@@ -215,7 +216,7 @@ def _general(answer: Answer, state: Conversation, message: Message, now: datetim
 def _certificate(answer: Answer, state: Conversation, message: Message, now: datetime) -> Judged:
     rep = bodies.read_cert_rep(message)
     if len(rep.responses) != 1 or rep.responses[0].cert_req_id != 0:
-        raise misbehaved("it speaks of another request than ours")
+        raise misbehaved(_("it speaks of another request than ours"))
     response = rep.responses[0]
     if response.status.status == PkiStatus.WAITING:
         return Judged(Waiting(0, plain(" ".join(response.status.text))), replace(state, phase=Phase.WAITING, poll_id=0))
@@ -241,11 +242,11 @@ def _certificate(answer: Answer, state: Conversation, message: Message, now: dat
 
 def _granted(response: CertResponse) -> bytes:
     if response.status.status not in (PkiStatus.ACCEPTED, PkiStatus.GRANTED_WITH_MODS):
-        raise misbehaved("it neither grants nor refuses")
+        raise misbehaved(_("it neither grants nor refuses"))
     if response.certificate is None:
-        raise misbehaved("it grants a certificate and brings none that can be read")
+        raise misbehaved(_("it grants a certificate and brings none that can be read"))
     if response.private_key is not None:
-        raise misbehaved("it brings a private key, which nobody asked for")
+        raise misbehaved(_("it brings a private key, which nobody asked for"))
     return response.certificate
 
 

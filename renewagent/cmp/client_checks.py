@@ -18,6 +18,7 @@ from renewagent.chains import build_chain
 from renewagent.cmp import codec, macs, signatures
 from renewagent.cmp.client_words import CLOCK_TOLERANCE, misbehaved
 from renewagent.cmp.wire import Message, Oid
+from renewagent.language import _
 from renewagent.loading import UNREADABLE, load_certificate
 from renewagent.names import Name, same_name
 
@@ -76,9 +77,9 @@ def check_mac(message: Message, secret: bytes) -> None:
     try:
         right = algorithm is not None and macs.verify(algorithm, secret, covered, message.protection or b"")
     except ValueError as error:
-        raise misbehaved(f"its protection makes no sense ({error})") from error
+        raise misbehaved(_("its protection makes no sense ({why})").format(why=error)) from error
     if not right:
-        raise misbehaved("it was not protected with the secret that we share")
+        raise misbehaved(_("it was not protected with the secret that we share"))
 
 
 def check_signature(message: Message, trust: Trust, known: Iterable[bytes], now: datetime) -> None:
@@ -97,17 +98,17 @@ def check_signature(message: Message, trust: Trust, known: Iterable[bytes], now:
     except ValueError as error:
         raise misbehaved(str(error)) from error
     if not right:
-        raise misbehaved("its signature is wrong")
+        raise misbehaved(_("its signature is wrong"))
 
 
 def certificates(ders: Sequence[bytes]) -> list[x509.Certificate]:
     """Certificates from an answer. Raises RaMisbehaved for too many, or one that does not parse."""
     if len(ders) > 2 * MOST_EXTRA_CERTS:
-        raise misbehaved("it brings too many certificates")
+        raise misbehaved(_("it brings too many certificates"))
     try:
         return [load_certificate(der) for der in dict.fromkeys(ders)]
     except ValueError as error:
-        raise misbehaved("it brings a certificate that cannot be read") from error
+        raise misbehaved(_("it brings a certificate that cannot be read")) from error
 
 
 def _signer(message: Message, pool: Sequence[x509.Certificate]) -> x509.Certificate:
@@ -116,7 +117,7 @@ def _signer(message: Message, pool: Sequence[x509.Certificate]) -> x509.Certific
     for certificate in pool:
         if certificate.subject.public_bytes() == name and _fits_key_identifier(certificate, message.header.sender_kid):
             return certificate
-    raise misbehaved("its sender is not the one whose certificate it brings")
+    raise misbehaved(_("its sender is not the one whose certificate it brings"))
 
 
 def _fits_key_identifier(certificate: x509.Certificate, wanted: bytes | None) -> bool:
@@ -128,11 +129,11 @@ def _check_signer(signer: x509.Certificate, pool: Sequence[x509.Certificate], tr
     try:
         chain = build_chain(signer, pool, trust.anchors, now)
     except ValueError as error:
-        raise misbehaved(f"it was signed by somebody unknown ({error})") from error
+        raise misbehaved(_("it was signed by somebody unknown ({why})").format(why=error)) from error
     if not may_protect(signer):
-        raise misbehaved("it was signed with a certificate that must not sign messages")
+        raise misbehaved(_("it was signed with a certificate that must not sign messages"))
     if not trust.authorised(signer, chain):
-        raise misbehaved("it was signed by somebody who may not speak for the Registration Authority")
+        raise misbehaved(_("it was signed by somebody who may not speak for the Registration Authority"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,25 +156,25 @@ def check_certificate(
     """
     (certificate,) = certificates([der])
     if public_key_of(certificate) != wanted.public_key:
-        raise misbehaved("the certificate is for another key")
+        raise misbehaved(_("the certificate is for another key"))
     if not same_name(as_name(certificate.subject), as_name(x509.Name.from_bytes(wanted.subject))):
-        raise misbehaved("the certificate is for somebody else")
+        raise misbehaved(_("the certificate is for somebody else"))
     if wanted.old and certificate.fingerprint(hashes.SHA256()) == wanted.old:
-        raise misbehaved("the certificate is the very one that was to be replaced")
+        raise misbehaved(_("the certificate is the very one that was to be replaced"))
     _check_use(certificate, wanted.key_usage)
     begun = min(max(now, certificate.not_valid_before_utc), now + CLOCK_TOLERANCE)
     try:
         return build_chain(certificate, pool, trust.anchors, begun)
     except ValueError as error:
-        raise misbehaved(f"the certificate cannot be trusted ({error})") from error
+        raise misbehaved(_("the certificate cannot be trusted ({why})").format(why=error)) from error
 
 
 def _check_use(certificate: x509.Certificate, asked: bytes) -> None:
     usage = _extension(certificate, x509.KeyUsage)
     if is_authority(certificate) or (usage is not None and usage.key_cert_sign):
-        raise misbehaved("the certificate is an authority's")
+        raise misbehaved(_("the certificate is an authority's"))
     if asked and usage is not None and _bits(asked) & ~_bits(usage.public_bytes()):
-        raise misbehaved("the certificate may not be used for what it was asked for")
+        raise misbehaved(_("the certificate may not be used for what it was asked for"))
 
 
 def _bits(key_usage: bytes) -> int:
@@ -186,7 +187,7 @@ def public_key_of(certificate: x509.Certificate) -> bytes:
     try:
         return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     except UNREADABLE as error:
-        raise misbehaved("the certificate's key cannot be read") from error
+        raise misbehaved(_("the certificate's key cannot be read")) from error
 
 
 def as_name(name: x509.Name) -> Name:

@@ -10,6 +10,7 @@ from cryptography.x509 import ObjectIdentifier
 
 from renewagent.cmp import codec, der
 from renewagent.cmp.wire import Algorithm
+from renewagent.language import _
 
 PASSWORD_BASED_MAC = ObjectIdentifier("1.2.840.113533.7.66.13")
 PBMAC1 = ObjectIdentifier("1.2.840.113549.1.5.14")
@@ -92,7 +93,7 @@ def compute(algorithm: Algorithm, secret: bytes, data: bytes) -> bytes:
         return _password_based(algorithm.parameters or b"", secret, data)
     if algorithm.oid == PBMAC1:
         return _pbmac1(algorithm.parameters or b"", secret, data)
-    raise ValueError(f"MAC algorithm {algorithm.oid.dotted_string} is unknown")
+    raise ValueError(_("MAC algorithm {oid} is unknown").format(oid=algorithm.oid.dotted_string))
 
 
 def verify(algorithm: Algorithm, secret: bytes, data: bytes, value: bytes) -> bool:
@@ -105,7 +106,7 @@ def _password_based(parameters: bytes, secret: bytes, data: bytes) -> bytes:
     owf = _named(_HASHES, codec.algorithm(node.owf))
     _bound(node.iterations, _MOST_HASHES)
     key = secret + node.salt
-    for _ in range(node.iterations):
+    for _round in range(node.iterations):
         key = hashlib.new(owf, key).digest()
     return hmac.digest(key, data, _named(_HMACS, codec.algorithm(node.mac)))
 
@@ -114,23 +115,23 @@ def _pbmac1(parameters: bytes, secret: bytes, data: bytes) -> bytes:
     node = asn1.decode_der(_Pbmac1Parameters, parameters)
     derivation = codec.algorithm(node.derivation)
     if derivation.oid != _PBKDF2:
-        raise ValueError("PBMAC1 with a key derivation other than PBKDF2")
+        raise ValueError(_("PBMAC1 with a key derivation other than PBKDF2"))
     kdf = asn1.decode_der(_Pbkdf2Parameters, derivation.parameters or b"")
     _bound(kdf.iterations, _MOST_PBKDF2)
     prf = _named(_HMACS, _DEFAULT_PRF if kdf.prf is None else codec.algorithm(kdf.prf))
     mac = _named(_HMACS, codec.algorithm(node.mac))
     length = hashlib.new(mac).digest_size if kdf.key_length is None else kdf.key_length
     if not 16 <= length <= 64:
-        raise ValueError("PBMAC1 with a key length out of bounds")
+        raise ValueError(_("PBMAC1 with a key length out of bounds"))
     return hmac.digest(hashlib.pbkdf2_hmac(prf, secret, kdf.salt, kdf.iterations, length), data, mac)
 
 
 def _named(names: dict[str, str], algorithm: Algorithm) -> str:
     if algorithm.parameters not in (None, der.NULL) or algorithm.oid.dotted_string not in names:
-        raise ValueError(f"algorithm {algorithm.oid.dotted_string} is not accepted in a MAC")
+        raise ValueError(_("algorithm {oid} is not accepted in a MAC").format(oid=algorithm.oid.dotted_string))
     return names[algorithm.oid.dotted_string]
 
 
 def _bound(iterations: int, most: int) -> None:
     if not _LEAST <= iterations <= most:
-        raise ValueError(f"a MAC with {iterations} iterations")
+        raise ValueError(_("a MAC with {iterations} iterations").format(iterations=iterations))

@@ -18,6 +18,7 @@ from cryptography.x509.oid import SignatureAlgorithmOID as Signature
 
 from renewagent.cmp import codec, der
 from renewagent.cmp.wire import Algorithm
+from renewagent.language import _
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 PublicKey = PublicKeyTypes | CertificatePublicKeyTypes
@@ -65,7 +66,7 @@ def algorithm_for(key: PrivateKey) -> Algorithm:
         return Algorithm(Signature.ED25519)
     if isinstance(key, ed448.Ed448PrivateKey):
         return Algorithm(Signature.ED448)
-    raise ValueError("a kind of key that cannot sign CMP messages")
+    raise ValueError(_("a kind of key that cannot sign CMP messages"))
 
 
 def sign(key: PrivateKey, algorithm: Algorithm, data: bytes) -> bytes:
@@ -100,16 +101,18 @@ def _verify(key: PublicKey, algorithm: Algorithm, data: bytes, signature: bytes)
     elif isinstance(key, ed448.Ed448PublicKey) and oid == Signature.ED448 and algorithm.parameters is None:
         key.verify(signature, data)
     else:
-        raise ValueError(f"signature algorithm {oid.dotted_string} is unknown or does not fit the key")
+        raise ValueError(
+            _("signature algorithm {oid} is unknown or does not fit the key").format(oid=oid.dotted_string)
+        )
 
 
 def _pss(parameters: bytes | None) -> tuple[padding.PSS, hashes.HashAlgorithm]:
     node = asn1.decode_der(_PssParameters, parameters or b"\x30\x00")
     if node.hash is None or node.mask is None or node.trailer != 1:
-        raise ValueError("RSASSA-PSS with SHA-1 is not accepted")
+        raise ValueError(_("RSASSA-PSS with SHA-1 is not accepted"))
     digest, mask = _digest(codec.algorithm(node.hash)), codec.algorithm(node.mask)
     if mask.oid != _MGF1 or mask.parameters is None:
-        raise ValueError("RSASSA-PSS with an unknown mask function")
+        raise ValueError(_("RSASSA-PSS with an unknown mask function"))
     mask_digest = _digest(codec.read_algorithm(mask.parameters))
     return padding.PSS(padding.MGF1(mask_digest), node.salt_length), digest
 
@@ -117,5 +120,5 @@ def _pss(parameters: bytes | None) -> tuple[padding.PSS, hashes.HashAlgorithm]:
 def _digest(algorithm: Algorithm) -> hashes.HashAlgorithm:
     digest = _SHA2.get(algorithm.oid.dotted_string)
     if digest is None:
-        raise ValueError(f"hash {algorithm.oid.dotted_string} is not accepted")
+        raise ValueError(_("hash {oid} is not accepted").format(oid=algorithm.oid.dotted_string))
     return digest
