@@ -1,6 +1,7 @@
 """Why a rule hits a certificate or does not, as fragments of plain sentences. Pure, and plain values in.
 
 What lives here is wording alone: whether a rule hits is decided in `renewagent.rules`. Times are aware UTC.
+Reasons do not leave the workstation, and are in the person's language from the beginning.
 """
 
 from __future__ import annotations
@@ -8,65 +9,89 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
+from renewagent.language import N_, _
 from renewagent.names import Name, format_name
 
-_MONTHS = tuple("January February March April May June July August September October November December".split())
+MONTHS = (
+    N_("January"),
+    N_("February"),
+    N_("March"),
+    N_("April"),
+    N_("May"),
+    N_("June"),
+    N_("July"),
+    N_("August"),
+    N_("September"),
+    N_("October"),
+    N_("November"),
+    N_("December"),
+)
 _MIDNIGHT = (0, 0, 0, 0)
 
 
 def day(at: datetime) -> str:
     """ "28 September 2026": not by locale, which differs from one workstation to the next."""
     at = at.astimezone(UTC)
-    return f"{at.day} {_MONTHS[at.month - 1]} {at.year}"
+    return _("{day} {month} {year}").format(day=at.day, month=_(MONTHS[at.month - 1]), year=at.year)
 
 
 def moment(at: datetime) -> str:
     """ "28 September 2026 at 12:00 UTC", with seconds where there are any."""
     at = at.astimezone(UTC)
     clock = at.strftime("%H:%M:%S") if at.second or at.microsecond else at.strftime("%H:%M")
-    return f"{day(at)} at {clock} UTC"
+    return _("{day} at {clock} UTC").format(day=day(at), clock=clock)
 
 
 def inside(at: datetime, start: datetime | None, end: datetime | None) -> str:
     """ "issued on 29 September 2026, between 28 September and 1 October 2026" """
-    return _issued(at, start, end, "", "not before", "before")
+    return _issued(at, start, end, hit=True)
 
 
 def outside(at: datetime, start: datetime | None, end: datetime | None) -> str:
     """ "issued on 3 November 2026, not between 28 September and 1 October 2026" """
-    return _issued(at, start, end, "not ", "before", "not before")
+    return _issued(at, start, end, hit=False)
 
 
 def other_issuer(issuer: Name, wanted: Name) -> str:
     """ "issued by CN=A, not by CN=B" """
-    return f"issued by {format_name(issuer) or 'nobody'}, not by {format_name(wanted)}"
+    name = format_name(issuer) or _("nobody")
+    return _("issued by {name}, not by {wanted}").format(name=name, wanted=format_name(wanted))
 
 
 def other_serial(serial: str) -> str:
     """ "serial number 1a2b is not among those listed" """
-    return f"serial number {serial} is not among those listed"
+    return _("serial number {serial} is not among those listed").format(serial=serial)
 
 
 def other_key_usage(usages: Iterable[str] | None, wanted: str) -> str:
     """ "its key usage is digitalSignature, without contentCommitment" """
     if usages is None:
-        return f"it states no key usage, so it is not marked for {wanted}"
-    return f"its key usage is {_listed(sorted(usages), 'and') or 'empty'}, without {wanted}"
+        return _("it states no key usage, so it is not marked for {wanted}").format(wanted=wanted)
+    found = _listed(sorted(usages), _("{some} and {last}")) or _("empty")
+    return _("its key usage is {found}, without {wanted}").format(found=found, wanted=wanted)
 
 
-def other_algorithm(what: str, algorithm: str, wanted: Sequence[str]) -> str:
+def other_signature(algorithm: str, wanted: Sequence[str]) -> str:
+    """ "its signature algorithm is sha256WithRSAEncryption, not sha1WithRSAEncryption" """
+    known = {"algorithm": algorithm, "wanted": _either(wanted)}
+    return _("its signature algorithm is {algorithm}, not {wanted}").format(**known)
+
+
+def other_key(algorithm: str, wanted: Sequence[str]) -> str:
     """ "its key algorithm is ec, not rsa" """
-    return f"its {what} is {algorithm}, not {_listed(wanted, 'or')}"
+    return _("its key algorithm is {algorithm}, not {wanted}").format(algorithm=algorithm, wanted=_either(wanted))
 
 
 def long_enough(bits: int, below: int) -> str:
     """ "its key has 2048 bits, not fewer than 2048" """
-    return f"its key has {bits} bits, not fewer than {below}" if bits else "the size of its key is not known"
+    if not bits:
+        return _("the size of its key is not known")
+    return _("its key has {bits} bits, not fewer than {below}").format(bits=bits, below=below)
 
 
 def other_model(model: str, wanted: Sequence[str]) -> str:
     """ "the smartcard is of the kind "piv", not pkcs11" """
-    return f'the smartcard is of the kind "{model}", not {_listed(wanted, "or")}'
+    return _('the smartcard is of the kind "{model}", not {wanted}').format(model=model, wanted=_either(wanted))
 
 
 def sentence(fragment: str) -> str:
@@ -74,24 +99,29 @@ def sentence(fragment: str) -> str:
     return f"{fragment[:1].upper()}{fragment[1:]}."
 
 
-def _listed(words: Sequence[str], joint: str) -> str:
-    return f" {joint} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+def _either(words: Sequence[str]) -> str:
+    return _listed(words, _("{some} or {last}"))
 
 
-def _issued(at: datetime, start: datetime | None, end: datetime | None, negation: str, after: str, until: str) -> str:
+def _listed(words: Sequence[str], joined: str) -> str:
+    return joined.format(some=", ".join(words[:-1]), last=words[-1]) if len(words) > 1 else "".join(words)
+
+
+def _issued(at: datetime, start: datetime | None, end: datetime | None, *, hit: bool) -> str:
     """Whole days where these tell the story, else the times as well (a window that ends at noon, met on that day)."""
     exact = any(_splits_the_day_of(at, edge) for edge in (start, end))
     show = moment if exact else day
     if start is not None and end is not None:
         last = end if exact or not _is_midnight(end) else end - timedelta(days=1)
-        span = _span(show(start), show(last))
-        same = not negation and span == f"on {show(at)}"
-        return f"issued on {show(at)}" if same else f"issued on {show(at)}, {negation}{span}"
-    if start is not None:
-        return f"issued on {show(at)}, {after} {show(start)}"
-    if end is not None:
-        return f"issued on {show(at)}, {until} {show(end)}"
-    return f"issued on {day(at)}"
+        if hit and show(start) == show(last) == show(at):
+            return _("issued on {moment}").format(moment=show(at))
+        said = _("issued on {moment}, {span}") if hit else _("issued on {moment}, not {span}")
+        return said.format(moment=show(at), span=_span(show(start), show(last)))
+    edge, before = (start, not hit) if start is not None else (end, hit)
+    if edge is None:
+        return _("issued on {moment}").format(moment=day(at))
+    said = _("issued on {moment}, before {edge}") if before else _("issued on {moment}, not before {edge}")
+    return said.format(moment=show(at), edge=show(edge))
 
 
 def _splits_the_day_of(at: datetime, edge: datetime | None) -> bool:
@@ -106,9 +136,10 @@ def _is_midnight(at: datetime) -> bool:
 def _span(start: str, end: str) -> str:
     """ "between 28 September and 1 October 2026": month and year once, where they are the same and nothing follows."""
     if start == end:
-        return f"on {start}"
+        return _("on {moment}").format(moment=start)
     for words in (2, 1):
         head, *shared = start.rsplit(" ", words)
-        if shared[-1].isdigit() and end.endswith(f" {' '.join(shared)}"):
-            return f"between {head} and {end}"
-    return f"between {start} and {end}"
+        if shared and shared[-1].isdigit() and end.endswith(f" {' '.join(shared)}"):
+            start = head
+            break
+    return _("between {start} and {end}").format(start=start, end=end)

@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Literal
 
 from renewagent import reasons
+from renewagent.language import _, ngettext
 from renewagent.model import CertificateHead, Finding, SigningCertificate, Verdict
 from renewagent.names import Name, canonical, format_name
 
@@ -208,11 +209,9 @@ def _why_not_whole(rule: AffectedRule, certificate: SigningCertificate) -> str |
     if wanted != ANY_KEY_USAGE and (usages is None or wanted not in usages):
         return reasons.other_key_usage(usages, wanted)
     if rule.signature_algorithms and certificate.signature_algorithm not in rule.signature_algorithms:
-        return reasons.other_algorithm(
-            "signature algorithm", certificate.signature_algorithm, rule.signature_algorithms
-        )
+        return reasons.other_signature(certificate.signature_algorithm, rule.signature_algorithms)
     if rule.key_algorithms and certificate.key_algorithm not in rule.key_algorithms:
-        return reasons.other_algorithm("key algorithm", certificate.key_algorithm, rule.key_algorithms)
+        return reasons.other_key(certificate.key_algorithm, rule.key_algorithms)
     if rule.key_bits_below is not None and not 0 < certificate.key_bits < rule.key_bits_below:
         return reasons.long_enough(certificate.key_bits, rule.key_bits_below)
     if rule.card_models and certificate.card_model is not None and certificate.card_model not in rule.card_models:
@@ -222,19 +221,19 @@ def _why_not_whole(rule: AffectedRule, certificate: SigningCertificate) -> str |
 
 def _why(rule: AffectedRule, head: CertificateHead, campaign: Campaign) -> str:
     issued = reasons.inside(head.not_before, rule.issued_from, rule.issued_to)
-    issuer = "" if rule.issuer is None else f", by {format_name(head.issuer)}"
-    serial = f", serial number {head.serial_hex}" if rule.serials else ""
-    return reasons.sentence(
-        f'{issued}{issuer}{serial}: affected by the rule "{rule.name}" of campaign {campaign.label}'
-    )
+    issuer = "" if rule.issuer is None else _(", by {name}").format(name=format_name(head.issuer))
+    serial = _(", serial number {serial}").format(serial=head.serial_hex) if rule.serials else ""
+    why = _('{issued}: affected by the rule "{rule}" of campaign {campaign}')
+    return reasons.sentence(why.format(issued=issued + issuer + serial, rule=rule.name, campaign=campaign.label))
 
 
 def _over(campaign: Campaign, now: datetime) -> str:
     if campaign.withdrawn:
-        return f"Campaign {campaign.id} was withdrawn and affects no certificate."
+        return _("Campaign {id} was withdrawn and affects no certificate.").format(id=campaign.id)
     if campaign.only_paused(now):
-        return f"Campaign {campaign.id} is paused and affects no certificate for now."
-    return f"Campaign {campaign.id} expired on {reasons.moment(campaign.expires)} and affects no certificate any more."
+        return _("Campaign {id} is paused and affects no certificate for now.").format(id=campaign.id)
+    expired = _("Campaign {id} expired on {moment} and affects no certificate any more.")
+    return expired.format(id=campaign.id, moment=reasons.moment(campaign.expires))
 
 
 def _head_misses(campaign: Campaign, head: CertificateHead, now: datetime) -> str:
@@ -248,16 +247,18 @@ def _all_misses(misses: Iterable[tuple[AffectedRule, str]]) -> str:
     told = list(misses)
     if len(told) == 1:
         return reasons.sentence(told[0][1])
-    lines = [f'Rule "{rule.name}": {why}.' for rule, why in told[:_RULES_TOLD]]
+    lines = [_('Rule "{rule}": {why}.').format(rule=rule.name, why=why) for rule, why in told[:_RULES_TOLD]]
     rest = len(told) - len(lines)
     if rest:
-        lines.append(f"{rest} more {'rule does' if rest == 1 else 'rules do'} not fit either.")
+        more = ngettext("{rest} more rule does not fit either.", "{rest} more rules do not fit either.", rest)
+        lines.append(more.format(rest=rest))
     return " ".join(lines)
 
 
 def _together(told: Sequence[tuple[Campaign, str]]) -> str:
     if not told:
-        return "There is no campaign to judge this certificate by."
+        return _("There is no campaign to judge this certificate by.")
     if len(told) == 1:
         return told[0][1]
-    return " ".join(f"By campaign {campaign.id}: {why[:1].lower()}{why[1:]}" for campaign, why in told)
+    by = _("By campaign {id}: {why}")
+    return " ".join(by.format(id=campaign.id, why=f"{why[:1].lower()}{why[1:]}") for campaign, why in told)
