@@ -145,6 +145,7 @@ FIXTURE_DOORS = (
     "renewagent.cli.mock_epcs",
     "renewagent.cli.mock_ra",
     "renewagent.cli.virtual_card",
+    "renewagent.cli.virtual_card_conformance",
 )
 
 # What judgement may not touch: the clock, the disk, the network, other processes and threads. Chance comes in as an

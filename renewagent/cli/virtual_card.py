@@ -8,18 +8,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from renewagent.cli import virtual_card_conformance
+
 PROFILES = ("plain", "extended")
 KEYS = ("rsa2048", "rsa3072", "p256", "p384")
 MANAGEMENT_KEYS = ("default", "ra", "ra:3des", "ra:aes128", "ra:aes192", "ra:aes256")
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `virtual-card create|list|serve`."""
+    """Add `virtual-card create|list|serve|conformance`."""
     parser = subparsers.add_parser("virtual-card", help="make and serve virtual smartcards")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _register_create(commands)
     _register_list(commands)
     _register_serve(commands)
+    virtual_card_conformance.register(commands)
 
 
 def _register_create(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
