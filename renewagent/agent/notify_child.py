@@ -21,6 +21,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -205,8 +206,8 @@ def _asked(bus: DBusConnection, asked: BusMessage) -> BusMessage:
 
 
 def _say(document: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(document) + "\n")
-    sys.stdout.flush()
+    with suppress(OSError):  # the agent has ended, and with it whoever would hear this
+        os.write(sys.stdout.fileno(), json.dumps(document).encode() + b"\n")
 
 
 if __name__ == "__main__":

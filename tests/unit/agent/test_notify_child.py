@@ -104,6 +104,15 @@ def test_it_goes_when_it_is_let_go(address: str) -> None:
         assert not desktop.up and len(desktop.asked) == 1
 
 
+def test_it_goes_when_the_agent_has_ended(address: str) -> None:
+    with Desktop(address) as desktop, child(address) as it:
+        assert it.says() == {"shown": True}
+        assert it.process.stdout is not None
+        it.process.stdout.close()
+        assert it.let_go() == 0
+        desktop.shows_nothing()
+
+
 def test_where_a_desktop_does_not_close_it_the_words_go(address: str) -> None:
     with Desktop(address, Manner(closes=False)) as desktop, child(address) as it:
         assert it.says() == {"shown": True}
