@@ -1,7 +1,7 @@
 """The template of catalogues, made from the source with Babel: `python -m tests.catalogue` writes it (`./dev words`).
 
-And the pseudo-language of the tests: every sentence of the template in brackets, accented and longer by a third, so that
-whatever stands outside brackets on a screen is in no catalogue.
+And the pseudo-language of the tests: every sentence of the template in brackets, accented and longer by a third. What
+stands outside brackets on a screen is in no catalogue.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def sentences() -> Catalog:
 
 def pseudo(text: str) -> str:
     """`[Réñéw {date} ~~~]`: placeholders, commands and line breaks at the end stay."""
-    kept = re.split(r"(\{\w*\}|renewagent(?: \w+)*|%\(\w+\)s)", text)
+    kept = re.split(r"(\{[^{}]*\}|renewagent(?: \w+)*|%\(\w+\)s)", text)
     accented = "".join(part if number % 2 else part.translate(_ACCENTS) for number, part in enumerate(kept))
     return f"[{accented}{'~' * (1 + len(text) * 3 // 10)}]"
 

@@ -91,7 +91,7 @@ def test_the_pseudo_language_has_every_sentence_whole(tmp_path: Path) -> None:
     assert said.info()["language"] == "cy"
     assert said.gettext("Renew it by {date}.") == "[Réñéw ít bý {date}.~~~~~~]"
     tries = said.ngettext("You have {number} try.", "You have {number} tries.", 3)
-    assert tries == "[Yóú hávé {number} tríés.~~~~~~~]"
+    assert tries == "[Ýóú hávé {number} tríés.~~~~~~~~]"
 
 
 @pytest.mark.skipif(shutil.which("msgfmt") is None, reason="GNU gettext is not installed")

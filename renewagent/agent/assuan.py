@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from renewagent.errors import PersonStopped
+from renewagent.language import _
 from renewagent.pin import Pin
 
 _MANNERS = 10.0
@@ -77,8 +78,8 @@ class Conversation:
             self._command("OPTION", option)
         self._command("SETTIMEOUT", str(max(1, int(patience))))
         self._command("SETTITLE", question.title)
-        self._command("SETOK", "OK")
-        self._command("SETCANCEL", "Cancel")
+        self._command("SETOK", _("OK"))
+        self._command("SETCANCEL", _("Cancel"))
         if question.error:
             self._command("SETERROR", question.error)
         for name, text in (("SETDESC", question.description), ("SETPROMPT", question.prompt)):
@@ -87,7 +88,7 @@ class Conversation:
 
     def passcode(self, question: Question, patience: float) -> Pin:
         """GETPIN until something was typed. Raises PersonStopped."""
-        for _ in range(_EMPTY):
+        for _time in range(_EMPTY):
             asked = time.monotonic()
             try:
                 problem = self._command("GETPIN", thinking=patience)
@@ -96,14 +97,14 @@ class Conversation:
             if problem == 0 and self._length:
                 return self._pin()
             if problem == 0:
-                self._command("SETERROR", question.error or "Nothing was typed.")
+                self._command("SETERROR", question.error or _("Nothing was typed."))
             elif problem in _CANCELLED and time.monotonic() - asked > _AT_ONCE:
-                raise PersonStopped("You cancelled: no passcode was typed.")
+                raise PersonStopped(_("You cancelled: no passcode was typed."))
             elif problem == _TIMED_OUT:
-                raise PersonStopped("No passcode was typed in time.")
+                raise PersonStopped(_("No passcode was typed in time."))
             else:
                 raise PinentryFailed(f"error {problem}")
-        raise PersonStopped("No passcode was typed.")
+        raise PersonStopped(_("No passcode was typed."))
 
     def _command(self, name: str, argument: str = "", thinking: float = 0.0) -> int:
         """Send one; 0 for OK, else the error's number without its source (the low 16 bits)."""
@@ -115,7 +116,7 @@ class Conversation:
     def _answer(self, limit: float) -> int:
         end = time.monotonic() + limit
         self._length = 0
-        for _ in range(_LINES):
+        for _number_of in range(_LINES):
             line = self._line(end)
             try:
                 if line.startswith(b"D "):

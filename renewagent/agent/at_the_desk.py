@@ -36,6 +36,7 @@ from renewagent.errors import (
     RaUnreachable,
     RenewalImpossible,
 )
+from renewagent.language import _
 from renewagent.model import CardIdentity, SigningCertificate, Slot, Verdict
 from renewagent.rules import AffectedRule, Campaign
 from renewagent.statements import Purpose, Statement
@@ -115,8 +116,8 @@ def renew_at_the_desk(
 def _the_only(readers: Sequence[str]) -> str:
     if len(readers) > 1:
         raise RenewalImpossible(
-            "There is more than one smartcard besides the officer's.",
-            advice=f"Say which, by --reader. There are: {', '.join(readers)}.",
+            _("There is more than one smartcard besides the officer's."),
+            advice=_("Say which, by --reader. There are: {readers}.").format(readers=", ".join(readers)),
         )
     return readers[0]
 
@@ -176,7 +177,7 @@ def _due(place: Workplace, known: Mapping[str, Accepted], inspector: Inspector, 
     if verdict is Verdict.UNAFFECTED:
         if open_renewal(place.journal, card.identity()) is not None:
             return None
-        raise RenewalImpossible(desk_words.NOTHING_DUE, advice=desk_words.WHY_NOT_DUE)
+        raise RenewalImpossible(_(desk_words.NOTHING_DUE), advice=_(desk_words.WHY_NOT_DUE))
     name = judged.finding.campaign
     label = known[name].campaign.label if name is not None and name in known and name != DESK else "-"
     return Due(card.identity(), _authentication(card)[1], old, label)
@@ -192,7 +193,7 @@ def _authentication(card: RenewableCard) -> tuple[Slot, SigningCertificate]:
             continue
         if found is not None and is_for_authentication(found):
             return slot, found
-    raise RenewalImpossible("There is no certificate to sign in with on this smartcard.")
+    raise RenewalImpossible(_("There is no certificate to sign in with on this smartcard."))
 
 
 def _order(place: Workplace, reader: str, due: Due) -> CardIdentity:
@@ -200,12 +201,12 @@ def _order(place: Workplace, reader: str, due: Due) -> CardIdentity:
     card = place.open_card(place.readers.connect(reader))
     officer = card.identity()
     if officer == due.card:
-        raise RenewalImpossible("The smartcard in the officer's reader is the one that is to be renewed.")
+        raise RenewalImpossible(_("The smartcard in the officer's reader is the one that is to be renewed."))
     slot, found = _authentication(card)
     certificate = x509.load_der_x509_certificate(found.der)
     nonce = place.desk.nonce()
     if nonce is None:
-        raise RenewalImpossible(desk_words.NO_ORDERS)
+        raise RenewalImpossible(_(desk_words.NO_ORDERS))
     statement = _statement(place, due, nonce).encode()
 
     def sign(session: SigningSession) -> tuple[str, Outgoing]:
@@ -219,14 +220,15 @@ def _order(place: Workplace, reader: str, due: Due) -> CardIdentity:
     try:
         digest, enquiry = passcode.signing(card, sign)
     except KeyDoesNotFit as misfit:
-        raise CardDataError(f"A signature that the officer's smartcard made is wrong: {misfit}.") from misfit
+        said = _("A signature that the officer's smartcard made is wrong: {why}.").format(why=misfit)
+        raise CardDataError(said) from misfit
     finally:
         passcode.drop()
     answer = place.desk.order(enquiry)
     if answer is None:
-        raise RenewalImpossible(desk_words.NO_ORDERS)
+        raise RenewalImpossible(_(desk_words.NO_ORDERS))
     if answer.order.hex() != digest:
-        raise RaMisbehaved("The Registration Authority acknowledged another order than the one that was given.")
+        raise RaMisbehaved(_("The Registration Authority acknowledged another order than the one that was given."))
     return officer
 
 

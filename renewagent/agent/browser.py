@@ -18,6 +18,7 @@ from pathlib import Path
 
 from renewagent.agent.outside import outside
 from renewagent.errors import RenewAgentError
+from renewagent.language import N_, _, tag
 
 START_LIMIT = 15.0
 """Seconds that a program may take to hand an address over to a browser; one that is still there then is the browser."""
@@ -28,7 +29,7 @@ class NoBrowser(RenewAgentError):
     """There is no browser, or no screen, to show a page in."""
 
     code = "RA-NO-BROWSER"
-    advice = "Run in a terminal: renewagent renew."
+    advice = N_("Run in a terminal: renewagent renew.")
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def leading_to(address: str, title: str, folder: Path) -> Iterator[Path]:
     descriptor, name = tempfile.mkstemp(".html", "open-", folder)  # mode 0600
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(_PAGE.format(html.escape(address), html.escape(title)))
+            file.write(_PAGE.format(html.escape(address), html.escape(title), tag(), html.escape(_("Go on"))))
         yield Path(name)
     finally:
         Path(name).unlink(missing_ok=True)
@@ -53,12 +54,12 @@ def open_browser(page: Path, seen: Callable[[], bool], environment: Mapping[str,
     """Open the file in the person's own browser; returns as soon as somebody has `seen` where it leads, or as a browser
     is known to have been told. Raises NoBrowser."""
     if not has_screen(environment):
-        raise NoBrowser("There is no screen here to show a page on.")
+        raise NoBrowser(_("There is no screen here to show a page on."))
     for command in commands(page, environment):
         ways = [outside(command, environment), command]
         if any(_starts(way, seen, environment) for way in (ways if ways[0] != command else ways[1:])):
             return
-    raise NoBrowser("No browser could be opened.")
+    raise NoBrowser(_("No browser could be opened."))
 
 
 def commands(page: Path, environment: Mapping[str, str]) -> list[list[str]]:
@@ -95,11 +96,11 @@ def until(done: Callable[[], bool], seconds: float) -> bool:
 
 
 _PAGE = """<!doctype html>
-<html lang="en-GB">
+<html lang="{2}">
 <meta charset="utf-8">
 <meta name="referrer" content="no-referrer">
 <meta http-equiv="refresh" content="0; url={0}">
 <title>{1}</title>
-<p><a href="{0}">Go on</a></p>
+<p><a href="{0}">{3}</a></p>
 </html>
 """

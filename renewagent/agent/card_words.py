@@ -12,6 +12,7 @@ from renewagent.agent.desk_words import later
 from renewagent.agent.put_off import FOR
 from renewagent.agent.times_in_words import moment_in_words
 from renewagent.agent.words import Message
+from renewagent.language import _
 from renewagent.model import CertificateHead, Finding, Verdict
 from renewagent.rules import Campaign, Contact
 
@@ -44,7 +45,7 @@ def message_of(
     if card.get("revoked") and message.kind in ("not-affected", "paused"):
         return words.revoked(contact)
     if card.get("put_off"):
-        reminded = f"You will be reminded {moment_in_words(_moment(card['put_off']), now)}."
+        reminded = _("You will be reminded {when}.").format(when=moment_in_words(_moment(card["put_off"]), now))
         return replace(message, advice=f"{message.advice} {reminded}".strip())
     return message
 
@@ -56,7 +57,7 @@ def on_screen(message: Message, campaign: Campaign | None, now: datetime) -> Mes
     if campaign.deadline <= now:
         return replace(message, actions=message.actions[:1])
     if campaign.deadline - now < FOR:
-        return replace(message, actions=(*message.actions[:1], "Remind me later"))
+        return replace(message, actions=(*message.actions[:1], _("Remind me later")))
     return message
 
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from renewagent.errors import AgentError
+from renewagent.language import _
 
 CHILD_LIMIT = 120.0
 """Seconds for a child that nobody types into."""
@@ -23,15 +24,15 @@ def ask_child(module: str, options: Sequence[str], limit: float = CHILD_LIMIT) -
             command_of(module, options), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=limit, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise AgentError("A part of renewagent did not end in time.") from error
+        raise AgentError(_("A part of renewagent did not end in time.")) from error
     except OSError as error:
-        raise AgentError(f"A part of renewagent could not be started: {error.strerror}.") from error
+        raise AgentError(_("A part of renewagent could not be started: {why}.").format(why=error.strerror)) from error
     try:
         document = json.loads(done.stdout)
     except ValueError as error:
-        raise AgentError("A part of renewagent ended without a result.") from error
+        raise AgentError(_("A part of renewagent ended without a result.")) from error
     if not isinstance(document, dict):
-        raise AgentError("A part of renewagent ended without a result.")
+        raise AgentError(_("A part of renewagent ended without a result."))
     if "error" in document and not document.get("ok", True):
         said = document["error"]
         raise AgentError(str(said.get("message", "")), advice=said.get("advice"))
@@ -61,7 +62,7 @@ def start_child(module: str, options: Sequence[str], descriptor: int) -> subproc
             start_new_session=True,
         )
     except OSError as error:
-        raise AgentError(f"The renewal could not be started: {error.strerror}.") from error
+        raise AgentError(_("The renewal could not be started: {why}.").format(why=error.strerror)) from error
 
 
 def start_listener(module: str, options: Sequence[str]) -> subprocess.Popen[bytes]:

@@ -16,8 +16,10 @@ from renewagent.agent.console_status import console_lines, console_status
 from renewagent.agent.control import ask_agent, runtime_folder
 from renewagent.agent.options import configuration_of, contact_named, no_campaign, words_of
 from renewagent.agent.times_in_words import date_in_words, time_in_words
+from renewagent.agent.tries_in_words import few_tries
 from renewagent.cli.answer import emit, say
 from renewagent.errors import JournalError
+from renewagent.language import _
 from renewagent.model import Verdict
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 def agent(arguments: argparse.Namespace) -> NoReturn:
     """Become the resident agent. Raises AgentError if one runs already."""
     from renewagent.agent.agent_number import agent_number
-    from renewagent.agent.process import only_one, settings_argument
+    from renewagent.agent.process import FRUGAL, only_one, settings_argument
     from renewagent.agent.resident_settings import ResidentSettings
     from renewagent.names import format_name
 
@@ -55,7 +57,7 @@ def agent(arguments: argparse.Namespace) -> NoReturn:
     issuers = tuple(format_name(name) for name in configuration.card.signing_issuers)
     given = settings_argument(settings, issuers, runtime_folder(state), configuration.card.readers)
     command = [sys.executable, "-P", "-m", "renewagent.agent.process", given, *(["--json"] if arguments.json else [])]
-    os.execv(sys.executable, command)  # noqa: S606
+    os.execve(sys.executable, command, {**os.environ, **FRUGAL})  # noqa: S606
 
 
 def _check_certificates(configuration: Configuration) -> None:
@@ -112,48 +114,55 @@ def _old_keys(configuration: Configuration) -> list[dict[str, Any]]:
 
 def _status_lines(document: dict[str, Any], now: datetime) -> Iterator[str]:
     started = datetime.fromisoformat(document["agent"]["started"]).astimezone()
-    yield f"The agent is running; it was started {time_in_words(started, now)}."
+    yield _("The agent is running; it was started {time}.").format(time=time_in_words(started, now))
     if not document["pcsc"]["ok"]:
-        yield f"Smartcards cannot be checked now: {document['pcsc']['problem']}"
+        yield _("Smartcards cannot be checked now: {problem}").format(problem=document["pcsc"]["problem"])
     elif not document["readers"]:
-        yield "There is no smartcard reader."
+        yield _("There is no smartcard reader.")
     for reader in document["readers"]:
         yield f"\n{reader['reader']}:\n{_reader_line(reader)}\n"
     campaigns = document["campaigns"]
     names = ", ".join(_campaign_named(one, now) for one in campaigns["accepted"])
-    yield f"Campaigns: {names or 'none'}."
+    yield _("Campaigns: {names}.").format(names=names or _("none"))
     if campaigns["problem"]:
-        yield f"Campaigns could not be refreshed: {campaigns['problem']}"
+        yield _("Campaigns could not be refreshed: {problem}").format(problem=campaigns["problem"])
     yield from console_lines(document["console"], now)
     if document["journal"]["problem"]:
         yield document["journal"]["problem"]
     for renewal in document["renewals"]:
-        yield f"The renewal of the smartcard ending {renewal['card'][-4:]} is not finished. Run: renewagent renew."
+        unfinished = _("The renewal of the smartcard ending {ending} is not finished. Run: renewagent renew.")
+        yield unfinished.format(ending=renewal["card"][-4:])
     for key in document["old_keys"]:
         yield _old_key_line(key, now)
 
 
 def _campaign_named(campaign: dict[str, Any], now: datetime) -> str:
-    over = "expired" if datetime.fromisoformat(campaign["expires"]) <= now else ""
-    standing = "withdrawn" if campaign["withdrawn"] else over or ("paused" if campaign["paused"] else "")
-    return f"{campaign['id']} (version {campaign['version']}{', ' if standing else ''}{standing})"
+    if campaign["withdrawn"]:
+        named = _("{id} (version {version}, withdrawn)")
+    elif datetime.fromisoformat(campaign["expires"]) <= now:
+        named = _("{id} (version {version}, expired)")
+    else:
+        named = _("{id} (version {version}, paused)") if campaign["paused"] else _("{id} (version {version})")
+    return named.format(id=campaign["id"], version=campaign["version"])
 
 
 def _old_key_line(key: dict[str, Any], now: datetime) -> str:
     until = datetime.fromisoformat(key["kept_until"]).astimezone()
-    which = f"The old key of the smartcard ending {key['card'][-4:].upper()}"
+    ending = key["card"][-4:].upper()
     if until > now:
-        return f"{which} is kept on it until {date_in_words(until)}."
-    return f"{which} is taken off when that smartcard is next put in."
+        kept = _("The old key of the smartcard ending {ending} is kept on it until {date}.")
+        return kept.format(ending=ending, date=date_in_words(until))
+    taken_off = _("The old key of the smartcard ending {ending} is taken off when that smartcard is next put in.")
+    return taken_off.format(ending=ending)
 
 
 def _reader_line(reader: dict[str, Any]) -> str:
     if not reader["present"]:
-        return "There is no smartcard in this reader."
+        return _("There is no smartcard in this reader.")
     if reader["renewing"]:
-        return "This smartcard is being renewed."
+        return _("This smartcard is being renewed.")
     if reader["message"] is None:
-        return "This smartcard is being checked."
+        return _("This smartcard is being checked.")
     return str(reader["message"])
 
 
@@ -212,8 +221,8 @@ def _tell(inspection: Inspection, configuration: Configuration, campaigns: list[
         error = judgement.error
         message = words.unreadable(error.message, configuration.contact, error.code, error.advice)
     say(message.text)
-    reason = judgement.finding.reason if message.kind != "not-judged" else ""
-    for more in (reason, words.tries_in_words(inspection.pin_tries), judgement.note):
+    reason = _(judgement.finding.reason) if message.kind != "not-judged" else ""
+    for more in (reason, few_tries(inspection.pin_tries), judgement.note):
         if more not in message.text:
             say(more)
     say("")

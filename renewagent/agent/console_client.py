@@ -17,6 +17,7 @@ import urllib3
 from renewagent.agent.console_identity import Enrolled
 from renewagent.campaign.download import retry_after
 from renewagent.errors import AgentError, Retry
+from renewagent.language import N_, _
 from renewagent.proxies import HttpClient, tls_context
 
 LARGEST_ANSWER = 1 << 20
@@ -30,7 +31,7 @@ class ConsoleError(AgentError):
 
     code = "RA-CONSOLE"
     retry = Retry.LATER
-    advice = "You do not need to do anything: it is tried again."
+    advice = N_("You do not need to do anything: it is tried again.")
 
     def __init__(self, message: str, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -42,7 +43,7 @@ class NotKnown(ConsoleError):
 
     code = "RA-CONSOLE-UNKNOWN"
     retry = Retry.NEVER
-    advice = "Ask your IT support to check console.enrolment in renewagent's configuration."
+    advice = N_("Ask your IT support to check console.enrolment in renewagent's configuration.")
 
 
 class ConsoleClient:
@@ -58,7 +59,9 @@ class ConsoleClient:
     def __enter__(self) -> ConsoleClient:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._http.clear()
 
     def enrol(self, asked: Mapping[str, str]) -> dict[str, Any]:
@@ -125,25 +128,27 @@ def _object(octets: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise ConsoleError("What answered is not the console: its answer makes no sense.")
+        raise ConsoleError(_("What answered is not the console: its answer makes no sense."))
     return found
 
 
 def _refused(response: urllib3.BaseHTTPResponse) -> ConsoleError:
     if response.status in (401, 403):
-        return NotKnown(f"The console does not accept this computer (HTTP {response.status}).")
+        return NotKnown(_("The console does not accept this computer (HTTP {status}).").format(status=response.status))
     if response.status in (413, 429, 503):
-        return ConsoleError(f"The console is busy (HTTP {response.status}).", retry_after(response.headers))
-    return ConsoleError(f"The console does not answer as it should (HTTP {response.status}).")
+        return ConsoleError(
+            _("The console is busy (HTTP {status}).").format(status=response.status), retry_after(response.headers)
+        )
+    return ConsoleError(_("The console does not answer as it should (HTTP {status}).").format(status=response.status))
 
 
 def _no_answer(problem: Exception) -> str:
     if isinstance(problem, urllib3.exceptions.SSLError | ssl.SSLError):
-        return "The console could not be verified, or did not accept our certificate."
+        return _("The console could not be verified, or did not accept our certificate.")
     if isinstance(problem, urllib3.exceptions.ProxyError):
-        return "The console cannot be reached: the proxy does not let us through."
+        return _("The console cannot be reached: the proxy does not let us through.")
     if isinstance(problem, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError):
-        return "The console cannot be reached."
+        return _("The console cannot be reached.")
     if isinstance(problem, urllib3.exceptions.TimeoutError | TimeoutError):
-        return "The console did not answer in time."
-    return "The connection to the console broke off."
+        return _("The console did not answer in time.")
+    return _("The connection to the console broke off.")

@@ -39,6 +39,7 @@ from renewagent.errors import (
     Retry,
     UnsupportedCard,
 )
+from renewagent.language import N_, _, ngettext
 from renewagent.model import CardIdentity, SigningCertificate, Slot
 from renewagent.proxies import HttpClient, tls_context
 from renewagent.statements import Purpose, Statement
@@ -55,7 +56,7 @@ class ConsoleRefused(RenewAgentError):
 
     code = "RA-SIGN-IN"
     retry = Retry.NOW
-    advice = "Check the address, then try again."
+    advice = N_("Check the address, then try again.")
 
 
 class ConsoleMisbehaved(ConsoleRefused):
@@ -63,7 +64,7 @@ class ConsoleMisbehaved(ConsoleRefused):
 
     code = "RA-SIGN-IN-UNSAFE"
     retry = Retry.NEVER
-    advice = "Nothing was signed. Ask the console's administrator."
+    advice = N_("Nothing was signed. Ask the console's administrator.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +126,9 @@ class ConsoleDoor:
         if not isinstance(link, str) or not re.fullmatch(
             re.escape(self._origin) + r"/sign-in/finish\?link=[A-Za-z0-9_-]{1,100}", link
         ):
-            raise ConsoleMisbehaved("The console sent something else than a link to itself.")
+            raise ConsoleMisbehaved(_("The console sent something else than a link to itself."))
         if not (isinstance(name, str) and isinstance(role, str) and isinstance(seconds, int)):
-            raise ConsoleMisbehaved("The console did not say who is signed in.")
+            raise ConsoleMisbehaved(_("The console did not say who is signed in."))
         return Link(link, _shown(name, 200), _shown(role, 100), seconds)
 
     def _ask(self, path: str, body: bytes, kind: str) -> dict[str, Any]:
@@ -149,12 +150,14 @@ def checked_nonce(said: Mapping[str, Any], origin: str) -> str:
     """The fresh nonce (hex) in a challenge of whoever is at `origin`. Raises ConsoleMisbehaved."""
     if said.get("origin") != origin:
         raise ConsoleMisbehaved(
-            f"What answers at {origin} says that it is {_shown(said.get('origin'), 200)}.",
-            advice="Nothing was signed. Use the console's own address, as its sign-in page shows it.",
+            _("What answers at {origin} says that it is {shown}.").format(
+                origin=origin, shown=_shown(said.get("origin"), 200)
+            ),
+            advice=_("Nothing was signed. Use the console's own address, as its sign-in page shows it."),
         )
     nonce = said.get("nonce")
     if not isinstance(nonce, str) or not _NONCE.fullmatch(nonce):
-        raise ConsoleMisbehaved("The console sent something else than a fresh number to be signed.")
+        raise ConsoleMisbehaved(_("The console sent something else than a fresh number to be signed."))
     return nonce
 
 
@@ -174,10 +177,12 @@ def sign_in_card(
                 if reader is not None:  # a bank's card in another reader is nobody's business
                     raise
         if not found:
-            raise UnsupportedCard("There is no certificate to sign in with on the smartcard.")
+            raise UnsupportedCard(_("There is no certificate to sign in with on the smartcard."))
         if len(found) > 1:
             where = ", ".join(one.reader for one in found)
-            raise ConfigurationError(f"There are smartcards in {where}.", advice="Say which one: --reader NAME.")
+            raise ConfigurationError(
+                _("There are smartcards in {where}.").format(where=where), advice=_("Say which one: --reader NAME.")
+            )
         yield found[0]
 
 
@@ -187,7 +192,7 @@ def prove(mine: SignInCard, prompter: Prompter, origin: str, nonce: str, now: Ca
     try:
         return _signed(mine, prompter, now, Purpose.SIGN_IN, origin, nonce, "-")
     except PersonStopped as stopped:
-        raise PersonStopped("You were not signed in: no passcode was typed.") from stopped
+        raise PersonStopped(_("You were not signed in: no passcode was typed.")) from stopped
 
 
 def approve(
@@ -198,7 +203,7 @@ def approve(
     try:
         return _signed(mine, prompter, now, Purpose.APPROVAL, origin, nonce, digest)
     except PersonStopped as stopped:
-        raise PersonStopped("Nothing was approved: no passcode was typed.") from stopped
+        raise PersonStopped(_("Nothing was approved: no passcode was typed.")) from stopped
 
 
 def _signed(
@@ -233,7 +238,7 @@ def _signed(
             ),
         )
     except KeyDoesNotFit as problem:
-        raise CardDataError("The smartcard's key does not belong to its certificate to sign in with.") from problem
+        raise CardDataError(_("The smartcard's key does not belong to its certificate to sign in with.")) from problem
     finally:
         passcode.drop()
 
@@ -259,14 +264,18 @@ def _said(status: int, octets: bytes, retry_after: str) -> dict[str, Any]:
     if isinstance(found, dict) and status == 200:
         return found
     if status == 429:
-        wait = f" in {retry_after} seconds" if retry_after.isascii() and retry_after.isdecimal() else " later"
-        raise ConsoleRefused("The console was asked too often.", advice=f"Try again{wait}.")
+        later = _("Try again later.")
+        if retry_after.isascii() and retry_after.isdecimal():
+            seconds = int(retry_after[:9])
+            later = ngettext("Try again in {number} second.", "Try again in {number} seconds.", seconds)
+            later = later.format(number=seconds)
+        raise ConsoleRefused(_("The console was asked too often."), advice=later)
     if isinstance(found, dict) and status == 403:
         raise ConsoleRefused(
-            _shown(found.get("error") or "The console did not let you in.", 500),
-            advice=_shown(found.get("advice") or "Ask an RA Manager.", 1500),
+            _shown(found.get("error") or _("The console did not let you in."), 500),
+            advice=_shown(found.get("advice") or _("Ask an RA Manager."), 1500),
         )
-    raise ConsoleRefused(f"What answered is not the console, or is not well (HTTP {status}).")
+    raise ConsoleRefused(_("What answered is not the console, or is not well (HTTP {status}).").format(status=status))
 
 
 def _shown(value: object, longest: int) -> str:
@@ -276,15 +285,17 @@ def _shown(value: object, longest: int) -> str:
 
 def _no_answer(origin: str, problem: Exception) -> str:
     if isinstance(problem, urllib3.exceptions.SSLError | ssl.SSLError):
-        return f"The console at {origin} could not be verified: it may not be what it says it is."
+        return _("The console at {origin} could not be verified: it may not be what it says it is.").format(
+            origin=origin
+        )
     late = isinstance(problem, urllib3.exceptions.TimeoutError | TimeoutError)
     if late and not isinstance(problem, urllib3.exceptions.NewConnectionError):
-        return f"The console at {origin} did not answer in time."
-    return f"The console at {origin} cannot be reached."
+        return _("The console at {origin} did not answer in time.").format(origin=origin)
+    return _("The console at {origin} cannot be reached.").format(origin=origin)
 
 
 def _no_address(url: str) -> ConfigurationError:
     return ConfigurationError(
-        f"{url!r} is not the address of a console: https://, a name, and perhaps a port.",
-        advice="Use the address that the console's sign-in page shows.",
+        _("{url!r} is not the address of a console: https://, a name, and perhaps a port.").format(url=url),
+        advice=_("Use the address that the console's sign-in page shows."),
     )

@@ -26,6 +26,7 @@ from renewagent.agent.undumpable import undumpable
 from renewagent.agent.words import card_in_words
 from renewagent.agent.workstation import card_opener, open_readers
 from renewagent.cli.answer import emit, say
+from renewagent.language import _
 from renewagent.names import format_name
 
 if TYPE_CHECKING:
@@ -48,7 +49,11 @@ def sign_in(arguments: argparse.Namespace, opens: Opens = webbrowser.open) -> in
     ):
         opener = cast("Callable[[CardConnection], RenewableCard]", card_opener(configuration.card))
         with sign_in_card(readers, opener, arguments.reader) as mine, quiet():
-            say(f"Signing in at {origin} with {card_in_words(mine.identity)} in {mine.reader}.")
+            say(
+                _("Signing in at {origin} with {card} in {reader}.").format(
+                    origin=origin, card=card_in_words(mine.identity), reader=mine.reader
+                )
+            )
             nonce = door.challenge()
             proof = prove(mine, TerminalPrompter(), origin, nonce, utc_now)
         link = door.show(proof)
@@ -73,10 +78,15 @@ def _document(link: Link, mine: SignInCard) -> dict[str, object]:
 
 
 def _go(link: Link, folder: Path, opens: Opens) -> None:
-    with leading_to(link.address, "Signing in", folder) as page:
-        say(f"You are {link.name}, {link.role}. Go on in your browser, within {link.seconds} seconds.")
+    with leading_to(link.address, _("Signing in"), folder) as page:
+        say(
+            _("You are {name}, {role}. Go on in your browser, within {seconds} seconds.").format(
+                name=link.name, role=link.role, seconds=link.seconds
+            )
+        )
         if not opens(page.as_uri()):
-            say(f"No browser could be opened. Open this link in one yourself: it signs you in, once.\n{link.address}")
+            by_hand = _("No browser could be opened. Open this link in one yourself: it signs you in, once.")
+            say(f"{by_hand}\n{link.address}")
             return
         _until_read(page, min(link.seconds, _LONGEST_WAIT))
 

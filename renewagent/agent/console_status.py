@@ -12,6 +12,7 @@ from renewagent.agent.remembered import enrolled_before
 from renewagent.agent.status import time_text
 from renewagent.agent.times_in_words import time_in_words
 from renewagent.configuration import Configuration
+from renewagent.language import _, ngettext
 
 CONSOLE = "console"
 """Its name in `PollPatience`."""
@@ -38,16 +39,13 @@ def console_lines(console: dict[str, Any] | None, now: datetime) -> Iterator[str
         return
     if console["reported"]:
         reported = time_in_words(datetime.fromisoformat(console["reported"]).astimezone(), now)
-        yield f"The Registration Authority's console was last told something {reported}."
+        yield _("The Registration Authority's console was last told something {when}.").format(when=reported)
     elif console["enrolled"]:
-        yield "The Registration Authority's console knows this computer, and was told nothing yet."
+        yield _("The Registration Authority's console knows this computer, and was told nothing yet.")
     else:
-        yield "The Registration Authority's console does not know this computer yet."
+        yield _("The Registration Authority's console does not know this computer yet.")
     if console["queued"]:
-        yield f"{_reports(console['queued'])} for it."
+        number = console["queued"]
+        yield ngettext("{number} report waits for it.", "{number} reports wait for it.", number).format(number=number)
     if console["problem"]:
         yield console["problem"]
-
-
-def _reports(number: int) -> str:
-    return "1 report waits" if number == 1 else f"{number} reports wait"

@@ -26,6 +26,7 @@ from renewagent.agent.poll_patience import PollPatience
 from renewagent.check_ins import MOST_AT_ONCE
 from renewagent.configuration import ConsoleSettings
 from renewagent.errors import ConfigurationError
+from renewagent.language import _
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,8 @@ def visit(settings: ConsoleSettings, state_folder: Path, patience: PollPatience,
     except TimeoutError:  # another process is there already
         return NOTHING
     except OSError as error:
-        patience.failed(CONSOLE, f"renewagent cannot write in {state_folder}: {error.strerror}.", now)
+        problem = _("renewagent cannot write in {folder}: {why}.").format(folder=state_folder, why=error.strerror)
+        patience.failed(CONSOLE, problem, now)
     log.warning("console.problem reason=%s", patience.of(CONSOLE).problem)
     return NOTHING
 
@@ -102,7 +104,7 @@ class _Visitor:
             self._queue.remove(settled)
             found, reported = _orders(answer), self._now
             if not settled & {one.id for one in batch}:
-                raise ConsoleError("The console takes no reports in.")
+                raise ConsoleError(_("The console takes no reports in."))
             batch = self._queue.first(MOST_AT_ONCE)
         self._patience.well(CONSOLE, reported=reported)
         return found
@@ -139,10 +141,10 @@ class _Visitor:
         try:
             self._identity.keep(str(answer.get("certificate", "")), str(answer.get("renew_after", "")))
         except (ValueError, IndexError) as problem:
-            raise ConsoleError("The console gave a certificate that makes no sense.") from problem
+            raise ConsoleError(_("The console gave a certificate that makes no sense.")) from problem
         enrolled = self._identity.enrolled(self._now)
         if enrolled is None:
-            raise ConsoleError("The console's certificate for this computer is not in date: check the clock.")
+            raise ConsoleError(_("The console's certificate for this computer is not in date: check the clock."))
         return enrolled
 
     def _code(self) -> str:
@@ -151,9 +153,11 @@ class _Visitor:
             try:
                 code = code.read_text("utf-8").strip()
             except (OSError, ValueError) as problem:
-                raise ConfigurationError(f"The code in {self._settings.enrolment} cannot be read.") from problem
+                raise ConfigurationError(
+                    _("The code in {file} cannot be read.").format(file=self._settings.enrolment)
+                ) from problem
         if not code:
-            raise ConfigurationError("There is no code by which to enrol at the console (console.enrolment).")
+            raise ConfigurationError(_("There is no code by which to enrol at the console (console.enrolment)."))
         return code
 
 

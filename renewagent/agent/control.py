@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from renewagent.errors import AgentError, RenewAgentError
+from renewagent.language import _
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class ControlServer:
     def run(self) -> None:
         """Serve one request after the other. Octets written to `wake_fd` are signal numbers; 0 ends this."""
         while True:
-            readable, _, _ = select.select([self._socket.fileno(), self._wake], [], [])
+            readable = select.select([self._socket.fileno(), self._wake], [], [])[0]
             if self._wake in readable:
                 for number in os.read(self._wake, 64):
                     if not number:
@@ -75,7 +76,7 @@ class ControlServer:
 
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
-            link, _ = self._socket.accept()
+            link = self._socket.accept()[0]
             with link:
                 link.settimeout(PATIENCE)
                 if _peer(link) == os.getuid():
@@ -91,7 +92,7 @@ class ControlServer:
             return {"ok": False, "error": {"code": error.code, "message": error.message, "advice": error.advice}}
         except Exception:
             log.exception("control.failed")
-            return {"ok": False, "error": {"code": "RA-UNEXPECTED", "message": "Something went wrong in the agent."}}
+            return {"ok": False, "error": {"code": "RA-UNEXPECTED", "message": _("Something went wrong in the agent.")}}
 
 
 def ask_agent(folder: Path, request: Document, descriptor: int | None = None) -> dict[str, Any]:
@@ -102,14 +103,14 @@ def ask_agent(folder: Path, request: Document, descriptor: int | None = None) ->
             with _short_name(folder) as name:
                 link.connect(name)
             if _peer(link) != os.getuid():
-                raise AgentError("The agent that answers belongs to another user.")
+                raise AgentError(_("The agent that answers belongs to another user."))
             socket.send_fds(link, [_line(request)], [descriptor] if descriptor is not None else [])
-            line, _ = _read(link, MAX_LINE * 16)
+            line = _read(link, MAX_LINE * 16)[0]
         except OSError as error:
             raise _not_running() from error
     answer = _document(line)
     if answer is None:
-        raise AgentError("The agent did not answer as expected.")
+        raise AgentError(_("The agent did not answer as expected."))
     if not answer.get("ok"):
         raise _refused(answer.get("error"))
     return answer
@@ -117,13 +118,13 @@ def ask_agent(folder: Path, request: Document, descriptor: int | None = None) ->
 
 def _refused(said: object) -> AgentError:
     told = {k: v for k, v in said.items() if isinstance(v, str)} if isinstance(said, dict) else {}
-    failed = AgentError(told.get("message", "The agent could not do that."), advice=told.get("advice"))
+    failed = AgentError(told.get("message", _("The agent could not do that.")), advice=told.get("advice"))
     failed.code = told.get("code", failed.code)
     return failed
 
 
 def _not_running() -> AgentError:
-    return AgentError("The renewagent agent is not running.", advice="Start it: renewagent agent.")
+    return AgentError(_("The renewagent agent is not running."), advice=_("Start it: renewagent agent."))
 
 
 def _pipe() -> tuple[int, int]:
@@ -176,7 +177,7 @@ def _request(link: socket.socket) -> Iterator[tuple[dict[str, Any], int | None]]
     try:
         request = _document(line)
         if request is None or len(descriptors) > 1:
-            raise AgentError("The agent did not understand what it was asked.")
+            raise AgentError(_("The agent did not understand what it was asked."))
         yield request, descriptors[0] if descriptors else None
     finally:
         for descriptor in descriptors:
@@ -195,7 +196,7 @@ def _document(line: bytes) -> dict[str, Any] | None:
 def _read(link: socket.socket, limit: int) -> tuple[bytes, list[int]]:
     line, descriptors = b"", list[int]()
     while not line.endswith(b"\n") and len(line) <= limit:
-        octets, received, _, _ = socket.recv_fds(link, limit + 1 - len(line), 4, socket.MSG_CMSG_CLOEXEC)
+        octets, received, *_rest = socket.recv_fds(link, limit + 1 - len(line), 4, socket.MSG_CMSG_CLOEXEC)
         descriptors += received
         line += octets
         if not octets:

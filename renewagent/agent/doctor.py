@@ -16,6 +16,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from renewagent.errors import RenewAgentError
+from renewagent.language import _
 
 
 class Health(Enum):
@@ -29,7 +30,8 @@ class Health(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One thing that was looked at: its `name`, how it stands, a sentence or two, and what to do ("" for nothing)."""
+    """One thing that was looked at: its `name` (English, for scripts), how it stands, a sentence or two, and what to do
+    ("" for nothing)."""
 
     name: str
     health: Health
@@ -92,8 +94,8 @@ def _found(name: str, future: Future[list[Observation]], fault: Fault, end: floa
     except RenewAgentError as error:
         return [Observation.of_error(name, error)]
     except TimeoutError:
-        said = "This could not be found out in time: something did not answer."
-        return [Observation(name, Health.UNKNOWN, said, "Try again. If it happens again, contact your help desk.")]
+        said = _("This could not be found out in time: something did not answer.")
+        return [Observation(name, Health.UNKNOWN, said, _("Try again. If it happens again, contact your help desk."))]
     except Exception as problem:
         return [Observation.of_error(name, fault(problem), Health.UNKNOWN)]
 

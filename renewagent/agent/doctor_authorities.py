@@ -22,6 +22,7 @@ from renewagent.agent.doctor import Health, Observation
 from renewagent.agent.remembered import CAMPAIGNS
 from renewagent.agent.times_in_words import date_in_words, time_in_words
 from renewagent.configuration import Configuration
+from renewagent.language import N_, _, ngettext
 from renewagent.proxies import HttpClient, tls_context
 from renewagent.rules import Campaign
 
@@ -31,17 +32,18 @@ CLOCK_MAY_DIFFER = timedelta(minutes=5)
 """As at a renewal (design section 4)."""
 SOON = timedelta(days=14)
 """How long before its end a server's certificate is mentioned, and a campaign."""
-_RA, _CONSOLE, _CLOCK, _CAMPAIGNS = "Registration Authority", "console", "clock", "campaigns"
-_CHECK_NETWORK = "Check the network connection, then try again."
-_TELL_IT = "Ask your IT support to check its address and its certificate."
+_RA, _CONSOLE, _CLOCK, _CAMPAIGNS = N_("Registration Authority"), N_("console"), N_("clock"), N_("campaigns")
+_CHECK_NETWORK = N_("Check the network connection, then try again.")
+_TELL_IT = N_("Ask your IT support to check its address and its certificate.")
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Whom we ask: in words ("the Registration Authority"), the address asked, and by which TLS."""
+    """Whom we ask: in words, as a sentence begins with them and within one, the address asked, and by which TLS."""
 
     name: str
-    said: str
+    first: str
+    within: str
     url: str
     tls: Callable[[], ssl.SSLContext]
 
@@ -59,7 +61,8 @@ def of_ra(configuration: Configuration) -> Iterator[Observation]:
     """The RA's CMP address, where one is configured, and the clock by it. Raises ConfigurationError."""
     url, root = configuration.ra.url, configuration.ra.root
     if url is not None:
-        yield from of_server(Server(_RA, "The Registration Authority", url, lambda: tls_context(root)), clock=True)
+        names = _("The Registration Authority"), _("the Registration Authority")
+        yield from of_server(Server(_RA, *names, url, lambda: tls_context(root)), clock=True)
 
 
 def of_console(configuration: Configuration, now: datetime) -> Iterator[Observation]:
@@ -68,16 +71,19 @@ def of_console(configuration: Configuration, now: datetime) -> Iterator[Observat
     if settings.url is None:
         return
     address = f"{settings.url.rstrip('/')}/healthz"
-    server = Server(_CONSOLE, "The console", address, lambda: _as_ourselves(configuration, now))
+    names = _("The console"), _("the console")
+    server = Server(_CONSOLE, *names, address, lambda: _as_ourselves(configuration, now))
     yield from of_server(server, clock=configuration.ra.url is None)
     known = console_status(configuration) or {}
     if not known.get("enrolled"):
-        said = "The console does not know this computer yet."
-        advice = "It is made known by the agent, once it runs. If not, ask your IT support to check console.enrolment."
+        said = _("The console does not know this computer yet.")
+        advice = _(
+            "It is made known by the agent, once it runs. If not, ask your IT support to check console.enrolment."
+        )
         yield Observation(_CONSOLE, Health.WARNING, said, advice)
     elif known.get("problem"):
         yield Observation(
-            _CONSOLE, Health.WARNING, str(known["problem"]), "You do not need to do anything: it is tried again."
+            _CONSOLE, Health.WARNING, str(known["problem"]), _("You do not need to do anything: it is tried again.")
         )
 
 
@@ -88,32 +94,38 @@ def of_server(server: Server, *, clock: bool) -> Iterator[Observation]:
         answered = _ask(server)
     except (urllib3.exceptions.HTTPError, OSError) as problem:
         said, advice = _no_answer(problem)
-        yield Observation(server.name, Health.PROBLEM, f"{server.said} at {host} {said}.", advice)
+        yield Observation(server.name, Health.PROBLEM, _(said).format(server=server.first, host=host), _(advice))
         if clock:
-            yield Observation(_CLOCK, Health.UNKNOWN, "This computer's clock could not be compared with another one.")
+            yield Observation(
+                _CLOCK, Health.UNKNOWN, _("This computer's clock could not be compared with another one.")
+            )
         return
     yield _of_answer(server, host, answered)
-    if (found := of_clock(answered.ahead, server.said)) is not None and (clock or found.health is not Health.OK):
+    if (found := of_clock(answered.ahead, server.within)) is not None and (clock or found.health is not Health.OK):
         yield found
 
 
 def of_clock(ahead: timedelta | None, whose: str) -> Observation | None:
-    """`ahead`: their clock less ours, None where they did not say."""
+    """`ahead`: their clock less ours, None where they did not say; `whose`, as within a sentence."""
     if ahead is None:
         return None
     if abs(ahead) <= CLOCK_MAY_DIFFER:
-        return Observation(_CLOCK, Health.OK, "This computer's clock is right.")
+        return Observation(_CLOCK, Health.OK, _("This computer's clock is right."))
     minutes = round(abs(ahead) / timedelta(minutes=1))
-    span = (
-        f"{minutes} minutes"
-        if minutes < 120
-        else f"{minutes // 60} hours"
-        if minutes < 2880
-        else f"{minutes // 1440} days"
-    )
-    way = "behind" if ahead > timedelta() else "ahead of"
-    said = f"This computer's clock is {span} {way} that of {whose[0].lower()}{whose[1:]}: nothing can be renewed."
-    return Observation(_CLOCK, Health.PROBLEM, said, "Ask your IT support to set this computer's clock.")
+    if ahead > timedelta():
+        said = _("This computer's clock is {span} behind that of {whose}: nothing can be renewed.")
+    else:
+        said = _("This computer's clock is {span} ahead of that of {whose}: nothing can be renewed.")
+    wrong = said.format(span=_span(minutes), whose=whose)
+    return Observation(_CLOCK, Health.PROBLEM, wrong, _("Ask your IT support to set this computer's clock."))
+
+
+def _span(minutes: int) -> str:
+    if minutes < 120:
+        return ngettext("{number} minute", "{number} minutes", minutes).format(number=minutes)
+    if minutes < 2880:
+        return ngettext("{number} hour", "{number} hours", minutes // 60).format(number=minutes // 60)
+    return ngettext("{number} day", "{number} days", minutes // 1440).format(number=minutes // 1440)
 
 
 def of_campaigns(found: InForce | None, known: list[Campaign], state: Path, now: datetime) -> Iterator[Observation]:
@@ -122,33 +134,35 @@ def of_campaigns(found: InForce | None, known: list[Campaign], state: Path, now:
     for problem in problems:
         yield Observation.of_error(_CAMPAIGNS, problem, Health.WARNING)
     if found is None:
-        said = "The campaigns could not be fetched in time: the last ones that were serve."
-        yield Observation(_CAMPAIGNS, Health.WARNING, said, _CHECK_NETWORK)
+        said = _("The campaigns could not be fetched in time: the last ones that were serve.")
+        yield Observation(_CAMPAIGNS, Health.WARNING, said, _(_CHECK_NETWORK))
     for campaign in known:
         yield _of_campaign(campaign, now)
     if problems or found is None:
         yield _last_fetched(state, now)
     elif not known:
-        yield Observation(_CAMPAIGNS, Health.OK, "No campaign is in force: no smartcard is known to be affected.")
+        yield Observation(_CAMPAIGNS, Health.OK, _("No campaign is in force: no smartcard is known to be affected."))
 
 
 def no_campaigns() -> Observation:
     """No source of campaigns is configured."""
-    said = "No campaign is configured: nothing says which smartcards must be renewed."
-    return Observation(_CAMPAIGNS, Health.WARNING, said, "Ask your IT support to set campaign.urls.")
+    said = _("No campaign is configured: nothing says which smartcards must be renewed.")
+    return Observation(_CAMPAIGNS, Health.WARNING, said, _("Ask your IT support to set campaign.urls."))
 
 
 def _of_campaign(campaign: Campaign, now: datetime) -> Observation:
-    name = f"The campaign {campaign.id} (version {campaign.version})"
+    name = _("{id} (version {version})").format(id=campaign.id, version=campaign.version)
     if campaign.withdrawn:
-        return Observation(_CAMPAIGNS, Health.OK, f"{name} is withdrawn.")
-    if campaign.expires is not None and campaign.expires <= now:
-        said = f"{name} expired on {date_in_words(campaign.expires)}: it starts no renewal any more."
-        return Observation(
-            _CAMPAIGNS, Health.WARNING, said, "Ask your Registration Authority whether there is another."
-        )
-    until = f" until {date_in_words(campaign.expires)}" if campaign.expires is not None else ""
-    return Observation(_CAMPAIGNS, Health.OK, f"{name} is in force{until}.")
+        return Observation(_CAMPAIGNS, Health.OK, _("The campaign {name} is withdrawn.").format(name=name))
+    if campaign.expires is None:
+        return Observation(_CAMPAIGNS, Health.OK, _("The campaign {name} is in force.").format(name=name))
+    date = date_in_words(campaign.expires)
+    if campaign.expires <= now:
+        said = _("The campaign {name} expired on {date}: it starts no renewal any more.").format(name=name, date=date)
+        advice = _("Ask your Registration Authority whether there is another.")
+        return Observation(_CAMPAIGNS, Health.WARNING, said, advice)
+    said = _("The campaign {name} is in force until {date}.").format(name=name, date=date)
+    return Observation(_CAMPAIGNS, Health.OK, said)
 
 
 def _last_fetched(state: Path, now: datetime) -> Observation:
@@ -157,23 +171,33 @@ def _last_fetched(state: Path, now: datetime) -> Observation:
     with suppress(OSError):
         times = [path.stat().st_mtime for path in (state / CAMPAIGNS).glob("*.cms")]
     if not times:
-        said = "No campaign was ever accepted on this computer: no smartcard can be judged."
-        return Observation(_CAMPAIGNS, Health.WARNING, said, "Ask your IT support to check campaign.urls.")
+        said = _("No campaign was ever accepted on this computer: no smartcard can be judged.")
+        return Observation(_CAMPAIGNS, Health.WARNING, said, _("Ask your IT support to check campaign.urls."))
     last = time_in_words(datetime.fromtimestamp(max(times), UTC).astimezone(), now)
-    return Observation(_CAMPAIGNS, Health.WARNING, f"The last new campaign was accepted {last}.", _CHECK_NETWORK)
+    return Observation(
+        _CAMPAIGNS, Health.WARNING, _("The last new campaign was accepted {last}.").format(last=last), _(_CHECK_NETWORK)
+    )
 
 
 def _of_answer(server: Server, host: str, answered: Answered) -> Observation:
     if answered.status in (401, 403, 407):
-        said = f"The way to {server.said[0].lower()}{server.said[1:]} at {host} is barred (HTTP {answered.status})."
-        return Observation(server.name, Health.PROBLEM, said, _TELL_IT)
+        said = _("The way to {server} at {host} is barred (HTTP {status}).").format(
+            server=server.within, host=host, status=answered.status
+        )
+        return Observation(server.name, Health.PROBLEM, said, _(_TELL_IT))
     if answered.status >= 500:
-        said = f"{server.said} at {host} is reached, and out of order (HTTP {answered.status})."
-        return Observation(server.name, Health.PROBLEM, said, "Try again later. If it lasts, contact your help desk.")
-    said = f"{server.said} at {host} is reached."
+        said = _("{server} at {host} is reached, and out of order (HTTP {status}).").format(
+            server=server.first, host=host, status=answered.status
+        )
+        return Observation(
+            server.name, Health.PROBLEM, said, _("Try again later. If it lasts, contact your help desk.")
+        )
+    said = _("{server} at {host} is reached.").format(server=server.first, host=host)
     if answered.ends is not None and answered.ends - datetime.now(UTC) < SOON:
-        ends = f"Its certificate ends on {date_in_words(answered.ends)}: after that nobody reaches it."
-        return Observation(server.name, Health.WARNING, f"{said} {ends}", "Tell your Registration Authority.")
+        ends = _("Its certificate ends on {date}: after that nobody reaches it.").format(
+            date=date_in_words(answered.ends)
+        )
+        return Observation(server.name, Health.WARNING, f"{said} {ends}", _("Tell your Registration Authority."))
     return Observation(server.name, Health.OK, said)
 
 
@@ -215,14 +239,17 @@ def _as_ourselves(configuration: Configuration, now: datetime) -> ssl.SSLContext
 
 
 def _no_answer(problem: Exception) -> tuple[str, str]:
+    """A sentence and what to do, in English."""
     if isinstance(problem, urllib3.exceptions.SSLError | ssl.SSLError):
-        return "could not be verified: it may not be the one that it says it is", _TELL_IT
+        return N_("{server} at {host} could not be verified: it may not be the one that it says it is."), _TELL_IT
     if isinstance(problem, urllib3.exceptions.ProxyError):
-        return "cannot be reached: the proxy does not let us through", "Ask your IT support to check the proxy."
+        return N_("{server} at {host} cannot be reached: the proxy does not let us through."), N_(
+            "Ask your IT support to check the proxy."
+        )
     if isinstance(problem, urllib3.exceptions.NameResolutionError):
-        return "cannot be found: its name is not known here", _CHECK_NETWORK
+        return N_("{server} at {host} cannot be found: its name is not known here."), _CHECK_NETWORK
     if isinstance(problem, urllib3.exceptions.NewConnectionError):
-        return "cannot be reached", _CHECK_NETWORK
+        return N_("{server} at {host} cannot be reached."), _CHECK_NETWORK
     if isinstance(problem, urllib3.exceptions.TimeoutError | TimeoutError):
-        return "did not answer in time", _CHECK_NETWORK
-    return "broke off in the middle", _CHECK_NETWORK
+        return N_("{server} at {host} did not answer in time."), _CHECK_NETWORK
+    return N_("{server} at {host} broke off in the middle."), _CHECK_NETWORK

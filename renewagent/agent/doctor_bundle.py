@@ -27,13 +27,14 @@ from renewagent.agent.status import time_text
 from renewagent.atomic import write_atomically
 from renewagent.configuration import Configuration
 from renewagent.errors import AgentError
+from renewagent.language import N_, _
 
 _GONE = "[left out]"
 _NUMBERS = re.compile(r"(?<![\w:])(?=[0-9A-Fa-f]*[0-9])(?:[0-9A-Fa-f]{5,}|[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){3,})(?!\w)")
 """Serials, and card and reader numbers; the years, times of day and ports in our sentences are none."""
 _NOBODY = frozenset({"", "/", "root", "localhost"})
 _MAIL = re.compile(r"[^\s@<>\"']+@[^\s@<>\"']+")
-_README = """This is what "renewagent doctor --bundle" found out about a computer, for its help desk.
+_README = N_("""This is what "renewagent doctor --bundle" found out about a computer, for its help desk.
 
 doctor.json         what was looked at, how it stands, and what to do
 versions.json       what is installed
@@ -41,7 +42,7 @@ configuration.json  which settings are made; values only of those that are no se
 
 Left out on purpose: names of people and of this computer, numbers of cards, certificates and readers, e-mail addresses
 and telephone numbers, passwords, codes and keys, and everything that the journal holds.
-"""
+""")
 
 
 def write_bundle(
@@ -52,7 +53,7 @@ def write_bundle(
     octets = io.BytesIO()
     private = [word for word in _private(configuration) if word not in _NOBODY]
     with zipfile.ZipFile(octets, "w", zipfile.ZIP_DEFLATED) as bundle:
-        bundle.writestr("README.txt", _README)
+        bundle.writestr("README.txt", _(_README))
         findings = [_finding(one, private) for one in here]
         findings += [{"name": "EPCS desk", "health": one.health.value} for one in desk]
         bundle.writestr("doctor.json", _json({"made": time_text(now), "checks": findings}))
@@ -61,8 +62,8 @@ def write_bundle(
     try:
         write_atomically(file.absolute(), octets.getvalue())
     except OSError as problem:
-        said = f"{file} cannot be written: {problem.strerror}."
-        raise AgentError(said, advice="Give another name after --bundle, then try again.") from problem
+        said = _("{file} cannot be written: {why}.").format(file=file, why=problem.strerror)
+        raise AgentError(said, advice=_("Give another name after --bundle, then try again.")) from problem
 
 
 def _finding(one: Observation, private: Sequence[str]) -> dict[str, str]:

@@ -18,12 +18,14 @@ from renewagent.agent.doctor_pcscd import Door
 from renewagent.agent.full_inspection import Inspection
 from renewagent.agent.inspection_child import inspect_reader
 from renewagent.agent.times_in_words import date_in_words
+from renewagent.agent.tries_in_words import few_tries, tries_for_its_passcode
 from renewagent.agent.workstation import card_opener, filled_readers, open_readers
 from renewagent.campaign.pem import read_certificates
 from renewagent.card.interface import Readers
 from renewagent.chains import build_chain, issuers_among
 from renewagent.configuration import CardSettings, Configuration
 from renewagent.errors import CardBusy, NoCard, NoReader, PcscUnavailable, ReaderError, UnsupportedCard
+from renewagent.language import N_, _
 from renewagent.loading import UNREADABLE
 from renewagent.model import CertificateHead, Slot, Verdict
 from renewagent.rules import Campaign, Contact
@@ -34,8 +36,9 @@ PATIENCE = 4.0
 """Seconds for other programs, and for a smartcard service that says nothing."""
 DISPENSED_WITHIN = timedelta(days=28)
 """How long after signing a prescription may still be dispensed, and its signature verified."""
-_SERVICE, _READER, _CARD, _DRIVER = "smartcard service", "reader", "smartcard", "card driver"
-_CERTIFICATE, _DATES, _CHAIN, _PASSCODE = "signing certificate", "certificate dates", "issuers", "passcode"
+_SERVICE, _READER, _CARD, _DRIVER = N_("smartcard service"), N_("reader"), N_("smartcard"), N_("card driver")
+_CERTIFICATE, _DATES = N_("signing certificate"), N_("certificate dates")
+_CHAIN, _PASSCODE = N_("issuers"), N_("passcode")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +61,18 @@ class CardChecks:
 
     def _of_readers(self, readers: Readers) -> Iterator[Observation]:
         names = ", ".join(sorted(readers.states()))
-        yield Observation(_SERVICE, Health.OK, "The smartcard service is running.")
+        yield Observation(_SERVICE, Health.OK, _("The smartcard service is running."))
         try:
             filled = filled_readers(readers, self.reader)
         except NoReader as error:
             yield Observation.of_error(_READER, error)
             return
         except NoCard as error:
-            yield Observation(_READER, Health.OK, f"Readers: {names}.")
+            yield Observation(_READER, Health.OK, _("Readers: {names}.").format(names=names))
             yield Observation.of_error(_CARD, error, Health.WARNING)
             return
         for name in filled:
-            yield Observation(_READER, Health.OK, f"There is a smartcard in {name}.")
+            yield Observation(_READER, Health.OK, _("There is a smartcard in {name}.").format(name=name))
             try:
                 yield from self._of_card(readers, name)
             except PcscUnavailable:
@@ -105,23 +108,27 @@ class CardChecks:
 def of_service(error: PcscUnavailable, door: Door) -> Observation:
     """Why there is no smartcard service for us, by how it receives us."""
     said, advice = _AT_THE_DOOR.get(door, (error.message, error.advice))
-    return Observation(_SERVICE, Health.PROBLEM, said, advice)
+    return Observation(_SERVICE, Health.PROBLEM, _(said), _(advice))
 
 
 _AT_THE_DOOR = {
     Door.MISSING: (
-        "The smartcard service (pcscd) is not installed, or was never started.",
-        "Ask your IT support to install pcscd and to start it: systemctl enable --now pcscd.socket.",
+        N_("The smartcard service (pcscd) is not installed, or was never started."),
+        N_("Ask your IT support to install pcscd and to start it: systemctl enable --now pcscd.socket."),
     ),
     Door.DEAD: (
-        "The smartcard service (pcscd) has stopped.",
-        "Ask your IT support to start it: systemctl restart pcscd.socket pcscd.service.",
+        N_("The smartcard service (pcscd) has stopped."),
+        N_("Ask your IT support to start it: systemctl restart pcscd.socket pcscd.service."),
     ),
     Door.REFUSES: (
-        "The smartcard service (pcscd) runs, and turns you away: its polkit rules serve only whoever sits at this "
-        "computer.",
-        "Log on at the computer itself. If you must work from elsewhere, ask your IT support to put you into the group "
-        "renewagent, which its polkit rule lets in.",
+        N_(
+            "The smartcard service (pcscd) runs, and turns you away: its polkit rules serve only whoever sits at this "
+            "computer."
+        ),
+        N_(
+            "Log on at the computer itself. If you must work from elsewhere, ask your IT support to put you into the "
+            "group renewagent, which its polkit rule lets in."
+        ),
     ),
 }
 
@@ -130,19 +137,22 @@ def of_busy(error: CardBusy, holders: Sequence[str]) -> Observation:
     """Another program has the card: which, as far as the system tells."""
     if not holders:
         return Observation.of_error(_CARD, error)
-    said = f"{error.message} These use smartcards now: {', '.join(holders)}."
-    return Observation(_CARD, Health.PROBLEM, said, f"Close {' or '.join(holders)}, then try again.")
+    use = _("These use smartcards now: {programs}.").format(programs=", ".join(holders))
+    advice = _("Close {programs}, then try again.").format(programs=_(" or ").join(holders))
+    return Observation(_CARD, Health.PROBLEM, f"{error.message} {use}", advice)
 
 
 def of_driver(inspection: Inspection, settings: CardSettings) -> Iterator[Observation]:
     """How this card is spoken to."""
     if isinstance(inspection.judgement.error, UnsupportedCard) and settings.pkcs11_module is None:
-        advice = "Ask your IT support for its vendor's PKCS#11 module, and to set card.pkcs11_module."
-        yield Observation(_DRIVER, Health.PROBLEM, "This is no PIV smartcard, and no other kind is known here.", advice)
+        advice = _("Ask your IT support for its vendor's PKCS#11 module, and to set card.pkcs11_module.")
+        yield Observation(
+            _DRIVER, Health.PROBLEM, _("This is no PIV smartcard, and no other kind is known here."), advice
+        )
     elif inspection.card is not None and inspection.card.scheme == "token":
-        yield Observation(_DRIVER, Health.OK, "This smartcard is spoken to by its vendor's module.")
+        yield Observation(_DRIVER, Health.OK, _("This smartcard is spoken to by its vendor's module."))
     elif inspection.card is not None:
-        yield Observation(_DRIVER, Health.OK, "This is a PIV smartcard, which needs no vendor's software.")
+        yield Observation(_DRIVER, Health.OK, _("This is a PIV smartcard, which needs no vendor's software."))
 
 
 def of_inspection(
@@ -175,28 +185,28 @@ def _of_verdict(inspection: Inspection, campaigns: Sequence[Campaign], contact: 
 
 def of_dates(head: CertificateHead, contact: Contact, now: datetime) -> Observation:
     """Whether the signing certificate is in date, and for how long."""
-    until = f"The signing certificate is good until {date_in_words(head.not_after)}."
+    until = _("The signing certificate is good until {date}.").format(date=date_in_words(head.not_after))
     if now >= head.not_after:
         said = words.expired(head.not_after, contact)
         return Observation(_DATES, Health.PROBLEM, said.body, said.advice)
     if now < head.not_before:
-        said_from = f"The signing certificate is good only from {date_in_words(head.not_before)}."
-        return Observation(_DATES, Health.PROBLEM, said_from, "Check this computer's clock, or wait until then.")
+        said_from = _("The signing certificate is good only from {date}.").format(date=date_in_words(head.not_before))
+        return Observation(_DATES, Health.PROBLEM, said_from, _("Check this computer's clock, or wait until then."))
     if head.not_after - now < SOON:
-        return Observation(_DATES, Health.WARNING, until, "Renew your smartcard before then.")
+        return Observation(_DATES, Health.WARNING, until, _("Renew your smartcard before then."))
     return Observation(_DATES, Health.OK, until)
 
 
 def of_tries(left: int | None) -> Observation:
     """Whether the passcode can still be typed."""
     if left is None:
-        return Observation(_PASSCODE, Health.UNKNOWN, "This smartcard does not say how many tries are left.")
+        return Observation(_PASSCODE, Health.UNKNOWN, _("This smartcard does not say how many tries are left."))
     if left == 0:
-        return Observation(_PASSCODE, Health.PROBLEM, "This smartcard is locked.", words.tries_in_words(0))
+        return Observation(_PASSCODE, Health.PROBLEM, _("This smartcard is locked."), few_tries(0))
     if left == 1:
-        advice = "Unlock your smartcard before you type its passcode again."
-        return Observation(_PASSCODE, Health.WARNING, words.tries_in_words(1), advice)
-    return Observation(_PASSCODE, Health.OK, words.tries_for_its_passcode(left))
+        advice = _("Unlock your smartcard before you type its passcode again.")
+        return Observation(_PASSCODE, Health.WARNING, few_tries(1), advice)
+    return Observation(_PASSCODE, Health.OK, tries_for_its_passcode(left))
 
 
 def of_chain(der: bytes, root: Path, now: datetime) -> Observation:
@@ -206,31 +216,37 @@ def of_chain(der: bytes, root: Path, now: datetime) -> Observation:
     try:
         leaf = x509.load_der_x509_certificate(der)
     except UNREADABLE:
-        return Observation(_CHAIN, Health.PROBLEM, "The signing certificate cannot be read.", _SEE_IT)
+        return Observation(_CHAIN, Health.PROBLEM, _("The signing certificate cannot be read."), _(_SEE_IT))
     above = _above(leaf, known)
     if not above:
-        said = "Who issued the signing certificate is not known on this computer, so its issuers were not looked at."
-        return Observation(_CHAIN, Health.UNKNOWN, said, _SEE_IT)
+        said = _("Who issued the signing certificate is not known on this computer, so its issuers were not looked at.")
+        return Observation(_CHAIN, Health.UNKNOWN, said, _(_SEE_IT))
     for issuer in above:
         name, ends = issuer.subject.rfc4514_string(), issuer.not_valid_after_utc
         if ends <= now:
-            said = f"The issuer {name} ended on {date_in_words(ends)}: nobody can verify what you sign."
-            return Observation(_CHAIN, Health.PROBLEM, said, "Contact your Registration Authority.")
-        if ends - now < DISPENSED_WITHIN:
-            said = (
-                f"The issuer {name} ends on {date_in_words(ends)}: what you sign today may not verify when dispensed."
+            said = _("The issuer {name} ended on {date}: nobody can verify what you sign.").format(
+                name=name, date=date_in_words(ends)
             )
-            return Observation(_CHAIN, Health.WARNING, said, "Ask your Registration Authority for a new certificate.")
+            return Observation(_CHAIN, Health.PROBLEM, said, _("Contact your Registration Authority."))
+        if ends - now < DISPENSED_WITHIN:
+            said = _("The issuer {name} ends on {date}: what you sign today may not verify when dispensed.").format(
+                name=name, date=date_in_words(ends)
+            )
+            return Observation(
+                _CHAIN, Health.WARNING, said, _("Ask your Registration Authority for a new certificate.")
+            )
     try:
         build_chain(leaf, known, known, now)
     except ValueError:
-        said = "The signing certificate does not come from the Registration Authority that is configured here."
-        return Observation(_CHAIN, Health.PROBLEM, said, "Contact your Registration Authority.")
+        said = _("The signing certificate does not come from the Registration Authority that is configured here.")
+        return Observation(_CHAIN, Health.PROBLEM, said, _("Contact your Registration Authority."))
     first = min(issuer.not_valid_after_utc for issuer in above)
-    return Observation(_CHAIN, Health.OK, f"Those who issued it are good until {date_in_words(first)}.")
+    return Observation(
+        _CHAIN, Health.OK, _("Those who issued it are good until {date}.").format(date=date_in_words(first))
+    )
 
 
-_SEE_IT = "Ask your IT support to check ra.root in renewagent's configuration."
+_SEE_IT = N_("Ask your IT support to check ra.root in renewagent's configuration.")
 
 
 def _above(leaf: x509.Certificate, known: Sequence[x509.Certificate]) -> list[x509.Certificate]:

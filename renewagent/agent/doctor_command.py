@@ -20,13 +20,14 @@ from renewagent.cli.answer import emit, say
 from renewagent.cli.desk_options import at_desk, needed
 from renewagent.cli.mishaps import unexpected
 from renewagent.configuration import Configuration
+from renewagent.language import N_, _
 from renewagent.rules import Campaign
 
 FETCHED_WITHIN = 4.0
 """Seconds for each source of campaigns, and at most so much longer for all."""
-_DECIDE = ("signing certificate", "EPCS desk")
+_DECIDE = (N_("signing certificate"), N_("EPCS desk"))
 """Who cannot tell how these stand cannot tell whether somebody can sign."""
-_MARKS = {Health.OK: "OK", Health.WARNING: "Look", Health.PROBLEM: "Wrong", Health.UNKNOWN: "Unknown"}
+_MARKS = {Health.OK: N_("OK"), Health.WARNING: N_("Look"), Health.PROBLEM: N_("Wrong"), Health.UNKNOWN: N_("Unknown")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def doctor(arguments: argparse.Namespace) -> int:
         lambda problem: unexpected(problem, now=now, folder=configuration.agent.state_dir),
     )
     # By itself, since a password may have to be typed.
-    desk = carried_out("EPCS desk", lambda: _at_desk(arguments, configuration))
+    desk = carried_out(N_("EPCS desk"), lambda: _at_desk(arguments, configuration))
     document = answer_of(found := here + desk)
     if arguments.bundle is not None:
         write_bundle(arguments.bundle, here, desk, configuration, now)
@@ -91,16 +92,16 @@ def _checks(arguments: argparse.Namespace, configuration: Configuration, now: da
     campaigns, state = _Campaigns(configuration, now, apart), configuration.agent.state_dir
     checks: dict[str, Check] = {}
     if _has_cards(configuration):
-        checks["session"] = doctor_workstation.of_session
-        checks["card software"] = lambda: doctor_workstation.of_card_software(configuration.card)
-        checks["smartcard"] = CardChecks(hasty, campaigns.here, now, arguments.reader)
-        checks["campaigns"] = campaigns.check
-        checks["Registration Authority"] = lambda: doctor_authorities.of_ra(configuration)
-        checks["console"] = lambda: doctor_authorities.of_console(configuration, now)
-        checks["agent"] = lambda: doctor_workstation.of_agent(configuration)
-    checks["disk"] = lambda: doctor_workstation.of_disk(state)
-    checks["journal"] = lambda: doctor_workstation.of_journal(state)
-    checks["version"] = doctor_workstation.of_versions
+        checks[N_("session")] = doctor_workstation.of_session
+        checks[N_("card software")] = lambda: doctor_workstation.of_card_software(configuration.card)
+        checks[N_("smartcard")] = CardChecks(hasty, campaigns.here, now, arguments.reader)
+        checks[N_("campaigns")] = campaigns.check
+        checks[N_("Registration Authority")] = lambda: doctor_authorities.of_ra(configuration)
+        checks[N_("console")] = lambda: doctor_authorities.of_console(configuration, now)
+        checks[N_("agent")] = lambda: doctor_workstation.of_agent(configuration)
+    checks[N_("disk")] = lambda: doctor_workstation.of_disk(state)
+    checks[N_("journal")] = lambda: doctor_workstation.of_journal(state)
+    checks[N_("version")] = doctor_workstation.of_versions
     return checks
 
 
@@ -108,19 +109,20 @@ def _tell(found: Sequence[Observation], ok: bool, arguments: argparse.Namespace)
     say("\n".join(line for one in found for line in _lines(one)))
     say(_in_all(found, ok))
     if arguments.bundle is not None:
-        say(f"{arguments.bundle} is for your help desk. It holds nothing private: see README.txt in it.")
+        sentence = _("{file} is for your help desk. It holds nothing private: see README.txt in it.")
+        say(sentence.format(file=arguments.bundle))
 
 
 def _in_all(found: Sequence[Observation], ok: bool) -> str:
     if not ok:
-        return "Something keeps you from signing: see above."
+        return _("Something keeps you from signing: see above.")
     if any(one.health is Health.UNKNOWN and one.name in _DECIDE for one in found):
-        return "Nothing was found that keeps you from signing; not everything could be looked at."
-    return "Nothing here keeps you from signing."
+        return _("Nothing was found that keeps you from signing; not everything could be looked at.")
+    return _("Nothing here keeps you from signing.")
 
 
 def _lines(one: Observation) -> list[str]:
-    first = f"{_MARKS[one.health]:8}{one.name}: {one.said}"
+    first = f"{_(_MARKS[one.health]):8}{_(one.name)}: {one.said}"
     return [first, f"{'':8}{one.advice}"] if one.advice and one.health is not Health.OK else [first]
 
 

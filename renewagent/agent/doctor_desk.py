@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from renewagent.agent.doctor import Health, Observation
+from renewagent.language import N_, _
 
-_NAME = "EPCS desk"
+_NAME = N_("EPCS desk")
 
 
 def of_standing(standing: Mapping[str, Any]) -> Iterator[Observation]:
@@ -18,7 +19,7 @@ def of_standing(standing: Mapping[str, Any]) -> Iterator[Observation]:
     findings = [one for one in standing.get("findings", []) if isinstance(one, dict)]
     if not findings:
         yield Observation(
-            _NAME, Health.UNKNOWN, "The EPCS desk found nothing to look at.", "Ask your EPCS administrator."
+            _NAME, Health.UNKNOWN, _("The EPCS desk found nothing to look at."), _("Ask your EPCS administrator.")
         )
     for one in findings:
         name, said, advice = (str(one.get(member) or "") for member in ("name", "said", "advice"))
@@ -30,8 +31,8 @@ def not_asked() -> Observation:
     return Observation(
         _NAME,
         Health.UNKNOWN,
-        "Tokens, soft tokens and grants were not looked at: nobody is signed in at the EPCS desk.",
-        "Run: renewagent doctor --user NAME.",
+        _("Tokens, soft tokens and grants were not looked at: nobody is signed in at the EPCS desk."),
+        _("Run: renewagent doctor --user NAME."),
     )
 
 

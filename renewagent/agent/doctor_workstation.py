@@ -24,32 +24,33 @@ from renewagent.agent.notify_child import has_the_screen
 from renewagent.agent.removal import OnRemoval, is_remote, on_removal
 from renewagent.configuration import CardSettings, Configuration
 from renewagent.errors import AgentError
+from renewagent.language import N_, _, ngettext
 
 LITTLE_ROOM = 50 << 20
 """Octets: less than this is worth a word."""
 NO_ROOM = 2 << 20
 """Octets: a journal and its reserve take about one."""
-_SESSION, _REMOVAL, _MODULE, _DISK, _JOURNAL = "session", "removing the card", "card software", "disk", "journal"
-_AGENT, _VERSION = "agent", "version"
-_HAVE_IT_INSTALLED = "Ask your IT support to correct card.pkcs11_module in renewagent's configuration."
+_SESSION, _REMOVAL, _MODULE = N_("session"), N_("removing the card"), N_("card software")
+_DISK, _JOURNAL, _AGENT, _VERSION = N_("disk"), N_("journal"), N_("agent"), N_("version")
+_HAVE_IT_INSTALLED = N_("Ask your IT support to correct card.pkcs11_module in renewagent's configuration.")
 
 _REMOVING = {
-    OnRemoval.NOTHING: (Health.OK, "Taking the smartcard out does nothing to this desktop.", ""),
-    OnRemoval.LOCKS: (Health.OK, "Taking the smartcard out locks this screen.", ""),
+    OnRemoval.NOTHING: (Health.OK, N_("Taking the smartcard out does nothing to this desktop."), ""),
+    OnRemoval.LOCKS: (Health.OK, N_("Taking the smartcard out locks this screen."), ""),
     OnRemoval.SIGNS_OUT: (
         Health.WARNING,
-        "Taking the smartcard out signs you out of this computer.",
-        "Save your work before you take your smartcard out.",
+        N_("Taking the smartcard out signs you out of this computer."),
+        N_("Save your work before you take your smartcard out."),
     ),
     OnRemoval.DISCONNECTS: (
         Health.WARNING,
-        "Taking the smartcard out ends your connection to the remote computer.",
-        "Save your work before you take your smartcard out.",
+        N_("Taking the smartcard out ends your connection to the remote computer."),
+        N_("Save your work before you take your smartcard out."),
     ),
     OnRemoval.UNKNOWN: (
         Health.UNKNOWN,
-        "What taking the smartcard out does here is not known: this desktop does not say.",
-        "Save your work before you take your smartcard out for the first time.",
+        N_("What taking the smartcard out does here is not known: this desktop does not say."),
+        N_("Save your work before you take your smartcard out for the first time."),
     ),
 }
 
@@ -57,18 +58,19 @@ _REMOVING = {
 def of_session() -> Iterator[Observation]:
     """Whether the person sits here, and what removing a card does."""
     if is_remote():
-        said = "You are connected to this computer from another one."
-        advice = (
+        said = _("You are connected to this computer from another one.")
+        advice = _(
             "If no reader is found: have your IT support let the connection pass smartcards on, or use the computer "
             "that the reader is plugged into."
         )
         yield Observation(_SESSION, Health.WARNING, said, advice)
     elif not has_the_screen():
-        said = "Your session is not the one that is on the screen of this computer."
-        yield Observation(_SESSION, Health.WARNING, said, "Log on at the computer itself, or switch back to it.")
+        said = _("Your session is not the one that is on the screen of this computer.")
+        yield Observation(_SESSION, Health.WARNING, said, _("Log on at the computer itself, or switch back to it."))
     else:
-        yield Observation(_SESSION, Health.OK, "You sit at this computer itself, as far as it can tell.")
-    yield Observation(_REMOVAL, *_REMOVING[on_removal()])
+        yield Observation(_SESSION, Health.OK, _("You sit at this computer itself, as far as it can tell."))
+    health, said, advice = _REMOVING[on_removal()]
+    yield Observation(_REMOVAL, health, _(said), _(advice))
 
 
 def of_card_software(card: CardSettings) -> Iterator[Observation]:
@@ -77,10 +79,10 @@ def of_card_software(card: CardSettings) -> Iterator[Observation]:
     if module is None:
         return
     if not module.is_file():
-        said = f"The card vendor's module {module} is not there."
-        yield Observation(_MODULE, Health.PROBLEM, said, _HAVE_IT_INSTALLED)
+        said = _("The card vendor's module {module} is not there.").format(module=module)
+        yield Observation(_MODULE, Health.PROBLEM, said, _(_HAVE_IT_INSTALLED))
     else:
-        yield Observation(_MODULE, Health.OK, f"The card vendor's module {module.name} is there.")
+        yield Observation(_MODULE, Health.OK, _("The card vendor's module {name} is there.").format(name=module.name))
 
 
 def of_disk(folder: Path) -> Iterator[Observation]:
@@ -91,34 +93,45 @@ def of_disk(folder: Path) -> Iterator[Observation]:
             pass
         room = shutil.disk_usage(existing).free
     except OSError as problem:
-        said = f"renewagent cannot write in its folder {folder}: {problem.strerror}."
-        yield Observation(_DISK, Health.PROBLEM, said, "Ask your IT support to let you write there, or to make room.")
+        said = _("renewagent cannot write in its folder {folder}: {why}.").format(folder=folder, why=problem.strerror)
+        yield Observation(
+            _DISK, Health.PROBLEM, said, _("Ask your IT support to let you write there, or to make room.")
+        )
         return
     if room < NO_ROOM or is_full(existing):
-        said = f"The disk that {folder} is on is full: no renewal can be begun."
-        yield Observation(_DISK, Health.PROBLEM, said, "Free some disk space, then try again.")
+        said = _("The disk that {folder} is on is full: no renewal can be begun.").format(folder=folder)
+        yield Observation(_DISK, Health.PROBLEM, said, _("Free some disk space, then try again."))
     elif room < LITTLE_ROOM:
-        yield Observation(_DISK, Health.WARNING, f"There are {room >> 20} MB left on disk.", "Free some disk space.")
+        yield Observation(
+            _DISK,
+            Health.WARNING,
+            _("There are {number} MB left on disk.").format(number=room >> 20),
+            _("Free some disk space."),
+        )
     elif on_network(existing):
-        said = f"{folder} lies on a network's disk: nothing can be renewed while the network is away."
-        yield Observation(_DISK, Health.WARNING, said, "Ask your IT support to set agent.state_dir to a local folder.")
+        said = _("{folder} lies on a network's disk: nothing can be renewed while the network is away.").format(
+            folder=folder
+        )
+        yield Observation(
+            _DISK, Health.WARNING, said, _("Ask your IT support to set agent.state_dir to a local folder.")
+        )
     else:
-        yield Observation(_DISK, Health.OK, "There is room, and renewagent can write in its folder.")
+        yield Observation(_DISK, Health.OK, _("There is room, and renewagent can write in its folder."))
 
 
 def of_journal(folder: Path) -> Iterator[Observation]:
     """Whether the journal can be read, and what it says is unfinished. Raises JournalError."""
     path = folder / "journal.db"
     if not path.exists():
-        yield Observation(_JOURNAL, Health.OK, "No smartcard has been renewed on this computer yet.")
+        yield Observation(_JOURNAL, Health.OK, _("No smartcard has been renewed on this computer yet."))
         return
     with Journal(path) as journal:
         left = len(journal.open_renewals())
     if left:
-        said = f"{'A renewal is' if left == 1 else f'{left} renewals are'} not finished."
-        yield Observation(_JOURNAL, Health.WARNING, said, "Put that smartcard in, and run: renewagent renew.")
+        said = ngettext("A renewal is not finished.", "{number} renewals are not finished.", left).format(number=left)
+        yield Observation(_JOURNAL, Health.WARNING, said, _("Put that smartcard in, and run: renewagent renew."))
     else:
-        yield Observation(_JOURNAL, Health.OK, "The journal can be read, and nothing in it is left unfinished.")
+        yield Observation(_JOURNAL, Health.OK, _("The journal can be read, and nothing in it is left unfinished."))
 
 
 def of_agent(configuration: Configuration) -> Iterator[Observation]:
@@ -126,17 +139,17 @@ def of_agent(configuration: Configuration) -> Iterator[Observation]:
     try:
         agent = ask_agent(runtime_folder(configuration.agent.state_dir), {"ask": "status"}).get("agent", {})
     except AgentError:
-        said = "The agent is not running: nothing tells you when a smartcard must be renewed."
+        said = _("The agent is not running: nothing tells you when a smartcard must be renewed.")
         yield Observation(_AGENT, Health.WARNING, said, _how_to_start())
         return
     runs = agent.get("version")
     if runs == __version__:
-        yield Observation(_AGENT, Health.OK, "The agent is running.")
+        yield Observation(_AGENT, Health.OK, _("The agent is running."))
     else:
-        said = (
-            f"The agent that runs is of another version ({runs or 'an older one'}) than this command ({__version__})."
+        said = _("The agent that runs is of another version ({running}) than this command ({version}).").format(
+            running=runs or _("an older one"), version=__version__
         )
-        yield Observation(_AGENT, Health.WARNING, said, "Log off and on again, or run: renewagent service install.")
+        yield Observation(_AGENT, Health.WARNING, said, _("Log off and on again, or run: renewagent service install."))
 
 
 def of_versions() -> Iterator[Observation]:
@@ -159,5 +172,5 @@ def versions() -> dict[str, str]:
 def _how_to_start() -> str:
     known = service.status() if sys.platform != "win32" else None
     if known is not None and known.file is not None:
-        return "Log off and on again. If that does not help, look why: journalctl --user -u renewagent."
-    return "Run: renewagent service install."
+        return _("Log off and on again. If that does not help, look why: journalctl --user -u renewagent.")
+    return _("Run: renewagent service install.")

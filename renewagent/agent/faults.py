@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from renewagent.errors import RenewAgentError
+from renewagent.language import _
 
 FILE = "faults.log"
 LARGEST = 256 * 1024
@@ -21,11 +22,11 @@ LARGEST = 256 * 1024
 
 def note_fault(folder: Path | None, error: BaseException, now: datetime) -> RenewAgentError:
     """Append where `error` came from to the file of faults (mode 0600); the error to tell the person. Never fails."""
-    said = f"Something went wrong in renewagent ({type(error).__name__})."
+    said = _("Something went wrong in renewagent ({name}).").format(name=type(error).__name__)
     text = "\n".join([now.isoformat(timespec="seconds"), *_told(error), ""])
     if folder is None or not _append(folder / FILE, text):
         return RenewAgentError(said)
-    advice = f"Try again. If it happens again, give your help desk the file {folder / FILE}."
+    advice = _("Try again. If it happens again, give your help desk the file {file}.").format(file=folder / FILE)
     return RenewAgentError(said, advice=advice)
 
 

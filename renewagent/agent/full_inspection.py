@@ -26,6 +26,7 @@ from renewagent.agent.status import head_document
 from renewagent.card.interface import CardConnection, CardDriver
 from renewagent.certificates import read_certificate
 from renewagent.errors import CardDataError, CardError, CardReset, RaError, ReaderError, RenewAgentError
+from renewagent.language import _
 from renewagent.model import CardIdentity, CertificateHead, Finding, SigningCertificate, Slot, Verdict
 from renewagent.names import Name, same_name
 from renewagent.rules import Campaign, for_the_pair, judge_all
@@ -226,7 +227,8 @@ class Inspector:
             if judgement.finding.verdict in (Verdict.NO_CERTIFICATE, Verdict.UNREADABLE):
                 return _half_written(driver, self.ask_ra) or judgement
         except RaError as error:
-            return replace(judgement, note=f"The Registration Authority could not be asked: {error.message}")
+            note = _("The Registration Authority could not be asked: {why}").format(why=error.message)
+            return replace(judgement, note=note)
         return judgement
 
 
@@ -301,7 +303,7 @@ def _half_written(driver: CardDriver, ask_ra: AskRa) -> Judgement | None:
         standing = ask_ra(found.head.issuer, found.head.serial)
         if standing is None or standing.state not in OPEN_STATES:
             return None
-        reason = "A renewal of this smartcard was begun and is not finished: it has no signing certificate."
+        reason = _("A renewal of this smartcard was begun and is not finished: it has no signing certificate.")
         return Judgement(Finding(Verdict.PART_WAY, reason), slots[0], found, open_state=standing.state)
     return None
 
@@ -310,7 +312,7 @@ def _torn(driver: CardDriver, beside: tuple[Slot, SigningCertificate]) -> Judgem
     """The RA knows that the authentication certificate is being renewed, and the card has none that can be read. None
     where it has no place for one."""
     slots = slots_beside(driver, beside[0])
-    reason = "A renewal of this smartcard was begun and is not finished: it has no certificate to sign in with."
+    reason = _("A renewal of this smartcard was begun and is not finished: it has no certificate to sign in with.")
     return Judgement(Finding(Verdict.PART_WAY, reason), slots[0], beside[1], beside=beside) if slots else None
 
 
@@ -344,9 +346,16 @@ def error_document(error: RenewAgentError) -> dict[str, str]:
 
 
 def _part_way(head: CertificateHead, state: str | None) -> str:
-    words = {"issued": "its new certificate is issued", "confirmed": "its new certificate is confirmed"}
-    where = words.get(state or "", "it is allowed, and no new certificate is issued")
-    return f"A renewal of certificate {head.serial_hex} was begun and is not finished: {where}."
+    if state == "issued":
+        said = _("A renewal of certificate {serial} was begun and is not finished: its new certificate is issued.")
+    elif state == "confirmed":
+        said = _("A renewal of certificate {serial} was begun and is not finished: its new certificate is confirmed.")
+    else:
+        said = _(
+            "A renewal of certificate {serial} was begun and is not finished: it is allowed, and no new certificate is "
+            "issued."
+        )
+    return said.format(serial=head.serial_hex)
 
 
 def _certificate(driver: CardDriver, slot: Slot, model: str | None) -> SigningCertificate | None:

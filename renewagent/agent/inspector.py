@@ -13,11 +13,15 @@ from datetime import datetime
 
 from renewagent.card.interface import CardConnection, CardDriver, Transaction
 from renewagent.errors import CardError, CardRemoved, CardReset, ReaderError, RenewAgentError
+from renewagent.language import N_
 from renewagent.model import CertificateHead, Finding, Slot, Verdict
 from renewagent.names import Name, canonical
 from renewagent.rules import Campaign, for_the_pair, held_back, judge_head, may_hit
 
-NO_SIGNING_CERTIFICATE = "There is no signing certificate on this smartcard."
+NO_SIGNING_CERTIFICATE = N_("There is no signing certificate on this smartcard.")
+NONE_FROM_A_SIGNING_ISSUER = N_(
+    "There is no signing certificate on this smartcard. None of its certificates is from a signing issuer."
+)
 
 
 class CountingConnection:
@@ -153,5 +157,4 @@ def _none_found(broken: CardError | None, filled: list[Slot], issuers_known: boo
         return HeadResult(None, to_read=tuple(filled), error=broken)
     if broken is not None:
         return unreadable(broken)
-    why = " None of its certificates is from a signing issuer." if filled else ""
-    return HeadResult(Finding(Verdict.NO_CERTIFICATE, NO_SIGNING_CERTIFICATE + why))
+    return HeadResult(Finding(Verdict.NO_CERTIFICATE, NONE_FROM_A_SIGNING_ISSUER if filled else NO_SIGNING_CERTIFICATE))

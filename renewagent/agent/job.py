@@ -36,6 +36,7 @@ from renewagent.check_ins import CheckIn
 from renewagent.cmp.client import Credential
 from renewagent.cmp.client_template import CertifiedKeys
 from renewagent.errors import CardDataError, PersonStopped, RenewalImpossible
+from renewagent.language import _
 from renewagent.model import CardIdentity, SigningCertificate, Slot
 from renewagent.renewal import Event, Renewal, State, Way, can_protect
 from renewagent.rules import Campaign, Contact, for_the_pair
@@ -64,7 +65,7 @@ class Workplace:
     key_relay: KeyRelay | None = None
     """Where the RA keeps the management keys of cards."""
 
-    report: Callable[[CheckIn], object] = lambda _: None
+    report: Callable[[CheckIn], object] = lambda check_in: None
     """Queues what the console is to hear; without a console nobody does."""
     pin_pad: bool = True
     """Whether passcodes are typed on a reader's own keys where it has any."""
@@ -185,7 +186,7 @@ class Job:
     def _sleep(self, left: Callable[[], float]) -> None:
         while (seconds := left()) > 0:
             if self.place.prompter.stopped():
-                raise PersonStopped("You stopped waiting for the Registration Authority.")
+                raise PersonStopped(_("You stopped waiting for the Registration Authority."))
             time.sleep(min(seconds, 0.5))
 
     def statement(self, purpose: Purpose, nonce: str, certificate: bytes, old_sha256: str = "-") -> Statement:
@@ -270,7 +271,7 @@ class Job:
                 der = self.card.certificate(slot) if slot != self.slot else None
                 if der is not None and is_for_authentication(read_certificate(der)):
                     return slot, x509.load_der_x509_certificate(der)
-        raise RenewalImpossible("This smartcard has no certificate to sign in with, so it cannot be renewed here.")
+        raise RenewalImpossible(_("This smartcard has no certificate to sign in with, so it cannot be renewed here."))
 
 
 Record = Callable[[Event], None]
@@ -306,7 +307,7 @@ def new_key_type(
     other = [kind for kind in sizes if KEYS[kind] in certified and KEYS[kind][1] >= floor]
     if not other:
         raise RenewalImpossible(
-            "The Registration Authority does not give certificates for the kind of key that this smartcard has."
+            _("The Registration Authority does not give certificates for the kind of key that this smartcard has.")
         )
     return other[0]
 
@@ -315,5 +316,5 @@ def public_key_of(spki: bytes) -> PublicKey:
     """A DER SubjectPublicKeyInfo as a key object."""
     key = load_der_public_key(spki)
     if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
-        raise RenewalImpossible("The smartcard made a key of a kind that is not known here.")
+        raise RenewalImpossible(_("The smartcard made a key of a kind that is not known here."))
     return key

@@ -22,6 +22,7 @@ from renewagent.agent.disk import Reserve, on_network
 from renewagent.agent.locks import card_lock, exclusive
 from renewagent.atomic import sync_folder
 from renewagent.errors import JournalError
+from renewagent.language import _
 from renewagent.model import CardIdentity
 from renewagent.pin import Pin
 from renewagent.renewal import FINAL, TABLE
@@ -200,11 +201,16 @@ def _check_ours(connection: sqlite3.Connection, path: Path, newest: int) -> None
     version, application = _version(connection), connection.execute("PRAGMA application_id").fetchone()[0]
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if (tables or version) and application != APPLICATION:
-        raise JournalError(f"{path} is not a record of renewals.", advice=journal_errors.MOVE_ASIDE)
-    if version > newest:
         raise JournalError(
-            f"The record of renewals, {path}, was written by a newer renewagent (version {version}, here {newest}).",
-            advice="Ask your IT support to update renewagent on this computer.",
+            _("{path} is not a record of renewals.").format(path=path), advice=_(journal_errors.MOVE_ASIDE)
+        )
+    if version > newest:
+        said = _(
+            "The record of renewals, {path}, was written by a newer renewagent (version {version}, here {newest})."
+        )
+        raise JournalError(
+            said.format(path=path, version=version, newest=newest),
+            advice=_("Ask your IT support to update renewagent on this computer."),
         )
 
 

@@ -16,6 +16,7 @@ from renewagent.agent.journal import PATIENCE, Journal
 from renewagent.agent.journal_errors import JournalDamaged
 from renewagent.agent.locks import exclusive
 from renewagent.agent.words import Message
+from renewagent.language import _
 
 _PARTS = ("-wal", "-shm", "")
 """The file itself last: a new one beside an old write-ahead log would have it played into it (sqlite.org/wal.html)."""
@@ -50,7 +51,7 @@ def put_aside(path: Path, inode: int, now: datetime) -> Path | None:
 def _checked(path: Path) -> Journal:
     # SQLite deletes the log of a file that it takes for an empty one; ours has a page before it ever has a log.
     if _size(path) < _SMALLEST and _size(path.with_name(path.name + "-wal")):
-        raise JournalDamaged(f"The record of renewals, {path}, is damaged.")
+        raise JournalDamaged(_("The record of renewals, {path}, is damaged.").format(path=path))
     journal = Journal(path)
     try:
         journal.check()

@@ -10,11 +10,14 @@ from pathlib import Path
 
 from renewagent.agent.disk import is_full
 from renewagent.errors import JournalError
+from renewagent.language import N_, _
 
-FREE_SPACE = "Free some disk space, then try again."
-CLOSE_OTHERS = "Close other programs that use renewagent, or wait a moment, then try again."
-LET_WRITE = "Ask your IT support to let renewagent write in this folder."
-MOVE_ASIDE = "Ask your IT support to move this file away: the smartcard and the Registration Authority know the rest."
+FREE_SPACE = N_("Free some disk space, then try again.")
+CLOSE_OTHERS = N_("Close other programs that use renewagent, or wait a moment, then try again.")
+LET_WRITE = N_("Ask your IT support to let renewagent write in this folder.")
+MOVE_ASIDE = N_(
+    "Ask your IT support to move this file away: the smartcard and the Registration Authority know the rest."
+)
 
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -66,9 +69,11 @@ def _by_code(path: Path, problem: sqlite3.Error) -> JournalError:
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return _busy(path)
     if code == sqlite3.SQLITE_IOERR:
-        return JournalError(f"The record of renewals, {path}, could not be read or written.", advice=FREE_SPACE)
+        return JournalError(
+            _("The record of renewals, {path}, could not be read or written.").format(path=path), advice=_(FREE_SPACE)
+        )
     kind = JournalDamaged if code in _DAMAGED else JournalError
-    return kind(f"The record of renewals, {path}, is damaged.", advice=MOVE_ASIDE)
+    return kind(_("The record of renewals, {path}, is damaged.").format(path=path), advice=_(MOVE_ASIDE))
 
 
 def _by_errno(path: Path, problem: OSError) -> JournalError:
@@ -76,16 +81,27 @@ def _by_errno(path: Path, problem: OSError) -> JournalError:
         return _full(path)
     if problem.errno in _FORBIDDEN:
         return _forbidden(path)
-    return JournalError(f"The record of renewals, {path}, cannot be opened: {problem.strerror}.", advice=LET_WRITE)
+    return JournalError(
+        _("The record of renewals, {path}, cannot be opened: {why}.").format(path=path, why=problem.strerror),
+        advice=_(LET_WRITE),
+    )
 
 
 def _full(path: Path) -> JournalError:
-    return JournalError(f"The disk is full: the record of renewals, {path}, cannot be written.", advice=FREE_SPACE)
+    return JournalError(
+        _("The disk is full: the record of renewals, {path}, cannot be written.").format(path=path),
+        advice=_(FREE_SPACE),
+    )
 
 
 def _forbidden(path: Path) -> JournalError:
-    return JournalError(f"The record of renewals, {path}, cannot be written: that is not allowed.", advice=LET_WRITE)
+    return JournalError(
+        _("The record of renewals, {path}, cannot be written: that is not allowed.").format(path=path),
+        advice=_(LET_WRITE),
+    )
 
 
 def _busy(path: Path) -> JournalError:
-    return JournalError(f"Another program holds the record of renewals, {path}.", advice=CLOSE_OTHERS)
+    return JournalError(
+        _("Another program holds the record of renewals, {path}.").format(path=path), advice=_(CLOSE_OTHERS)
+    )

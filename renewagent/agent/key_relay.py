@@ -21,6 +21,7 @@ from renewagent.card.interface import AdminSession, SigningSession
 from renewagent.cmp import private
 from renewagent.cmp.client_words import plain
 from renewagent.errors import ManagementKeyRefused, RaMisbehaved, RaRefused, RaUnreachable
+from renewagent.language import N_, _
 from renewagent.ra_transport import PlainAnswer
 from renewagent.renewal import State
 
@@ -36,8 +37,9 @@ ATTEMPTS = 2
 SIGNED_AHEAD = timedelta(minutes=2)
 """For so long a request for leave serves that was signed along with an earlier message."""
 _BLOCK = re.compile(r"(?:[0-9a-f]{16}){1,2}")
-_CLOSED = "The smartcard was closed to changes again."  # "locked" is what a card without passcode tries is
-_ADVICE = "Contact your Registration Authority."
+_CLOSED = N_("The smartcard was closed to changes again.")  # "locked" is what a card without passcode tries is
+_NONSENSE = N_("The Registration Authority's answer cannot be understood.")
+_ADVICE = N_("Contact your Registration Authority.")
 
 
 class PromptTransport(Protocol):
@@ -97,7 +99,7 @@ class KeyRelay:
             ahead = job.signing(lambda session: _request(job, session, step))
         leave = desk.key_leave(ahead)
         if leave is None:
-            raise ManagementKeyRefused("The Registration Authority does not keep this smartcard's management key.")
+            raise ManagementKeyRefused(_("The Registration Authority does not keep this smartcard's management key."))
         self._session = _Session(leave.session.hex(), leave.algorithm[0])
 
     # What follows is for the driver, in the middle of a transaction.
@@ -123,7 +125,9 @@ class KeyRelay:
     @property
     def _open(self) -> _Session:
         if self._session is None:
-            raise ManagementKeyRefused("The Registration Authority was not asked to open this smartcard for changes.")
+            raise ManagementKeyRefused(
+                _("The Registration Authority was not asked to open this smartcard for changes.")
+            )
         return self._session
 
     def _ask(self, **fields: str) -> dict[str, object]:
@@ -132,16 +136,22 @@ class KeyRelay:
         body = json.dumps({"session": session.token, **fields}).encode()
         try:
             if left <= 0:
-                raise RaUnreachable("The Registration Authority did not answer in time.")
+                raise RaUnreachable(_("The Registration Authority did not answer in time."))
             answer = self._transport.post_within(self._address, body, "application/json", left)
         except RaUnreachable as error:
-            raise RaUnreachable(f"{error.message} It has to open the smartcard for changes. {_CLOSED}") from error
+            raise RaUnreachable(
+                f"{error.message} {_('It has to open the smartcard for changes.')} {_(_CLOSED)}"
+            ) from error
         document = answer.document or {}
         if answer.status == 403:
             why = plain(str(document.get("why", "")))
-            raise RaRefused(f'The Registration Authority did not open the smartcard for changes. It said: "{why}".')
+            raise RaRefused(
+                _('The Registration Authority did not open the smartcard for changes. It said: "{why}".').format(
+                    why=why
+                )
+            )
         if answer.status != 200:  # a portal's page, or half an answer, is nobody's refusal
-            raise RaUnreachable(f"The Registration Authority did not answer as expected. {_CLOSED}")
+            raise RaUnreachable(f"{_('The Registration Authority did not answer as expected.')} {_(_CLOSED)}")
         return document
 
 
@@ -152,11 +162,15 @@ def _request(job: Job, session: SigningSession, step: str) -> Outgoing:
 
 def _strangers() -> ManagementKeyRefused:
     return ManagementKeyRefused(
-        f"The smartcard and the Registration Authority do not know each other. {_CLOSED}", advice=_ADVICE
+        f"{_('The smartcard and the Registration Authority do not know each other.')} {_(_CLOSED)}",
+        advice=_(_ADVICE),
     )
 
 
 def _block(value: object, octets: int) -> bytes:
     if not isinstance(value, str) or not _BLOCK.fullmatch(value) or len(value) != 2 * octets:
-        raise RaMisbehaved(f"The Registration Authority's answer cannot be understood. {_CLOSED}", advice=_ADVICE)
+        raise RaMisbehaved(
+            f"{_(_NONSENSE)} {_(_CLOSED)}",
+            advice=_(_ADVICE),
+        )
     return bytes.fromhex(value)

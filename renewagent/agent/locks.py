@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from renewagent.errors import AgentError, JournalError, Retry
+from renewagent.language import N_, _
 from renewagent.model import CardIdentity
 
 if sys.platform == "win32":
@@ -32,7 +33,7 @@ class CardInUse(AgentError):
 
     code = "RA-AGENT-CARD"
     retry = Retry.LATER
-    advice = "Finish the renewal that is already on the screen, or close it, then try again."
+    advice = N_("Finish the renewal that is already on the screen, or close it, then try again.")
 
 
 @contextmanager
@@ -48,12 +49,15 @@ def card_lock(folder: Path, identity: CardIdentity) -> Iterator[None]:
     try:
         handle = _open(folder / f"card-{name}.lock")
     except OSError as problem:
-        raise JournalError(f"renewagent cannot write in its folder, {folder}: {problem.strerror}.") from problem
+        said = _("renewagent cannot write in its folder, {folder}: {why}.").format(folder=folder, why=problem.strerror)
+        raise JournalError(said) from problem
     try:
         _try(handle)
     except OSError as problem:
         os.close(handle)
-        raise CardInUse(f"This smartcard is already being renewed (ending {identity.ending}).") from problem
+        raise CardInUse(
+            _("This smartcard is already being renewed (ending {ending}).").format(ending=identity.ending)
+        ) from problem
     try:
         yield
     finally:

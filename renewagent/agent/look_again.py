@@ -23,6 +23,7 @@ from renewagent.agent.console_identity import ConsoleIdentity
 from renewagent.agent.options import add_configuration_options, configuration_of
 from renewagent.configuration import Configuration
 from renewagent.errors import RenewAgentError
+from renewagent.language import _
 
 SILENCE = 60.0
 """Seconds without a heartbeat (the console sends one every 25) after which the stream counts as broken."""
@@ -66,7 +67,7 @@ def _hold(configuration: Configuration, tell: Callable[[], object]) -> None:
     console = configuration.console
     enrolled = ConsoleIdentity(configuration.agent.state_dir).enrolled(datetime.now(UTC))
     if console.url is None or enrolled is None:
-        raise ConsoleError("This computer is not enrolled yet.")
+        raise ConsoleError(_("This computer is not enrolled yet."))
     with ConsoleClient(console.url, console.root, enrolled) as client, client.stream(SILENCE) as response:
         for event in events(_pieces(response)):
             if event == LOOK_AGAIN:

@@ -30,6 +30,8 @@ from jeepney.io.blocking import DBusConnection, open_dbus_connection
 from jeepney.low_level import Message as BusMessage
 from jeepney.low_level import MessageType
 
+from renewagent.language import _
+
 _SERVER = "org.freedesktop.Notifications"
 _NOTIFICATIONS = DBusAddress("/org/freedesktop/Notifications", bus_name=_SERVER, interface=_SERVER)
 _LOGIN = DBusAddress(
@@ -80,7 +82,7 @@ def has_the_screen() -> bool:
         with open_dbus_connection("SYSTEM", auth_timeout=_LIMIT) as bus:
             asked = new_method_call(_LOGIN, "GetUser", "u", (os.getuid(),))
             user = DBusAddress(_body(bus, asked)[0], _LOGIN.bus_name, "org.freedesktop.login1.User")
-            _, (_, session) = _body(bus, Properties(user).get("Display"))[0]
+            session = _body(bus, Properties(user).get("Display"))[0][1][1]
             if session == "/":
                 return True  # no graphical session: whoever sits at a terminal
             seen = Properties(DBusAddress(session, _LOGIN.bus_name, _SESSION)).get("Active")
@@ -151,7 +153,7 @@ class _Notification:
                 heard = self._heard(self._signals.popleft())
                 if heard is not None:
                     return heard
-            readable, _, _ = select.select([sys.stdin.fileno(), self._bus.sock.fileno()], [], [])
+            readable = select.select([sys.stdin.fileno(), self._bus.sock.fileno()], [], [])[0]
             if sys.stdin.fileno() in readable:
                 signal.alarm(_PATIENCE)
                 self._take_back()
@@ -186,7 +188,7 @@ class _Notification:
             if any(self._heard(one) for one in self._signals):
                 return
             self._signals.clear()
-        self._send("", "The smartcard was removed", "", [], {"urgency": ("y", _LOW)}, _AT_ONCE)
+        self._send("", _("The smartcard was removed"), "", [], {"urgency": ("y", _LOW)}, _AT_ONCE)
 
 
 def _clean(text: str) -> str:

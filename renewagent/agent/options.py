@@ -47,13 +47,13 @@ def _check_typed(arguments: argparse.Namespace) -> None:
     file, url = arguments.config, getattr(arguments, "ra", None)
     if file is not None and not file.exists():
         raise ConfigurationError(
-            _("There is no configuration file {file}.").format(file=file), advice=CHECK_COMMAND_LINE
+            _("There is no configuration file {file}.").format(file=file), advice=_(CHECK_COMMAND_LINE)
         )
     if url is not None:
         try:
             read_url(url, Place("--ra"))
         except ConfigurationError as error:
-            error.advice = CHECK_COMMAND_LINE
+            error.advice = _(CHECK_COMMAND_LINE)
             raise
 
 
@@ -61,7 +61,7 @@ def no_campaign() -> ConfigurationError:
     """What is wrong where no source of campaigns is configured."""
     return ConfigurationError(
         _("No campaign is configured: nothing says which smartcards must be renewed."),
-        advice=where_to_set("campaign.urls", _("--campaign FILE")),
+        advice=where_to_set("campaign.urls", "--campaign FILE"),
     )
 
 

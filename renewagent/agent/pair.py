@@ -18,10 +18,11 @@ from typing import cast
 from renewagent.agent.full_inspection import OPEN_STATES, authentication_beside, is_for_authentication
 from renewagent.agent.job import Job
 from renewagent.agent.staging import look
-from renewagent.agent.words import Message, advice_with_contact
+from renewagent.agent.words import NOTHING_CHANGED, Message, advice_with_contact
 from renewagent.card.interface import KeepsCopies
 from renewagent.certificates import public_key, read_certificate
 from renewagent.errors import CardDataError, RenewAgentError, RenewalImpossible
+from renewagent.language import N_, _
 from renewagent.model import SigningCertificate, Slot, Verdict
 from renewagent.renewal import Renewal, Way, can_protect
 from renewagent.rules import Campaign, Contact, for_the_pair, judge
@@ -54,9 +55,9 @@ def follows(job: Job) -> Job | None:
 
 def left(error: RenewAgentError, contact: Contact) -> Message:
     """What the person hears where the other certificate stays as it is."""
-    body = "The certificate that you sign prescriptions with is renewed, the one that you sign in with is as it was."
-    why = error.message.replace("Nothing was changed on the smartcard.", "").strip()
-    return Message("pair-left", "Renewed in part", f"{body} {why}", advice_with_contact(error, contact), error.code)
+    body = _("The certificate that you sign prescriptions with is renewed, the one that you sign in with is as it was.")
+    why = error.message.replace(_(NOTHING_CHANGED), "").strip()
+    return Message("pair-left", _("Renewed in part"), f"{body} {why}", advice_with_contact(error, contact), error.code)
 
 
 def _due(certificate: SigningCertificate, whole: Campaign, campaign: Campaign, now: datetime) -> bool:
@@ -72,11 +73,11 @@ def keep_copy(job: Job) -> None:
         return
     slot = _copy_slot(job)
     if slot is None:
-        raise RenewalImpossible(_NOT_HERE)
+        raise RenewalImpossible(_(_NOT_HERE))
     if _read(job, slot) != job.old.der:
         job.administering(lambda session: session.store(slot, job.old.der))
     if _read(job, slot) != job.old.der:
-        raise RenewalImpossible(_NOT_HERE)
+        raise RenewalImpossible(_(_NOT_HERE))
 
 
 def drop_copy(job: Job) -> None:
@@ -169,4 +170,4 @@ def _unreadable(job: Job, slot: Slot) -> bool:
     return not der or _for_authentication(der) is None
 
 
-_NOT_HERE = "The sign-in certificate of this smartcard cannot be renewed safely at this computer."
+_NOT_HERE = N_("The sign-in certificate of this smartcard cannot be renewed safely at this computer.")

@@ -28,6 +28,7 @@ from renewagent.errors import (
     PinPadFailed,
     WrongPin,
 )
+from renewagent.language import _
 from renewagent.model import CardIdentity, Slot
 from renewagent.pin import Pin, RefusedPins
 
@@ -56,7 +57,7 @@ class KeyDoesNotFit(Exception):
     """A signature that the key in `slot` made does not verify with the public key it was made for."""
 
     def __init__(self, slot: Slot) -> None:
-        super().__init__(f"the key in slot {slot} does not fit its certificate")
+        super().__init__(_("the key in slot {slot} does not fit its certificate").format(slot=slot))
         self.slot = slot
 
 
@@ -161,7 +162,7 @@ class Passcode:
             refuse_few_tries(tries)
             pin = self._prompter.ask_pin(identity, tries, self._wanted(identity, tries))
             if pin.wiped:
-                raise PersonStopped("No passcode was typed.")
+                raise PersonStopped(_("No passcode was typed."))
             if not self._refused.holds(str(identity), pin):
                 return pin
             pin.wipe()
@@ -217,16 +218,16 @@ class Passcode:
         if self._pin is not None:
             self._refused.add(str(identity), self._pin)
         self.drop()
-        refuse_few_tries(tries_left, "Your passcode was wrong. ")
+        refuse_few_tries(tries_left, _("Your passcode was wrong."))
         self._prompter.tell(words.wrong_pin(tries_left))
 
 
 def refuse_few_tries(tries: int | None, before: str = "") -> None:
     """Raise PinBlocked or LastPinTry where no try may be spent; `before` is a sentence that goes first."""
     if tries == 0:
-        raise PinBlocked(f"{before}There are no tries left for the passcode of this smartcard.")
+        raise PinBlocked(f"{before} {_('There are no tries left for the passcode of this smartcard.')}".strip())
     if tries == 1:
-        raise LastPinTry(f"{before}There is 1 try left for the passcode of this smartcard.")
+        raise LastPinTry(f"{before} {_('There is 1 try left for the passcode of this smartcard.')}".strip())
 
 
 class FittingSession:

@@ -17,6 +17,7 @@ from renewagent.agent.pinentry import PATIENCE, Pinentry, has_display
 from renewagent.agent.terminal import TerminalPrompter
 from renewagent.agent.words import Message
 from renewagent.errors import PersonStopped
+from renewagent.language import _
 from renewagent.model import CardIdentity
 from renewagent.pin import Pin
 
@@ -62,7 +63,7 @@ class PasscodeEntry:
                     return ask(card, tries_left, message)
         finally:
             self._refusal = None
-        raise PersonStopped(passcode_words.NOWHERE)
+        raise PersonStopped(_(passcode_words.NOWHERE))
 
     def close(self) -> None:
         """End a window that another thread has open (the page was closed, say): PersonStopped there, now and later."""
@@ -74,7 +75,7 @@ class PasscodeEntry:
             Question(
                 title=message.title,
                 description="\n".join(part for part in said if part),
-                prompt=passcode_words.PROMPT,
+                prompt=_(passcode_words.PROMPT),
                 error=" ".join((refusal.body, refusal.advice)).strip() if refusal is not None else "",
             )
         )

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 
 from renewagent.agent.assuan import Conversation, PinentryFailed, Question
 from renewagent.errors import PersonStopped
+from renewagent.language import _
 from renewagent.pin import Pin
 
 PATIENCE = 600.0
@@ -31,9 +32,11 @@ GRAPHICAL = (
 )
 TEXT = ("pinentry", "pinentry-curses", "pinentry-tty")
 _PASSED_ON = frozenset(
-    "PATH HOME LANG LANGUAGE LC_ALL LC_CTYPE LC_MESSAGES TERM DISPLAY XAUTHORITY WAYLAND_DISPLAY XDG_RUNTIME_DIR "
-    "XDG_SESSION_TYPE XDG_CURRENT_DESKTOP XDG_DATA_DIRS DBUS_SESSION_BUS_ADDRESS "
-    "AT_SPI_BUS_ADDRESS GTK_MODULES QT_ACCESSIBILITY QT_LINUX_ACCESSIBILITY_ALWAYS_ON".split()  # for screen readers
+    (
+        "PATH HOME LANG LANGUAGE LC_ALL LC_CTYPE LC_MESSAGES TERM DISPLAY XAUTHORITY WAYLAND_DISPLAY XDG_RUNTIME_DIR "
+        "XDG_SESSION_TYPE XDG_CURRENT_DESKTOP XDG_DATA_DIRS DBUS_SESSION_BUS_ADDRESS "
+        "AT_SPI_BUS_ADDRESS GTK_MODULES QT_ACCESSIBILITY QT_LINUX_ACCESSIBILITY_ALWAYS_ON"
+    ).split()  # for screen readers
 )
 
 
@@ -72,7 +75,7 @@ class Pinentry:
             with suppress(PinentryFailed), _terminal_kept(self._terminal):
                 return self._ask_by(program, question)
             if self._closed:
-                raise PersonStopped("The question for your passcode was closed.")
+                raise PersonStopped(_("The question for your passcode was closed."))
         raise PinentryFailed("no pinentry program could ask")
 
     def close(self) -> None:
@@ -91,7 +94,7 @@ class Pinentry:
         except OSError as problem:
             raise PinentryFailed(program) from problem
         except KeyboardInterrupt:
-            raise PersonStopped("You stopped the renewal.") from None
+            raise PersonStopped(_("You stopped the renewal.")) from None
         finally:
             with self._lock:
                 self._process = None
@@ -130,7 +133,7 @@ class Pinentry:
 
 def _talk(process: subprocess.Popen[bytes]) -> Conversation:
     if process.stdin is None or process.stdout is None:
-        raise PinentryFailed("no pipes")
+        raise PinentryFailed(_("no pipes"))
     return Conversation(process.stdin.fileno(), process.stdout.fileno())
 
 

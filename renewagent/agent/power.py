@@ -12,6 +12,8 @@ import os
 from pathlib import Path
 from typing import Protocol
 
+from renewagent.language import N_, _
+
 log = logging.getLogger(__name__)
 
 SUPPLIES = Path("/sys/class/power_supply")
@@ -26,7 +28,7 @@ _WISHES = (
     # A policy may let only the person in front of the computer block, and anybody delay.
     ("shutdown:sleep", "delay"),
 )
-_WHY = "A smartcard is being renewed. It takes less than a minute."
+_WHY = N_("A smartcard is being renewed. It takes less than a minute.")
 
 
 class Power(Protocol):
@@ -128,7 +130,7 @@ def _ask(bus: object, what: str, mode: str) -> int | None:
     from jeepney import DBusAddress, MessageType, new_method_call
 
     logind = DBusAddress("/org/freedesktop/login1", bus_name=_LOGIND, interface="org.freedesktop.login1.Manager")
-    wish = new_method_call(logind, "Inhibit", "ssss", (what, "renewagent", _WHY, mode))
+    wish = new_method_call(logind, "Inhibit", "ssss", (what, "renewagent", _(_WHY), mode))
     answer = bus.send_and_get_reply(wish, timeout=_BUS_LIMIT)  # type: ignore[attr-defined]
     if answer.header.message_type is not MessageType.method_return:
         return None

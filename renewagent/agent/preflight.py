@@ -20,8 +20,10 @@ from renewagent.agent.power import LEAST
 from renewagent.agent.room import prove_room
 from renewagent.agent.staging import staging_pair, way_beside
 from renewagent.agent.turns import kept_for, not_yet
+from renewagent.agent.words import NOTHING_CHANGED
 from renewagent.card.interface import HoldsSecondKeys
 from renewagent.errors import BatteryLow, CampaignError, NoRoom, RenewalImpossible
+from renewagent.language import _
 from renewagent.renewal import Event, Kind, Way, can_protect, choose_way
 from renewagent.rules import hits
 
@@ -53,7 +55,7 @@ def ask_for_turn(job: Job) -> None:
     if standing is None:
         return
     if standing.in_person:
-        raise RenewalImpossible(desk_words.TOO_OFTEN, advice=desk_words.in_person(job.place.contact))
+        raise RenewalImpossible(_(desk_words.TOO_OFTEN), advice=desk_words.in_person(job.place.contact))
     refuse_before_turn(job, standing.come_back)
 
 
@@ -63,16 +65,16 @@ def may_begin(job: Job, campaign: str) -> bool:
     job.place.journal.check_writable()
     known = job.campaigns.get(campaign)
     if known is None:
-        raise CampaignError("The Registration Authority's notice for this smartcard is not on this computer.")
+        raise CampaignError(_("The Registration Authority's notice for this smartcard is not on this computer."))
     if known.campaign.only_paused(job.place.now()):
         raise CampaignError(
-            "The Registration Authority has paused its notice for this smartcard.",
-            advice="You will be told when it goes on. Nothing was changed on the smartcard.",
+            _("The Registration Authority has paused its notice for this smartcard."),
+            advice=_("You will be told when it goes on. Nothing was changed on the smartcard."),
         )
     if known.campaign.over(job.place.now()):
         raise CampaignError(
-            "The Registration Authority has withdrawn its notice for this smartcard, or it has expired.",
-            advice="You do not need to do anything. Nothing was changed on the smartcard.",
+            _("The Registration Authority has withdrawn its notice for this smartcard, or it has expired."),
+            advice=_("You do not need to do anything. Nothing was changed on the smartcard."),
         )
     if job.campaign.remedy != "renew":
         raise RenewalImpossible(words.affected(job.campaign).body, advice=words.affected(job.campaign).advice)
@@ -97,7 +99,7 @@ def way_for(job: Job, *, tickets: bool) -> Way:
     if way is Way.A and _futile(job, job.old.key_algorithm, job.old.key_bits):
         way = may(old_key_usable=False)
     if way is None:
-        raise RenewalImpossible("This smartcard cannot be renewed safely at this computer.")
+        raise RenewalImpossible(_("This smartcard cannot be renewed safely at this computer."))
     if way is not Way.A:
         refuse_futile_key(job)
     return way
@@ -113,7 +115,9 @@ def _way_of_pair(job: Job) -> Way:
     same_key = may_go_by_way_a(job) and not _futile(job, job.old.key_algorithm, job.old.key_bits)
     way = choose_way(job.campaign, old_key_usable=same_key, can_rekey=in_place, tickets=True, second=second)
     if way is None:
-        raise RenewalImpossible("The sign-in certificate of this smartcard cannot be renewed safely at this computer.")
+        raise RenewalImpossible(
+            _("The sign-in certificate of this smartcard cannot be renewed safely at this computer.")
+        )
     if way is not Way.A:
         refuse_futile_key(job)
     return way
@@ -122,7 +126,7 @@ def _way_of_pair(job: Job) -> Way:
 def refuse_futile_key(job: Job) -> None:
     """Asked again once the RA has told which keys it certifies. Raises RenewalImpossible."""
     if _futile(job, *KEYS[job.new_key_type]):
-        raise RenewalImpossible("A certificate that this smartcard could get today would be affected as well.")
+        raise RenewalImpossible(_("A certificate that this smartcard could get today would be affected as well."))
 
 
 def prove_administration(job: Job) -> None:
@@ -152,8 +156,10 @@ def room_or_other_way(job: Job) -> Event | None:
 def _refuse_low_battery(left: int | None) -> None:
     if left is not None and left < LEAST:
         raise BatteryLow(
-            f"This computer runs on its battery, of which {left} % is left. It could go off in the middle. "
-            "Nothing was changed on the smartcard."
+            _("This computer runs on its battery, of which {left} % is left. It could go off in the middle.").format(
+                left=left
+            )
+            + f" {_(NOTHING_CHANGED)}"
         )
 
 

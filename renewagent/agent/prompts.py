@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from renewagent.agent.words import Message
 from renewagent.errors import AgentError, ImpossiblePin, PersonStopped
+from renewagent.language import _
 from renewagent.model import CardIdentity
 from renewagent.pin import Pin
 
@@ -95,11 +96,11 @@ class ChannelPrompter:
         if isinstance(length, int) and MAX_PIN < length <= MAX_LINE:
             self._receive_into(bytearray(length))  # else they would be taken for the next answer
             raise ImpossiblePin(
-                "That is too long for a passcode, so it was not tried.",
-                advice="Type the passcode of your smartcard. No try was used.",
+                _("That is too long for a passcode, so it was not tried."),
+                advice=_("Type the passcode of your smartcard. No try was used."),
             )
         if not isinstance(length, int) or not 0 < length <= MAX_PIN:
-            raise PersonStopped("No passcode was typed.")
+            raise PersonStopped(_("No passcode was typed."))
         octets = bytearray(length)
         try:
             self._receive_into(octets)
@@ -146,14 +147,14 @@ class ChannelPrompter:
     def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         self._say(request)
         if self._left or self._gone:
-            raise PersonStopped("The window or terminal that asked for this was closed.")
+            raise PersonStopped(_("The window or terminal that asked for this was closed."))
         answer = _read_line(self._sock)
         if answer is None:
             self._left = True
-            raise PersonStopped("The window or terminal that asked for this was closed.")
+            raise PersonStopped(_("The window or terminal that asked for this was closed."))
         if answer.get("stopped"):
             why = answer.get("why")
-            raise PersonStopped(why if isinstance(why, str) else "You stopped the renewal.")
+            raise PersonStopped(why if isinstance(why, str) else _("You stopped the renewal."))
         return answer
 
     def _receive_into(self, octets: bytearray) -> None:
@@ -162,7 +163,7 @@ class ChannelPrompter:
             count = self._sock.recv_into(view)
             if not count:
                 self._left = True
-                raise PersonStopped("The window or terminal that asked for this was closed.")
+                raise PersonStopped(_("The window or terminal that asked for this was closed."))
             view = view[count:]
 
 
@@ -180,7 +181,7 @@ def serve_channel(sock: socket.socket, prompter: Prompter) -> dict[str, Any] | N
             else:
                 _serve_one(sock, prompter, request)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise AgentError("The renewal said something that this program does not understand.") from error
+            raise AgentError(_("The renewal said something that this program does not understand.")) from error
         except BrokenPipeError:
             break
     return result
@@ -218,7 +219,7 @@ def _answer(sock: socket.socket, prompter: Prompter, request: dict[str, Any], me
             raise ValueError("a passcode for no card")
         with prompter.ask_pin(card, request["tries_left"], message) as pin:
             if pin.wiped:  # nothing typed
-                raise PersonStopped("No passcode was typed.")
+                raise PersonStopped(_("No passcode was typed."))
             octets = pin.reveal()
             _send(sock, {"pin_octets": len(octets)})
             sock.sendall(octets)
@@ -260,11 +261,11 @@ def _read_line(sock: socket.socket) -> dict[str, Any] | None:
             return None
         line += octet
         if len(line) > MAX_LINE:
-            raise AgentError("The other program said more than can be understood.")
+            raise AgentError(_("The other program said more than can be understood."))
     try:
         document = json.loads(line)
     except (ValueError, RecursionError) as error:  # the second for arrays nested by the thousand
-        raise AgentError("The other program said something that is not understood.") from error
+        raise AgentError(_("The other program said something that is not understood.")) from error
     if not isinstance(document, dict):
-        raise AgentError("The other program said something that is not understood.")
+        raise AgentError(_("The other program said something that is not understood."))
     return document

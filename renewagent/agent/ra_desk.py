@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from renewagent.agent.words import NOTHING_CHANGED
 from renewagent.chains import issuers_among
 from renewagent.cmp import der, private
 from renewagent.cmp.client import CmpClient, Credential, GeneralAnswer, Result
@@ -27,12 +28,13 @@ from renewagent.cmp.client_checks import Trust, Wanted, certificates, check_cert
 from renewagent.cmp.client_template import CertifiedKeys, read_certified_keys
 from renewagent.cmp.wire import Oid
 from renewagent.errors import ClockError, RaMisbehaved, RaRefused, RaUnreachable
+from renewagent.language import N_, _, ngettext
 from renewagent.names import Name, format_name
 from renewagent.ra_transport import RaTransport
 
 T = TypeVar("T")
-_UNEXPECTED = "The Registration Authority did not answer as expected."
-_NOT_SIGNED_IN = "Your smartcard is renewed. Contact your Registration Authority about signing in."
+_UNEXPECTED = N_("The Registration Authority did not answer as expected.")
+_NOT_SIGNED_IN = N_("Your smartcard is renewed. Contact your Registration Authority about signing in.")
 MAX_CLOCK_DIFFERENCE = timedelta(minutes=5)
 LONGEST_TURN = timedelta(days=366)
 """An RA cannot put a card off for ever: then it is asked again."""
@@ -133,12 +135,14 @@ class RaDesk:
         if answer.status == 404:
             return None
         if answer.status != 200 or answer.document is None:  # whoever that was, it cannot say what the RA knows
-            raise RaUnreachable(_UNEXPECTED)
+            raise RaUnreachable(_(_UNEXPECTED))
         nonce = answer.document.get("nonce")
         if answer.document.get("origin") != self.origin:
-            raise RaMisbehaved("The Registration Authority answered with another address than the one that was asked.")
+            raise RaMisbehaved(
+                _("The Registration Authority answered with another address than the one that was asked.")
+            )
         if not isinstance(nonce, str) or not _NONCE.fullmatch(nonce):
-            raise RaMisbehaved("The Registration Authority sent something else than a fresh number to be signed.")
+            raise RaMisbehaved(_("The Registration Authority sent something else than a fresh number to be signed."))
         return nonce
 
     def standing(self, issuer: Name, serial: int, *, begin: bool = False) -> Standing | None:
@@ -150,7 +154,7 @@ class RaDesk:
         if answer.status == 404:
             return None
         if answer.status != 200 or answer.document is None or not {"known", "state"} <= answer.document.keys():
-            raise RaUnreachable(_UNEXPECTED)
+            raise RaUnreachable(_(_UNEXPECTED))
         state, waiting = answer.document.get("state"), answer.document.get("waiting")
         waiting, pair = waiting if isinstance(waiting, dict) else {}, answer.document.get("pair")
         more = answer.document.get("more_affected")
@@ -231,7 +235,7 @@ class RaDesk:
         value = self._values(enquiry).get(private.KEY_LEAVE_ANSWER)
         leave = None if value is None else _decode(private.KeyLeave, value)
         if leave is not None and (len(leave.session) < 16 or len(leave.algorithm) != 1):
-            raise RaMisbehaved(_NONSENSE)
+            raise RaMisbehaved(_(_NONSENSE))
         return leave
 
     def order(self, enquiry: Outgoing) -> private.OrderAnswer | None:
@@ -249,9 +253,11 @@ class RaDesk:
         document = answer.document or {}
         nonce = document.get("nonce")
         if answer.status != 200 or not isinstance(nonce, str):
-            raise RaUnreachable("The sign-in service did not answer as expected.")
+            raise RaUnreachable(_("The sign-in service did not answer as expected."))
         if document.get("origin") != self.sign_in_origin or not _NONCE.fullmatch(nonce):
-            raise RaMisbehaved("The sign-in service asked for a signature that is not for it.", advice=_NOT_SIGNED_IN)
+            raise RaMisbehaved(
+                _("The sign-in service asked for a signature that is not for it."), advice=_(_NOT_SIGNED_IN)
+            )
         return nonce
 
     @property
@@ -265,10 +271,10 @@ class RaDesk:
         answered is no sign-in service."""
         answer = self._transport.post(self._sign_in_url, statement, "application/pkcs7-mime")
         if answer.document is None:  # a portal's page, or half an answer, is nobody's refusal: it is tried again
-            raise RaUnreachable("The sign-in service did not answer as expected.")
+            raise RaUnreachable(_("The sign-in service did not answer as expected."))
         if answer.status != 200 or answer.document.get("signed_in") is not True:
-            why = str(answer.document.get("why") or "No reason was given.")
-            raise RaRefused(f"The sign-in was not accepted. {why}", status_text=why)
+            why = str(answer.document.get("why") or _("No reason was given."))
+            raise RaRefused(f"{_('The sign-in was not accepted.')} {why}", status_text=why)
 
     def _values(self, enquiry: Outgoing, *, knows_us: bool = False) -> Mapping[x509.ObjectIdentifier, bytes]:
         """What a genp says, by type; nothing from an RA that does not know the question."""
@@ -279,7 +285,7 @@ class RaDesk:
                 raise
             return {}
         if not isinstance(result, GeneralAnswer):
-            raise RaMisbehaved("The Registration Authority answered another question than the one that was asked.")
+            raise RaMisbehaved(_("The Registration Authority answered another question than the one that was asked."))
         return {oid: value for oid, value in result.values if value is not None}
 
     @staticmethod
@@ -289,25 +295,37 @@ class RaDesk:
             return None
         answer = _decode(private.TicketAnswer, value)
         if answer.old_certificate and hashlib.sha256(answer.old_certificate).hexdigest() != answer.old:
-            raise RaMisbehaved(_NONSENSE)
+            raise RaMisbehaved(_(_NONSENSE))
         if not _SHA256.fullmatch(answer.old) or not _CAMPAIGN.fullmatch(answer.campaign):
-            raise RaMisbehaved(_NONSENSE)
+            raise RaMisbehaved(_(_NONSENSE))
         if answer.certificate and not _NONCE.fullmatch(answer.nonce.hex()):
-            raise RaMisbehaved(_NONSENSE)
+            raise RaMisbehaved(_(_NONSENSE))
         return answer
 
     def _check_clock(self, theirs: datetime) -> None:
         difference = self.now() - theirs
         if abs(difference) > MAX_CLOCK_DIFFERENCE:
             minutes = round(abs(difference).total_seconds() / 60)
-            side = "ahead of" if difference > timedelta() else "behind"
-            raise ClockError(
-                f"This computer's clock is about {minutes} minutes {side} the Registration Authority's. "
-                "Nothing was changed on the smartcard."
-            )
+            raise ClockError(f"{_wrong_clock(minutes, fast=difference > timedelta())} {_(NOTHING_CHANGED)}")
 
 
-_NONSENSE = "The Registration Authority's answer cannot be understood."
+def _wrong_clock(minutes: int, *, fast: bool) -> str:
+    if fast:
+        said = ngettext(
+            "This computer's clock is about {number} minute ahead of the Registration Authority's.",
+            "This computer's clock is about {number} minutes ahead of the Registration Authority's.",
+            minutes,
+        )
+    else:
+        said = ngettext(
+            "This computer's clock is about {number} minute behind the Registration Authority's.",
+            "This computer's clock is about {number} minutes behind the Registration Authority's.",
+            minutes,
+        )
+    return said.format(number=minutes)
+
+
+_NONSENSE = N_("The Registration Authority's answer cannot be understood.")
 _NONCE = re.compile(r"(?:[0-9a-f]{2}){8,64}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CAMPAIGN = re.compile(r"[\x21-\x7e]{1,200}")
@@ -318,7 +336,7 @@ def _decode(shape: type[T], value: bytes) -> T:
     try:
         return asn1.decode_der(shape, value)
     except ValueError as error:
-        raise RaMisbehaved(_NONSENSE) from error
+        raise RaMisbehaved(_(_NONSENSE)) from error
 
 
 def _policy(values: Mapping[x509.ObjectIdentifier, bytes]) -> Policy:
@@ -327,7 +345,7 @@ def _policy(values: Mapping[x509.ObjectIdentifier, bytes]) -> Policy:
         found = [der.raw(element) for element in der.elements(der.unwrap(sequence, der.SEQUENCE))]
         return Policy(certificates(found), read_certified_keys(certified))
     except ValueError as error:
-        raise RaMisbehaved(_NONSENSE) from error
+        raise RaMisbehaved(_(_NONSENSE)) from error
 
 
 def _seconds(value: object) -> int:

@@ -19,6 +19,7 @@ from renewagent.agent.ra_desk import utc_now
 from renewagent.agent.times_in_words import moment_in_words
 from renewagent.atomic import write_atomically
 from renewagent.errors import RaWaiting
+from renewagent.language import _
 from renewagent.ra_transport import LONGEST_WAIT, PlainAnswer, RaTransport
 
 T = TypeVar("T")
@@ -85,9 +86,9 @@ def come_back(until: datetime, now: datetime) -> RaWaiting:
     """What is said of it."""
     when = moment_in_words(until.astimezone(), now)
     return RaWaiting(
-        f"The Registration Authority is busy. It is asked again {when}.",
+        _("The Registration Authority is busy. It is asked again {when}.").format(when=when),
         math.ceil((until - now).total_seconds()),
-        advice=f"Nothing is lost. Start again {when}.",
+        advice=_("Nothing is lost. Start again {when}.").format(when=when),
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from renewagent.errors import CardBusy, RenewAgentError
+from renewagent.language import _
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ CARD_LIMIT = 10.0
 
 def busy() -> CardBusy:
     """What is said when the limit has passed."""
-    return CardBusy("Another program is using the smartcard.")
+    return CardBusy(_("Another program is using the smartcard."))
 
 
 def within(limit: float, call: Callable[[], T]) -> T:
@@ -89,7 +90,7 @@ class ReaderWorker(Generic[T]):
                 outcome = error
             except Exception:
                 log.exception("check.failed")
-                outcome = RenewAgentError("Something went wrong while this smartcard was checked.")
+                outcome = RenewAgentError(_("Something went wrong while this smartcard was checked."))
             finally:
                 alarm.cancel()
             self._tell(turn, outcome)

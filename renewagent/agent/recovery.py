@@ -37,11 +37,12 @@ from renewagent.errors import (
     RenewalImpossible,
     UnsupportedCard,
 )
+from renewagent.language import N_, _
 from renewagent.model import Slot
 from renewagent.renewal import Event, Kind, Way
 from renewagent.statements import Purpose
 
-_TRY_AGAIN = (
+_TRY_AGAIN = N_(
     "Take the smartcard out, put it back in and start again. If it happens again, contact your Registration Authority."
 )
 
@@ -128,7 +129,7 @@ def _certificate_in(job: Job, slot: Slot) -> bytes:
 def _check_old(job: Job, answer: private.TicketAnswer) -> None:
     """Where this workstation knows which certificate is to be replaced, the ticket must be for that one."""
     if "old_certificate" in job.renewal.facts and answer.old != job.old.sha256:
-        raise RaMisbehaved("The Registration Authority's permission is for another certificate.")
+        raise RaMisbehaved(_("The Registration Authority's permission is for another certificate."))
 
 
 def _wanted(job: Job, answer: private.TicketAnswer) -> Wanted:
@@ -240,12 +241,12 @@ def _with_ticket(job: Job, trial: Trial, on_card: bytes, answer: private.TicketA
 
 def _may_generate_again(job: Job, trial: Trial, answer: private.TicketAnswer, *, same_key: bool) -> None:
     if same_key and trial.signature is not None:  # by way A there is no other key to go on with
-        raise RenewalImpossible("The key on this smartcard does not fit its certificate, so it cannot sign.")
+        raise RenewalImpossible(_("The key on this smartcard does not fit its certificate, so it cannot sign."))
     # The RA certifies no second key once the first is confirmed (design section 6): GENERATE would be the end.
     if answer.state == "confirmed" or same_key:
-        raise CardError("The new key of this smartcard did not sign.", advice=_TRY_AGAIN)
+        raise CardError(_("The new key of this smartcard did not sign."), advice=_(_TRY_AGAIN))
     if job.old.sha256 != answer.old:  # then the RA could not be told which certificate is to be replaced
-        raise RaMisbehaved("The Registration Authority did not say which certificate is to be replaced.")
+        raise RaMisbehaved(_("The Registration Authority did not say which certificate is to be replaced."))
 
 
 def _with_second_key(

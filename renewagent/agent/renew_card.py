@@ -37,6 +37,7 @@ from renewagent.errors import (
     RenewAgentError,
     RenewalImpossible,
 )
+from renewagent.language import _
 from renewagent.model import CardIdentity, Finding, SigningCertificate, Slot, Verdict
 from renewagent.renewal import Event, Kind, Renewal, State
 from renewagent.rules import Campaign, for_the_pair
@@ -84,7 +85,7 @@ def renew_card(
                 job = again
                 if _undone(job):
                     raise RenewalImpossible(
-                        "The renewal was begun and did not succeed, twice. The smartcard has its old certificate."
+                        _("The renewal was begun and did not succeed, twice. The smartcard has its old certificate.")
                     )
         finally:
             job.passcode.drop()
@@ -153,20 +154,26 @@ def _open_at_the_ra(judged: Judgement, *, here: bool) -> RaWaiting:
     the certificate is confirmed, the RA withdraws it after a while."""
     if judged.open_state == "confirmed" and judged.finding.campaign is None:
         return RaWaiting(
-            "This smartcard is renewed and can be used. The proof of it is still at the computer where it was renewed.",
+            _(
+                "This smartcard is renewed and can be used. "
+                "The proof of it is still at the computer where it was renewed."
+            ),
             0,
-            advice="Insert it at that computer when you can, and run: renewagent renew.",
+            advice=_("Insert it at that computer when you can, and run: renewagent renew."),
         )
     if here:
         return RaWaiting(
-            "A renewal of this smartcard did not succeed here, and for the Registration Authority it is not finished.",
+            _(
+                "A renewal of this smartcard did not succeed here, "
+                "and for the Registration Authority it is not finished."
+            ),
             TOO_LATE_AFTER,
-            advice="Try again in a quarter of an hour: the Registration Authority has given it up by then.",
+            advice=_("Try again in a quarter of an hour: the Registration Authority has given it up by then."),
         )
     return RaWaiting(
-        "A renewal of this smartcard was begun at another computer and is not finished. Nothing was changed here.",
+        _("A renewal of this smartcard was begun at another computer and is not finished. Nothing was changed here."),
         TOO_LATE_AFTER,
-        advice="Finish it at that computer, or try again here in a quarter of an hour.",
+        advice=_("Finish it at that computer, or try again here in a quarter of an hour."),
     )
 
 
@@ -217,7 +224,7 @@ def _signing(renewal: Renewal | None, judged: Judgement, card: RenewableCard) ->
     if (slot is None and renewal is not None and renewal.begun) or slot in _second_slots(card):
         slot = card.slots()[0]  # a write that was cut short left no certificate by which to know it, or a parked one
     if old is None or slot is None:
-        raise RenewalImpossible("There is no signing certificate on this smartcard that could be renewed.")
+        raise RenewalImpossible(_("There is no signing certificate on this smartcard that could be renewed."))
     return slot, old
 
 
@@ -228,11 +235,11 @@ def _other_of_pair(
     wherever it was."""
     signing, certificate = judged.beside or (judged.slot or card.slots()[0], judged.certificate)
     if certificate is None:
-        raise RenewalImpossible("There is no signing certificate on this smartcard.")
+        raise RenewalImpossible(_("There is no signing certificate on this smartcard."))
     found = authentication_beside(card, signing)
     others = [found[0]] if found is not None else slots_beside(card, signing)
     if not others:
-        raise RenewalImpossible("There is no certificate to sign in with on this smartcard.")
+        raise RenewalImpossible(_("There is no certificate to sign in with on this smartcard."))
     kept = renewal.facts.get("old_certificate") if renewal is not None else None
     old = read_certificate(bytes.fromhex(kept)) if kept else found[1] if found is not None else certificate
     return others[0], old, (signing, certificate)
@@ -291,7 +298,7 @@ def _campaign(campaigns: Mapping[str, Accepted], renewal: Renewal | None, findin
         return max(campaigns.values(), key=lambda signed: signed.campaign.published)
     if finding.verdict is Verdict.PART_WAY or renewal is not None:
         return Accepted(_UNKNOWN_CAMPAIGN, b"")
-    raise CampaignError("The Registration Authority's notice for this smartcard is not on this computer.")
+    raise CampaignError(_("The Registration Authority's notice for this smartcard is not on this computer."))
 
 
 _UNKNOWN_CAMPAIGN = Campaign("-", 1, datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC), {"en": ""}, ())
@@ -319,7 +326,9 @@ def _nothing_to_do(
     if judged.error is not None:
         raise judged.error
     if finding.verdict is not Verdict.UNAFFECTED:
-        raise RenewalImpossible(finding.reason, advice="Check that this is the smartcard you sign prescriptions with.")
+        raise RenewalImpossible(
+            _(finding.reason), advice=_("Check that this is the smartcard you sign prescriptions with.")
+        )
     if judged.revoked:
         message = words.revoked(place.contact)
         raise RenewalImpossible(message.body, advice=message.advice)

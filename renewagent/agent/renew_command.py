@@ -23,6 +23,7 @@ from renewagent.agent.terminal import quiet
 from renewagent.agent.undumpable import undumpable
 from renewagent.cli.answer import emit
 from renewagent.errors import AgentError, ConfigurationError, RenewAgentError
+from renewagent.language import _
 
 POLL = "renewagent.agent.console_child"
 
@@ -42,8 +43,8 @@ def renew(arguments: argparse.Namespace) -> int:
     undumpable()  # the passcode is typed here
     if arguments.officer_reader is not None and arguments.officer_reader == arguments.reader:
         raise ConfigurationError(
-            "The officer's smartcard and the one to be renewed cannot be in the same reader.",
-            advice=CHECK_COMMAND_LINE,
+            _("The officer's smartcard and the one to be renewed cannot be in the same reader."),
+            advice=_(CHECK_COMMAND_LINE),
         )
     configuration = configuration_of(arguments)
     officer = ["--officer-reader", arguments.officer_reader] if arguments.officer_reader is not None else []
@@ -86,7 +87,9 @@ def _serve(sock: socket.socket, prompter: Prompter) -> dict[str, Any] | None:
 
 def _answer(result: dict[str, Any] | None, *, as_json: bool) -> int:
     if result is None:
-        raise AgentError("The renewal ended without a result.", advice="Run: renewagent renew. It goes on from there.")
+        raise AgentError(
+            _("The renewal ended without a result."), advice=_("Run: renewagent renew. It goes on from there.")
+        )
     if "error" in result:
         if result.get("usage"):
             raise ConfigurationError(result["error"]["message"], advice=result["error"]["advice"])

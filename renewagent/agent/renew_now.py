@@ -16,6 +16,7 @@ from typing import Any
 from renewagent.agent.children import command_of
 from renewagent.agent.outside import outside
 from renewagent.agent.words import Message
+from renewagent.language import _
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +41,9 @@ def renew_in_window(reader: str, options: Sequence[str]) -> Message | None:
     if not isinstance(error, dict) or error.get("code") not in _NOT_SEEN | {None}:
         return None
     log.warning("window.not_shown reader=%s code=%s", reader, error.get("code"))
-    body = str(error.get("message") or "The window for it could not be opened.")
-    advice = str(error.get("advice") or "Run in a terminal: renewagent renew.")
-    return Message("no-window", "Your smartcard was not renewed", body, advice)
+    body = str(error.get("message") or _("The window for it could not be opened."))
+    advice = str(error.get("advice") or _("Run in a terminal: renewagent renew."))
+    return Message("no-window", _("Your smartcard was not renewed"), body, advice)
 
 
 def _ran(command: Sequence[str]) -> dict[str, Any] | None:

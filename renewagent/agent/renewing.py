@@ -14,6 +14,7 @@ from renewagent.agent.recovery import resume
 from renewagent.agent.renewal_reports import RenewalReports
 from renewagent.agent.sign_in import come_back, remove, sign_in, wait_for_card, wait_for_other_program
 from renewagent.agent.steps import STEPS
+from renewagent.agent.tries_in_words import tries_left_for_its_passcode
 from renewagent.agent.turns import noted
 from renewagent.agent.unfinished import PERSON_LEFT
 from renewagent.agent.waiting import wait_for_busy_ra
@@ -31,6 +32,7 @@ from renewagent.errors import (
     RaWaiting,
     RenewAgentError,
 )
+from renewagent.language import N_, _
 from renewagent.renewal import TABLE, Event, Kind, Renewal, State, Way, step
 
 ALL_STEPS: dict[State, Step] = {
@@ -64,14 +66,14 @@ CHANGING = frozenset(
 """The card changes here, or is not safe yet; in way A, whose key stays, from STORE on."""
 
 PROGRESS = {
-    State.TICKET: "asking the Registration Authority",
-    State.GENERATE: "making the new key",
-    State.STAGE: "making the new key",
-    State.CERTIFY: "getting the new certificate",
-    State.STORE: "writing the new certificate",
-    State.TRY: "trying the new key",
-    State.MOVE: "putting the new key in its place",
-    State.RECEIPT: "sending the proof",
+    State.TICKET: N_("asking the Registration Authority"),
+    State.GENERATE: N_("making the new key"),
+    State.STAGE: N_("making the new key"),
+    State.CERTIFY: N_("getting the new certificate"),
+    State.STORE: N_("writing the new certificate"),
+    State.TRY: N_("trying the new key"),
+    State.MOVE: N_("putting the new key in its place"),
+    State.RECEIPT: N_("sending the proof"),
 }
 _SHOWN = {
     Way.A: (State.CERTIFY, State.STORE, State.TRY, State.RECEIPT),
@@ -197,8 +199,9 @@ class Renewing:
         """Somebody who stops half-way, or whose card is full, is told what that means for the card."""
         job = self._job
         if isinstance(error, NoRoom):
-            what = words.pulled_unsafe(None).body if job.renewal.unsafe_to_leave else "You can go on signing with it."
-            return NoRoom(f"{error.message} {what}", error.sw, advice=words.NO_ROOM)
+            unsafe = job.renewal.unsafe_to_leave
+            what = _(words.NOT_FINISHED) if unsafe else _("You can go on signing with it.")
+            return NoRoom(f"{error.message} {what}", error.sw, advice=_(words.NO_ROOM))
         if not isinstance(error, PersonStopped):
             return error
         if job.renewal.state in PERSON_LEFT:
@@ -214,16 +217,16 @@ class Renewing:
         """A record that cannot be written, and what that means for the card."""
         renewal = self._job.renewal
         if renewal.unsafe_to_leave:
-            return JournalError(f"{error.message} {words.pulled_unsafe(None).body}", advice=error.advice)
+            return JournalError(f"{error.message} {_(words.NOT_FINISHED)}", advice=error.advice)
         if not renewal.begun:
-            return JournalError(f"{error.message} Nothing was changed on the smartcard.", advice=error.advice)
+            return JournalError(f"{error.message} {_(words.NOTHING_CHANGED)}", advice=error.advice)
         return error
 
     def _show_progress(self, state: State) -> None:
         shown = _SHOWN.get(self._job.renewal.way or Way.D, ())
         if state in shown:
             same_key = state is State.TRY and self._job.renewal.way is Way.A
-            text = "trying the new certificate" if same_key else PROGRESS[state]
+            text = _("trying the new certificate") if same_key else _(PROGRESS[state])
             at = shown.index(state)
             left = seconds_left(shown[at:], self._job.old.key_algorithm)
             self._job.place.prompter.progress(at + 1, len(shown), text, left)
@@ -233,16 +236,16 @@ def _nothing_changed(error: RenewAgentError, tries_left: int | None) -> RenewAge
     """Whoever stopped, or pulled the card out, in good time hears that it is as it was, but for tries that were used:
     `tries_left` after a wrong passcode, else None."""
     if isinstance(error, PersonStopped):
-        tries = "" if tries_left is None else f" You have {words.tries(tries_left)} left for its passcode."
-        return PersonStopped(f"{error.message} Nothing was changed on the smartcard.{tries}", advice=error.advice)
+        left = "" if tries_left is None else tries_left_for_its_passcode(tries_left)
+        return PersonStopped(f"{error.message} {_(words.NOTHING_CHANGED)} {left}".rstrip(), advice=error.advice)
     if not isinstance(error, CardRemoved):
         return error
-    message = "Renewal stopped because the smartcard was removed. Nothing was changed on it."
-    return CardRemoved(message, advice="Put it back in and run: renewagent renew.")
+    message = _("Renewal stopped because the smartcard was removed. Nothing was changed on it.")
+    return CardRemoved(message, advice=_("Put it back in and run: renewagent renew."))
 
 
 def _misfit(error: KeyDoesNotFit) -> CardDataError:
     """For a person; what a step can go on from, it has dealt with itself."""
-    misfit = CardDataError(f"A signature that the smartcard made is wrong: {error}.")
+    misfit = CardDataError(_("A signature that the smartcard made is wrong: {why}.").format(why=error))
     misfit.__cause__ = error
     return misfit

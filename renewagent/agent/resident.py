@@ -45,6 +45,7 @@ from renewagent.agent.words import Message
 from renewagent.card.interface import CardConnection, CardDriver
 from renewagent.errors import AgentError, CardBusy, CardDataError, RenewAgentError, UnsupportedCard
 from renewagent.errors import CardRemoved as CardGone
+from renewagent.language import _
 from renewagent.model import Verdict
 from renewagent.rules import Campaign
 
@@ -348,17 +349,17 @@ class Resident:
             case "renew":
                 return self._renew(request.get("reader"), request.get("options"), descriptor)
             case _:
-                raise AgentError("The agent did not understand what it was asked.")
+                raise AgentError(_("The agent did not understand what it was asked."))
 
     def _renew(self, reader: object, options: object, descriptor: int | None) -> dict[str, Any]:
         if descriptor is None or not (reader is None or isinstance(reader, str)):
-            raise AgentError("The agent did not understand what it was asked.")
+            raise AgentError(_("The agent did not understand what it was asked."))
         # A command with options of its own means these, not the agent's.
         given = [str(option) for option in options] if options and isinstance(options, list) else None
         with self._lock:
             if self._renewing and (reader is None or self._renewing & {reader, None}):
                 raise AgentError(
-                    "A renewal is already running.", advice="Finish it, or close its window, then try again."
+                    _("A renewal is already running."), advice=_("Finish it, or close its window, then try again.")
                 )
             chosen = ["--reader", reader] if reader is not None else []
             configured = self._settings.child_options if given is None else given

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from renewagent.atomic import write_atomically
 from renewagent.errors import AgentError, ConfigurationError
+from renewagent.language import _
 
 UNIT = "renewagent.service"
 POLLS_BEFORE_DEAD = 3
@@ -104,8 +105,8 @@ def install(config: Path | None, poll_interval: int) -> ServiceStatus:
             _want(file)
     except OSError as problem:
         raise AgentError(
-            f"The service cannot be installed in {file.parent}: {problem.strerror}.",
-            advice="See that you may write there, then try again.",
+            _("The service cannot be installed in {folder}: {why}.").format(folder=file.parent, why=problem.strerror),
+            advice=_("See that you may write there, then try again."),
         ) from problem
     if _manager_answers():
         _systemctl("daemon-reload")
@@ -125,7 +126,7 @@ def uninstall() -> ServiceStatus:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.symlink_to(os.devnull)  # as `systemctl --user mask` does
     except OSError as problem:
-        raise AgentError(f"The service cannot be removed: {problem.strerror}.") from problem
+        raise AgentError(_("The service cannot be removed: {why}.").format(why=problem.strerror)) from problem
     if _manager_answers():
         _systemctl("daemon-reload")
     return status()
@@ -174,8 +175,8 @@ def _systemctl(*words: str) -> subprocess.CompletedProcess[str]:
 def _started(done: subprocess.CompletedProcess[str]) -> None:
     if done.returncode != 0:
         raise AgentError(
-            "The service was installed, and did not start.",
-            advice="Look why: journalctl --user -u renewagent.",
+            _("The service was installed, and did not start."),
+            advice=_("Look why: journalctl --user -u renewagent."),
         )
 
 
@@ -201,6 +202,6 @@ def _quoted(word: str) -> str:
 
 def _not_here() -> ConfigurationError:
     return ConfigurationError(
-        "On Windows the agent is started by a log-on task, which your IT support installs.",
-        advice="packaging/windows has the task and how it is installed.",
+        _("On Windows the agent is started by a log-on task, which your IT support installs."),
+        advice=_("packaging/windows has the task and how it is installed."),
     )

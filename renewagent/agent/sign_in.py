@@ -18,6 +18,7 @@ from renewagent.agent.prompts import CardAct
 from renewagent.agent.stale import card_message, keeps_old, shows_old, software_message, software_shows_old, write_again
 from renewagent.card.interface import ReaderState, SigningSession
 from renewagent.errors import CardError, PersonStopped, ReaderError
+from renewagent.language import _
 from renewagent.model import CardIdentity
 from renewagent.renewal import Event, Kind, Way
 from renewagent.statements import Purpose
@@ -114,7 +115,7 @@ def wait_for_other_program(job: Job) -> None:
         if not states.get(job.reader, ReaderState(False)).present:
             return wait_for_card(job, words.pulled_half_way(job.identity))
         if job.place.prompter.stopped():
-            raise PersonStopped("You stopped while another program was using the smartcard.")
+            raise PersonStopped(_("You stopped while another program was using the smartcard."))
         job.place.readers.wait(states, LOOK)
 
 
@@ -123,7 +124,7 @@ def watch(job: Job, look: Callable[[Mapping[str, ReaderState]], T | None]) -> T:
     states = job.place.readers.states()
     while (found := look(states)) is None:
         if job.place.prompter.stopped():
-            raise PersonStopped("You stopped before the smartcard was back.")
+            raise PersonStopped(_("You stopped before the smartcard was back."))
         states = job.place.readers.wait(states, LOOK)
     return found
 

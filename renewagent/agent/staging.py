@@ -17,6 +17,7 @@ from renewagent.agent.room import prove_room
 from renewagent.card.interface import AdminSession, HoldsSecondKeys, KeepsHistory, MovesKeys, RemovesKeys, TellsKeys
 from renewagent.certificates import public_key
 from renewagent.errors import CardDataError, RenewalImpossible
+from renewagent.language import _
 from renewagent.model import Slot
 from renewagent.renewal import Event, Kind, Way
 
@@ -24,7 +25,7 @@ from renewagent.renewal import Event, Kind, Way
 def stage(job: Job, record: Record) -> None:
     """The new key, in a slot of its own: the old one stays where it is."""
     if job.renewal.exhausted:
-        raise RenewalImpossible("The keys that this smartcard makes do not sign.")
+        raise RenewalImpossible(_("The keys that this smartcard makes do not sign."))
     kind, (staging, parking) = job.new_key_type, _slots(job)
     slots = {"staging": staging.reference, "parking": parking.reference}
     left_over = cast(HoldsSecondKeys, job.card).unfinished() if job.renewal.way is Way.C else ()
@@ -64,7 +65,7 @@ def _slots(job: Job) -> tuple[Slot, Slot]:
         return job.staging, job.parking
     free = staging_pair(job)
     if free is None:
-        raise RenewalImpossible("There is no room for a second key on this smartcard any more.")
+        raise RenewalImpossible(_("There is no room for a second key on this smartcard any more."))
     return free
 
 
@@ -96,7 +97,7 @@ def swap(job: Job, record: Record) -> Event:
 
     job.administering(work)
     if job.card.certificate(job.slot) != certificate or _key(job, job.slot) != new_key:
-        raise CardDataError("The smartcard did not take the new key and certificate as they were written.")
+        raise CardDataError(_("The smartcard did not take the new key and certificate as they were written."))
     return Event(Kind.MOVED if "certconf" in job.outbox else Kind.MOVED_LATE, {"moved": "yes"})
 
 
@@ -223,7 +224,7 @@ def mend(job: Job, keys: Keys, old_key: bytes) -> bool:
         return False
     occupied = job.slot in keys.by_slot
     if occupied and free is None:
-        raise RenewalImpossible("There is no room on this smartcard to put its keys right.")
+        raise RenewalImpossible(_("There is no room on this smartcard to put its keys right."))
 
     def work(session: AdminSession) -> None:
         mover = cast(MovesKeys, session)

@@ -17,16 +17,17 @@ from typing import cast
 from renewagent.agent.children import ask_child, hand_over
 from renewagent.agent.full_inspection import error_document
 from renewagent.agent.job import Job, sha256
-from renewagent.agent.words import Message, card_in_words
+from renewagent.agent.words import Message
 from renewagent.card.interface import TellsKeys
 from renewagent.certificates import public_key
 from renewagent.errors import CardDataError, RenewAgentError
+from renewagent.language import N_, _
 from renewagent.model import CardIdentity
 from renewagent.renewal import Way
 
 log = logging.getLogger(__name__)
 
-SHOWS_OLD = "The smartcard still shows its old certificate."
+SHOWS_OLD = N_("The smartcard still shows its old certificate.")
 LIMIT = 20.0
 """Seconds that the vendor's software may take to tell."""
 ShownBySoftware = Callable[[str], Collection[str]]
@@ -41,8 +42,8 @@ def shows_old(job: Job) -> bool:
         return False
     if shown is not None and sha256(shown) != job.old_sha256:
         raise CardDataError(
-            "The smartcard holds another certificate than the one that it was given.",
-            advice="Run: renewagent renew. The smartcard is then checked anew.",
+            _("The smartcard holds another certificate than the one that it was given."),
+            advice=_("Run: renewagent renew. The smartcard is then checked anew."),
         )
     return True
 
@@ -61,9 +62,11 @@ def write_again(job: Job) -> None:
 def keeps_old() -> CardDataError:
     """It was put in again, and written again, and nothing helped."""
     return CardDataError(
-        f"{SHOWS_OLD} It did so again after it was taken out and put back in.",
-        advice="Do not sign with it. Try it at another computer; if that is no different, the smartcard is faulty: "
-        "ask your Registration Authority for a new one.",
+        f"{_(SHOWS_OLD)} {_('It did so again after it was taken out and put back in.')}",
+        advice=_(
+            "Do not sign with it. Try it at another computer; if that is no different, the smartcard is faulty: "
+            "ask your Registration Authority for a new one."
+        ),
     )
 
 
@@ -85,23 +88,22 @@ def software_shows_old(job: Job) -> bool | None:
 
 def card_message(card: CardIdentity) -> Message:
     """The card itself shows the old one."""
-    body = f"{SHOWS_OLD} Some smartcards and readers show what they read before until they lose their power."
-    return Message(
-        "shows-old", f"Take out {card_in_words(card)} once more", body, "Wait a few seconds, then put it in."
-    )
+    why = _("Some smartcards and readers show what they read before until they lose their power.")
+    title = _("Take out the smartcard ending {ending} once more").format(ending=card.ending)
+    return Message("shows-old", title, f"{_(SHOWS_OLD)} {why}", _("Wait a few seconds, then put it in."))
 
 
 def software_message(card: CardIdentity) -> Message:
     """The card is right, and other programs will not see it."""
-    body = (
-        f"Your renewal is complete: {card_in_words(card)} has its new certificate. But the smartcard software of this "
-        "computer still shows the old one, from a copy that it kept. Programs that use it may refuse to sign."
-    )
-    advice = (
+    body = _(
+        "Your renewal is complete: the smartcard ending {ending} has its new certificate. But the smartcard software "
+        "of this computer still shows the old one, from a copy that it kept. Programs that use it may refuse to sign."
+    ).format(ending=card.ending)
+    advice = _(
         "Close the programs that you sign with, take the smartcard out, put it back in and start them again. If that "
         "does not help, sign out of this computer and in again, or ask your IT support to clear the software's copies."
     )
-    return Message("software-shows-old", "Your programs still see the old certificate", body, advice)
+    return Message("software-shows-old", _("Your programs still see the old certificate"), body, advice)
 
 
 def shown_by_software(module: Path) -> ShownBySoftware:

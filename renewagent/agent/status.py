@@ -10,6 +10,7 @@ from typing import Any
 
 from renewagent import __version__
 from renewagent.agent.words import Message
+from renewagent.language import _
 from renewagent.model import CertificateHead
 from renewagent.rules import Campaign
 
@@ -33,7 +34,7 @@ class Status:
         self._started = started
         self._lock = threading.Lock()
         self._readers: dict[str, ReaderStatus] = {}
-        self._pcsc: str | None = "The smartcard service has not been reached yet."
+        self._pcsc: str | None = _("The smartcard service has not been reached yet.")
         self._campaigns: tuple[Campaign, ...] = ()
         self._campaigns_checked: datetime | None = None
         self._campaigns_problem: str | None = None

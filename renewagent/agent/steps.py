@@ -36,6 +36,7 @@ from renewagent.errors import (
     RaRefused,
     RenewalImpossible,
 )
+from renewagent.language import N_, _
 from renewagent.renewal import Event, Kind, State, Way, can_protect
 from renewagent.statements import MAX_NONCE, MIN_NONCE, Purpose
 
@@ -46,7 +47,9 @@ def consent(job: Job, record: Record) -> Event:
         return Event(Kind.AGREED)
     if job.place.prompter.confirm(told_beforehand(job, words.before(job.identity, job.card.pin_tries()))):
         return Event(Kind.AGREED)
-    return Event(Kind.STOPPED, {"code": "RA-STOPPED", "message": "You chose not to renew now. Nothing was changed."})
+    return Event(
+        Kind.STOPPED, {"code": "RA-STOPPED", "message": N_("You chose not to renew now. Nothing was changed.")}
+    )
 
 
 def ticket(job: Job, record: Record) -> Event:
@@ -95,7 +98,7 @@ def _ask_leave(job: Job) -> Event:
     if answer is None:
         return _without_ticket(job)
     if answer.old != job.old.sha256:
-        raise RaMisbehaved("The Registration Authority's permission is for another certificate.")
+        raise RaMisbehaved(_("The Registration Authority's permission is for another certificate."))
     if relayed and (other_way := room_or_other_way(job)) is not None:  # it opens no card without its leave
         return other_way
     # It may be a ticket that stood already, under an earlier version of the campaign: the receipt names that version.
@@ -122,14 +125,14 @@ def arm(job: Job, record: Record) -> Event:
         enquiry = job.signing(lambda session: desk.enquiry(job.authentication(session), private.TICKET_ARM, value))
     answer = desk.ticket(enquiry, knows_us=True)
     if answer is None or answer.state == "open":
-        raise RaMisbehaved("The Registration Authority did not keep the permission that it gave.")
+        raise RaMisbehaved(_("The Registration Authority did not keep the permission that it gave."))
     return Event(Kind.ARMED)
 
 
 def generate(job: Job, record: Record) -> None:
     """The new key, in place. From here on only forward."""
     if job.renewal.exhausted:
-        raise RenewalImpossible("The keys that this smartcard makes do not sign.")
+        raise RenewalImpossible(_("The keys that this smartcard makes do not sign."))
     kind = job.new_key_type
 
     def work(session: AdminSession) -> None:
@@ -143,7 +146,7 @@ def generate(job: Job, record: Record) -> None:
 def certify(job: Job, record: Record) -> Event:
     """Ask for the certificate: `kur` by the old key where its key usage lets it, else `cr` by 9A."""
     if job.renewal.exhausted:
-        raise RenewalImpossible("The keys that this smartcard makes do not sign.")
+        raise RenewalImpossible(_("The keys that this smartcard makes do not sign."))
     if job.renewal.way is Way.A:
         prove_administration(job)
         keep_copy(job)
@@ -236,9 +239,9 @@ def _certified(job: Job, outgoing: Outgoing) -> Event:
     if isinstance(result, Waiting):
         return told_to_wait(job, result.check_after, outgoing.conversation)
     if not isinstance(result, Issued):
-        raise RaMisbehaved("The Registration Authority did not send the certificate that was asked for.")
+        raise RaMisbehaved(_("The Registration Authority did not send the certificate that was asked for."))
     if not MIN_NONCE <= len(result.response_nonce) <= MAX_NONCE:
-        raise RaMisbehaved("The Registration Authority's answer has no nonce that a receipt could name.")
+        raise RaMisbehaved(_("The Registration Authority's answer has no nonce that a receipt could name."))
     fields = {
         "certificate": result.certificate.hex(),
         "nonce": result.response_nonce.hex(),
@@ -258,7 +261,7 @@ def store(job: Job, record: Record) -> Event:
 
     job.administering(work)
     if job.card.certificate(slot) != certificate:
-        raise CardDataError("The smartcard did not keep the new certificate as it was written.")
+        raise CardDataError(_("The smartcard did not keep the new certificate as it was written."))
     return Event(Kind.STORED)
 
 
@@ -300,7 +303,7 @@ def confirm(job: Job, record: Record) -> Event:
             raise
         return Event(Kind.TOO_LATE)
     if not isinstance(result, Confirmed):
-        raise RaMisbehaved("The Registration Authority did not confirm the new certificate.")
+        raise RaMisbehaved(_("The Registration Authority did not confirm the new certificate."))
     return Event(Kind.CONFIRMED)
 
 
@@ -329,7 +332,7 @@ def send_receipt(job: Job, record: Record) -> Event:
     """Proof of remedy; on it the RA revokes the old certificate."""
     answer = job.place.desk.deliver(job.outbox.pop("receipt"), knows_us="ticket" in job.renewal.facts)
     if answer is not None and answer.receipt.hex() != sha256(job.receipt):
-        raise RaMisbehaved("The Registration Authority acknowledged another receipt than the one that was sent.")
+        raise RaMisbehaved(_("The Registration Authority acknowledged another receipt than the one that was sent."))
     if job.beside is not None:
         drop_copy(job)
     return Event(Kind.NO_RECEIPTS) if answer is None else Event(Kind.RECEIPTED, {"receipted": "yes"})
@@ -353,7 +356,9 @@ def _old_key_unusable(job: Job, error: Exception) -> Event:
     if not job.renewal.old_key_usable:
         raise error
     if job.beside is not None or job.campaign.old_key != "may-be-unusable" or job.campaign.rekey == "forbidden":
-        raise RenewalImpossible("The key on this smartcard does not fit its certificate, so it cannot sign.") from error
+        raise RenewalImpossible(
+            _("The key on this smartcard does not fit its certificate, so it cannot sign.")
+        ) from error
     return Event(Kind.OLD_KEY_UNUSABLE)
 
 
@@ -361,7 +366,7 @@ def _without_ticket(job: Job) -> Event:
     if job.renewal.way in (Way.B, Way.C) and can_protect(job.old):
         return Event(Kind.NO_TICKETS)
     if not job.place.way_d_without_tickets:
-        raise RenewalImpossible("The Registration Authority gives no permission in advance to renew this smartcard.")
+        raise RenewalImpossible(_("The Registration Authority gives no permission in advance to renew this smartcard."))
     return Event(Kind.NO_TICKETS)
 
 

@@ -19,6 +19,7 @@ from renewagent.agent import words
 from renewagent.agent.prompts import MAX_PIN, CardAct
 from renewagent.agent.words import Message
 from renewagent.errors import PersonStopped
+from renewagent.language import N_, _
 from renewagent.model import CardIdentity
 from renewagent.pin import Pin
 
@@ -26,7 +27,7 @@ _NO = frozenset({"2", "n", "no", "q"})
 _YES = frozenset({"", "1", "y", "yes"})
 _CONTROL = dict.fromkeys([*range(0x20), 0x7F, *range(0x80, 0xA0)])
 _MAX_ANSWER = 256
-_NO_ANSWER = "renewagent renew needs a terminal, or its answers on standard input."
+_NO_ANSWER = N_("renewagent renew needs a terminal, or its answers on standard input.")
 
 
 class TerminalPrompter:
@@ -43,9 +44,12 @@ class TerminalPrompter:
 
     def card_in_hand(self, reader: str, card: CardIdentity, holder: str, why: str) -> None:
         """See `Prompter`."""
-        whose = f" belongs to {holder}" if holder else ""
-        if whose or why:
-            self._paragraph(f"The smartcard ending {card.ending}{whose}. {why}".rstrip() + "\n")
+        if holder:
+            said = _("The smartcard ending {ending} belongs to {holder}.").format(ending=card.ending, holder=holder)
+        else:
+            said = _("The smartcard ending {ending}.").format(ending=card.ending)
+        if holder or why:
+            self._paragraph(f"{said} {why}".rstrip() + "\n")
 
     def progress(self, step: int, of: int, text: str, seconds_left: float | None = None) -> None:
         """See `Prompter`."""
@@ -54,18 +58,19 @@ class TerminalPrompter:
 
     def confirm(self, message: Message) -> bool:
         """See `Prompter`. Enter takes the first action."""
-        first, *others = message.actions or ("Go on", "Stop")
+        first, *others = message.actions or (_("Go on"), _("Stop"))
         self._paragraph(message.text)
-        self._write(f"  1  {first} (or press Enter)\n  2  {others[0] if others else 'Stop'}")
+        entered = _("{answer} (or press Enter)").format(answer=first)
+        self._write(f"  1  {entered}\n  2  {others[0] if others else _('Stop')}")
         while True:
-            answer = self._line("Type 1 or 2, then Enter: ").decode("utf-8", "replace").strip().lower()
+            answer = self._line(_("Type 1 or 2, then Enter: ")).decode("utf-8", "replace").strip().lower()
             if answer in _YES | _NO:
                 return answer in _YES
 
     def ask_pin(self, card: CardIdentity, tries_left: int | None, message: Message) -> Pin:
         """See `Prompter`. Enter alone asks again; the title is for windows, the prompt stands in its place."""
         self._paragraph("\n".join(part for part in (message.body, message.advice) if part))
-        while not (octets := self._line("Passcode (it is not shown): ", secret=True)):
+        while not (octets := self._line(_("Passcode (it is not shown): "), secret=True)):
             pass
         try:
             return Pin(octets)
@@ -102,12 +107,12 @@ class TerminalPrompter:
                 line = _read_line(self._source, MAX_PIN if secret else _MAX_ANSWER)
         except KeyboardInterrupt:
             self._write("")  # what follows begins a line of its own
-            raise PersonStopped("You stopped the renewal.") from None
+            raise PersonStopped(_("You stopped the renewal.")) from None
         except EOFError:
             self._write("")
             raise PersonStopped(_stopped_at_end(self._source)) from None
         except OSError as error:
-            raise PersonStopped("The terminal was closed.") from error
+            raise PersonStopped(_("The terminal was closed.")) from error
         if secret:
             self._write("")
         return line
@@ -115,7 +120,7 @@ class TerminalPrompter:
 
 def _stopped_at_end(source: int) -> str:
     """Ctrl-D is a person's; the end of a file or pipe is what a script left out."""
-    return "You stopped the renewal." if os.isatty(source) else _NO_ANSWER
+    return _("You stopped the renewal.") if os.isatty(source) else _(_NO_ANSWER)
 
 
 def fitted(text: str, out: TextIO) -> str:
@@ -189,7 +194,7 @@ def _read_line(source: int, limit: int) -> bytearray:
             break
         line += octet
     else:
-        raise PersonStopped("The answer is too long.")
+        raise PersonStopped(_("The answer is too long."))
     if line.endswith(b"\r"):
         del line[-1]
     return line

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from renewagent.agent.times_in_words import moment_in_words
 from renewagent.errors import JournalError, NotYet, RenewAgentError
+from renewagent.language import _
 from renewagent.model import CertificateHead
 from renewagent.names import Name, format_name
 
@@ -29,9 +30,9 @@ def not_yet(until: datetime, now: datetime) -> NotYet:
     """What is said of it."""
     when = moment_in_words(until.astimezone(), now)
     return NotYet(
-        f"The Registration Authority renews this smartcard {when}. Nothing was changed on it.",
+        _("The Registration Authority renews this smartcard {when}. Nothing was changed on it.").format(when=when),
         until,
-        advice=f"Your turn is kept for you. Start again {when}.",
+        advice=_("Your turn is kept for you. Start again {when}.").format(when=when),
     )
 
 

@@ -14,6 +14,7 @@ from renewagent.agent.job import Job, Record
 from renewagent.agent.times_in_words import moment_in_words
 from renewagent.agent.unfinished import waits_until
 from renewagent.errors import PersonStopped, RaError, RaWaiting
+from renewagent.language import _
 from renewagent.renewal import Event, Kind, State
 
 LONGEST_BACK_OFF = 3600
@@ -86,4 +87,4 @@ def _pause(job: Job, until: datetime) -> None:
         job.pause_until(until)
     except PersonStopped as left:
         when = moment_in_words(until.astimezone(), job.place.now())
-        raise PersonStopped(left.message, advice=f"Go on {when}. Run: renewagent renew.") from left
+        raise PersonStopped(left.message, advice=_("Go on {when}. Run: renewagent renew.").format(when=when)) from left

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from renewagent.card.interface import CardConnection, Readers, ReaderState
 from renewagent.errors import PcscUnavailable
+from renewagent.language import _
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ class Watcher:
         """A connection to the card in `reader`. Raises NoReader, NoCard, PcscUnavailable."""
         readers = self._readers
         if readers is None:
-            raise PcscUnavailable(self._down or "The smartcard service does not answer.")
+            raise PcscUnavailable(self._down or _("The smartcard service does not answer."))
         return readers.connect(reader)
 
     def run(self, put: Callable[[WatchEvent], None]) -> None:

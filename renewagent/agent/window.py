@@ -11,11 +11,13 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
+from renewagent.agent import watching_words
 from renewagent.agent import window_states as states
 from renewagent.agent.prompts import CardAct
 from renewagent.agent.window_states import Progress, Shown, Stage, Verb
 from renewagent.agent.words import Message
 from renewagent.errors import PersonStopped
+from renewagent.language import _
 from renewagent.model import CardIdentity
 from renewagent.pin import Pin
 
@@ -86,16 +88,16 @@ class WindowPrompter:
                 raise PersonStopped(self._why_left)
             agreed = self._answer is Verb.YES
             if agreed:
-                self._put(states.becomes(self._shown, states.WORKING))
+                self._put(states.becomes(self._shown, states.working()))
             return agreed
 
     def ask_pin(self, card: CardIdentity, tries_left: int | None, message: Message) -> Pin:
         """See `Prompter`."""
         if self.stopped():
-            raise PersonStopped(self._why_left or "You stopped the renewal.")
+            raise PersonStopped(self._why_left or _("You stopped the renewal."))
         self._show(lambda now: states.becomes(now, message))
         pin = self._passcode.ask_pin(card, tries_left, message)
-        self._show(lambda now: states.becomes(now, states.WORKING))
+        self._show(lambda now: states.becomes(now, states.working()))
         return pin
 
     def card_wanted(self, act: CardAct, reader: str, card: CardIdentity | None, message: Message) -> None:
@@ -130,8 +132,8 @@ class WindowPrompter:
             }:
                 return False
             if verb is Verb.STOP:
-                self._put(states.becomes(self._shown, _STOPPING))
-                self._why_left = "You stopped the renewal."
+                self._put(states.becomes(self._shown, watching_words.stopping()))
+                self._why_left = _("You stopped the renewal.")
             else:
                 self._answer = verb
             self._changed.notify_all()
@@ -156,13 +158,13 @@ class WindowPrompter:
             if not here:
                 self._put(states.nameless(self._shown))
                 if self._shown.message.kind == "before":
-                    self._why_left = states.CARD_LEFT
+                    self._why_left = _(states.CARD_LEFT)
             elif self._holder and not self._shown.holder:
                 self._put(states.about(self._shown, self._card, self._holder, self._reader))
             if self._wanted is not None and before - self._filled:
                 self._put(states.becomes(self._shown, self._wanted))
             if self._wanted is not None and came and not self._is_wrong():
-                self._put(states.becomes(self._shown, states.CARD_BACK))
+                self._put(states.becomes(self._shown, states.card_back()))
             self._changed.notify_all()
 
     def _is_wrong(self) -> bool:
@@ -178,7 +180,7 @@ class WindowPrompter:
             self._answer = None
             more = self._shown.stage is Stage.DONE and any(note.kind == "more-cards" for note in self._shown.notes)
             if result is None:
-                self._put(states.becomes(self._shown, states.AGENT_GONE))
+                self._put(states.becomes(self._shown, states.agent_gone()))
             self._put(states.ended(self._shown, error, more=more))
 
     def begin_again(self) -> None:
@@ -186,7 +188,7 @@ class WindowPrompter:
         with self._changed:
             self._answer, self._why_left, self._passcode = None, None, self._new_passcode()
             self._holder, self._card = "", None
-            self._put(states.becomes(_fresh(self._shown), states.OPENING))
+            self._put(states.becomes(_fresh(self._shown), states.looking()))
 
     def next_wish(self, patience: Callable[[], bool]) -> Verb:
         """After the end: AGAIN or CLOSE, whichever is pressed; CLOSE once `patience` (asked every second) is over."""
@@ -207,15 +209,12 @@ class WindowPrompter:
         """With the lock held."""
         if (shown.message, shown.buttons) != (self._shown.message, self._shown.buttons):
             self._since = shown.number
-        if self._wanted is not None and shown.message.kind not in (self._wanted.kind, states.CARD_BACK.kind):
+        if self._wanted is not None and shown.message.kind not in (self._wanted.kind, "card-back"):
             self._wanted = None
         self._shown = shown
         self._changed.notify_all()
         for listener in self._listeners:
             listener()
-
-
-_STOPPING = Message("stopping", "Stopping", "The renewal stops as soon as that is safe for the smartcard.")
 
 
 def _fresh(shown: Shown) -> Shown:
@@ -226,7 +225,8 @@ def _fresh(shown: Shown) -> Shown:
 def _error_of(result: Mapping[str, Any] | None) -> Mapping[str, str] | None:
     """The error that the result document tells of, the last one where there are several."""
     if result is None:
-        return {"code": "RA-AGENT", "message": states.AGENT_GONE.body, "advice": states.AGENT_GONE.advice}
+        gone = states.agent_gone()
+        return {"code": gone.code, "message": gone.body, "advice": gone.advice}
     if isinstance(result.get("error"), dict):
         return dict(result["error"])
     failed = [card["error"] for card in result.get("cards", ()) if isinstance(card.get("error"), dict)]

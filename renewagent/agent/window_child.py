@@ -37,9 +37,10 @@ from renewagent.agent.workstation import open_readers
 from renewagent.card.interface import Readers
 from renewagent.configuration import Configuration
 from renewagent.errors import ConfigurationError, RenewAgentError
+from renewagent.language import N_, _
 from renewagent.rules import Contact
 
-TITLE = "Renew your smartcard"
+TITLE = N_("Renew your smartcard")
 LOOK = 1.0
 """Seconds between looks at whether anybody is there, and at a reader service that does not wake us."""
 
@@ -84,10 +85,10 @@ class Window:
                 prompter.begin_again()
 
     def _open(self, page: Page, address: str) -> None:
-        with leading_to(address, TITLE, self.folder) as file:
+        with leading_to(address, _(TITLE), self.folder) as file:
             self.opens(file, lambda: page.looked_at)
             if not until(lambda: page.looked_at, self.patience.browser):
-                raise NoBrowser("No browser has shown the page.")
+                raise NoBrowser(_("No browser has shown the page."))
 
     def _once(self, prompter: WindowPrompter, line: _Line) -> dict[str, Any] | None:
         with line.open() as (ours, theirs):
@@ -161,7 +162,7 @@ def _attended(page: Page, prompter: WindowPrompter, patience: Patience) -> Itera
     def look() -> None:
         while not over.wait(LOOK):
             if page.alone_for(time.monotonic()) > patience.person and not prompter.shown().over:
-                prompter.leave(NOBODY)
+                prompter.leave(_(NOBODY))
 
     yield from _while(look, over)
 

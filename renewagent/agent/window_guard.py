@@ -25,6 +25,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from renewagent.language import N_, _
+
 TOKEN_OCTETS = 32
 LOOPBACK = "127.0.0.1"
 LARGEST_BODY = 2048
@@ -88,13 +90,15 @@ class Guard:
         status = refusal(scope["method"], scope["path"], request.headers, self._port)
         if status is None and not _open_to_all(scope["path"]) and not self._keys.knows(request.cookies.get(COOKIE, "")):
             status = HTTPStatus.FORBIDDEN
-        answer = self._app if status is None else PlainTextResponse(_WORDS.get(status, status.phrase), status)
+        answer = self._app if status is None else PlainTextResponse(_(_WORDS.get(status, status.phrase)), status)
         await answer(scope, _bounded(receive), _with_headers(send))
 
 
 _WORDS = {
-    HTTPStatus.FORBIDDEN: "This page opens only from the renewal that is running on this computer. "
-    "Go back to the page that is open already, or run: renewagent renew.\n"
+    HTTPStatus.FORBIDDEN: N_(
+        "This page opens only from the renewal that is running on this computer. "
+        "Go back to the page that is open already, or run: renewagent renew.\n"
+    )
 }
 
 
@@ -136,7 +140,7 @@ def owner_of(peer: tuple[str, int], own: tuple[str, int], tables: Mapping[str, s
 def is_own(link: socket.socket, tables: Callable[[], Mapping[str, str] | None] | None = None) -> bool:
     """Whether a process of this user is at the other end. Where the kernel has no such tables, nobody is turned away:
     then it is the token alone that keeps others out."""
-    for _ in range(_LOOKS):
+    for _look in range(_LOOKS):
         found = (tables or _tables)()
         if found is None:
             return True

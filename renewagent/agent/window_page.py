@@ -32,6 +32,7 @@ from renewagent.agent.window import WindowPrompter
 from renewagent.agent.window_guard import ARRIVED, COOKIE, LOOPBACK, OPEN, Guard, Keys, is_own
 from renewagent.agent.window_states import Shown, Stage, Verb
 from renewagent.agent.words import contact_in_words
+from renewagent.language import N_, _, ngettext, tag
 from renewagent.rules import Contact
 
 HEARTBEAT = 15.0
@@ -41,6 +42,7 @@ HOLD = 20.0
 BODY_PATIENCE = 10.0
 MOST_CONNECTIONS = 24
 MOST_STREAMS = 6
+_USED = N_("This address was good once. Go back to the page that is open already.")
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 
 
@@ -97,7 +99,7 @@ class Page:
         """The one-time token becomes a cookie, and leaves the address."""
         cookie = self._keys.exchange(request.query_params.get("token", ""))
         if cookie is None:
-            return PlainTextResponse("This address was good once. Go back to the page that is open already.\n", 403)
+            return PlainTextResponse(f"{_(_USED)}\n", 403)
         response = RedirectResponse(ARRIVED, 303)
         response.set_cookie(COOKIE, cookie, httponly=True, samesite="strict", path="/")
         return response
@@ -205,7 +207,7 @@ def _files() -> Mapping[str, bytes]:
 
 @cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("renewagent.agent", "window_templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -213,6 +215,8 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+    environment.globals.update({"_": _, "ngettext": ngettext, "language": tag()})
+    return environment
 
 
 class OwnConnections(H11Protocol):

@@ -7,7 +7,6 @@ A message either becomes the state of the page or a note beside the state; `STAT
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -15,18 +14,19 @@ from types import MappingProxyType
 
 from renewagent.agent import words
 from renewagent.agent.words import Message
+from renewagent.language import N_, _
 from renewagent.model import CardIdentity
 
 
 class Tone(Enum):
     """How a state is marked: always by a shape and a word, the colour is besides."""
 
-    ASK = "Your answer is needed"
-    DO = "Your turn"
-    WORK = "Renewing"
-    WAIT = "Waiting"
-    GOOD = "Done"
-    TROUBLE = "Stopped"
+    ASK = N_("Your answer is needed")
+    DO = N_("Your turn")
+    WORK = N_("Renewing")
+    WAIT = N_("Waiting")
+    GOOD = N_("Done")
+    TROUBLE = N_("Stopped")
 
 
 class Verb(Enum):
@@ -42,11 +42,11 @@ class Verb(Enum):
 class Stage(Enum):
     """The parts of the way, in order."""
 
-    START = "Start"
-    RENEW = "Renew the smartcard"
-    REMOVE = "Remove it"
-    RETURN = "Put it back in and sign in"
-    DONE = "Done"
+    START = N_("Start")
+    RENEW = N_("Renew the smartcard")
+    REMOVE = N_("Remove it")
+    RETURN = N_("Put it back in and sign in")
+    DONE = N_("Done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +105,9 @@ class Shown:
         return ". ".join(parts) + "." if parts else ""
 
 
-_STOP = (Button(Verb.STOP, "Stop here"),)
-_STOP_WAITING = (Button(Verb.STOP, "Stop waiting"),)
-_CLOSE = Button(Verb.CLOSE, "Close")
+_STOP = (Button(Verb.STOP, N_("Stop here")),)
+_STOP_WAITING = (Button(Verb.STOP, N_("Stop waiting")),)
+_CLOSE = Button(Verb.CLOSE, N_("Close"))
 
 STATES: Mapping[str, Look] = MappingProxyType(
     {
@@ -115,8 +115,8 @@ STATES: Mapping[str, Look] = MappingProxyType(
         "before": Look(Tone.ASK, Stage.START, keeps=True),
         "working": Look(Tone.WORK, keeps=True),
         "running": Look(Tone.WORK, Stage.RENEW),
-        "pin": Look(Tone.DO, keeps=True, lead="Type your passcode in the window that has opened."),
-        "officer-pin": Look(Tone.DO, keeps=True, lead="Type the passcode in the window that has opened."),
+        "pin": Look(Tone.DO, keeps=True, lead=N_("Type your passcode in the window that has opened.")),
+        "officer-pin": Look(Tone.DO, keeps=True, lead=N_("Type the passcode in the window that has opened.")),
         "pin-pad": Look(Tone.DO, keeps=True),
         "pin-not-typed": Look(Tone.ASK, keeps=True),
         "card-busy": Look(Tone.TROUBLE, buttons=_STOP),
@@ -124,7 +124,7 @@ STATES: Mapping[str, Look] = MappingProxyType(
         "pulled-half-way": Look(Tone.TROUBLE, Stage.RENEW, _STOP),
         "sign-in-again": Look(Tone.DO, Stage.REMOVE, _STOP),
         "shows-old": Look(Tone.DO, Stage.REMOVE, _STOP),
-        "insert-again": Look(Tone.DO, Stage.RETURN, _STOP, lead="Your smartcard is out."),
+        "insert-again": Look(Tone.DO, Stage.RETURN, _STOP, lead=N_("Your smartcard is out.")),
         "card-back": Look(Tone.WORK, keeps=False),
         "waiting": Look(Tone.WAIT, Stage.RENEW, _STOP_WAITING),
         "busy-ra": Look(Tone.WAIT, buttons=_STOP_WAITING),
@@ -139,40 +139,51 @@ STATES: Mapping[str, Look] = MappingProxyType(
 LASTING = frozenset({"pair-left", "more-cards", "software-shows-old", "journal-put-aside", "ordered"})
 """Notes that stay to the end; the others go with the state that they were told in."""
 
-OPENING = Message("opening", "Looking at your smartcard", "Keep your smartcard in the reader.")
-WORKING = Message("working", "Keep the smartcard in", "Your smartcard is being renewed.")
-_RUNNING = "Renewing. Keep the smartcard in. "
-"""Stands in the heading, and in the mark beside it."""
-CARD_BACK = Message("card-back", "Your smartcard is in", "It is being checked. Keep it in the reader.")
-AGENT_GONE = Message(
-    "error",
-    "The renewal was cut off",
-    "The program that renews your smartcard has ended before it said how it went. Nothing is lost.",
-    "Keep your smartcard in the reader and select Try again. It goes on from where it was.",
-    "RA-AGENT",
-)
-NOBODY = "Nobody answered on the page, so the renewal was stopped."
-CARD_LEFT = "The renewal was stopped because the smartcard was removed."
+NOBODY = N_("Nobody answered on the page, so the renewal was stopped.")
+CARD_LEFT = N_("The renewal was stopped because the smartcard was removed.")
 
 _NEVER = frozenset(
-    "RA-CONFIGURATION RA-CARD-UNSUPPORTED RA-CARD-FULL RA-CARD-DATA RA-PIN-LAST-TRY RA-PIN-BLOCKED RA-CARD-ADMIN "
-    "RA-CAMPAIGN RA-REFUSED RA-MISBEHAVED RA-IMPOSSIBLE RA-NOT-YET".split()
+    (
+        "RA-CONFIGURATION RA-CARD-UNSUPPORTED RA-CARD-FULL RA-CARD-DATA RA-PIN-LAST-TRY RA-PIN-BLOCKED RA-CARD-ADMIN "
+        "RA-CAMPAIGN RA-REFUSED RA-MISBEHAVED RA-IMPOSSIBLE RA-NOT-YET"
+    ).split()
 )
 """Codes of errors for which trying again, now, is no help (`renewagent.errors.Retry`)."""
-_BY_COMMAND = re.compile(r"([Rr])un: renewagent renew\b")
+
+
+def looking() -> Message:
+    """Before anything was said."""
+    return Message("opening", _("Looking at your smartcard"), _("Keep your smartcard in the reader."))
+
+
+def working() -> Message:
+    """A question was answered, and nothing else was said yet."""
+    return Message("working", _("Keep the smartcard in"), _("Your smartcard is being renewed."))
+
+
+def card_back() -> Message:
+    """Somebody has put it in."""
+    return Message("card-back", _("Your smartcard is in"), _("It is being checked. Keep it in the reader."))
+
+
+def agent_gone() -> Message:
+    """The renewal ended without a result."""
+    said = _("The program that renews your smartcard has ended before it said how it went. Nothing is lost.")
+    advice = _("Keep your smartcard in the reader and select Try again. It goes on from where it was.")
+    return Message("error", _("The renewal was cut off"), said, advice, "RA-AGENT")
 
 
 def opening() -> Shown:
     """What a page shows that is opened before anything was said."""
     look = STATES["opening"]
-    return Shown(0, OPENING, look.tone, look.stage or Stage.START)
+    return Shown(0, looking(), look.tone, look.stage or Stage.START)
 
 
 def becomes(before: Shown, message: Message, progress: Progress | None = None) -> Shown:
     """The state after a message of a kind that is in `STATES`."""
     look = STATES[message.kind]
-    body = f"{look.lead} {message.body.removeprefix(message.title + '.')}".replace("  ", " ").strip()
-    buttons = _asked(message) if look.tone is Tone.ASK else look.buttons
+    body = f"{_(look.lead)} {message.body.removeprefix(message.title + '.')}".replace("  ", " ").strip()
+    buttons = _asked(message) if look.tone is Tone.ASK else tuple(map(_labelled, look.buttons))
     return replace(
         before,
         number=before.number + 1,
@@ -193,8 +204,8 @@ def noted(before: Shown, note: Message) -> Shown:
 
 def running(before: Shown, progress: Progress) -> Shown:
     """A step of the renewal itself."""
-    said = words.running(progress.step, progress.of, progress.text, progress.seconds_left)
-    return becomes(before, Message("running", WORKING.title, said.removeprefix(_RUNNING)), progress)
+    said = words.step_in_words(progress.step, progress.of, progress.text, progress.seconds_left)
+    return becomes(before, Message("running", working().title, said), progress)
 
 
 def about(before: Shown, card: CardIdentity, holder: str, reader: str) -> Shown:
@@ -210,9 +221,10 @@ def nameless(before: Shown) -> Shown:
 def ended(before: Shown, error: Mapping[str, str] | None, *, more: bool) -> Shown:
     """The last page: `error` as in result documents, None where all went well; `more`: another card is to follow."""
     last = before if error is None else becomes(before, _failure(before, error))
-    label = _again_label(last, error) if error is not None else "Continue with the next smartcard"
+    label = _again_label(last, error) if error is not None else _("Continue with the next smartcard")
     again = more if error is None else error["code"] not in _NEVER
-    buttons = (Button(Verb.AGAIN, label), _CLOSE) if again else (_CLOSE,) if error is not None else ()
+    close = _labelled(_CLOSE)
+    buttons = (Button(Verb.AGAIN, label), close) if again else (close,) if error is not None else ()
     tone = last.tone if error is None else _tone(error["code"])
     message = _by_button(last.message, label) if again else last.message
     return replace(
@@ -224,19 +236,20 @@ def _failure(before: Shown, error: Mapping[str, str]) -> Message:
     """What was told of it already, where it was; else what it means is read off its own sentence, which knows."""
     if before.message.kind == "error" and before.message.code == error["code"]:
         return before.message
-    titles = {words.pulled_unsafe(None).body: words.pulled_unsafe(None).title, **_BY_CODE}
-    title = titles.get(error["message"]) or titles.get(error["code"], "That did not work")
-    if "not signed in with it yet" in error["message"]:
-        title = "One step is left"
-    return Message("error", title, error["message"], error.get("advice", ""), error["code"])
+    title = _BY_CODE.get(error["code"], words.NOT_DONE)
+    if error["message"] == _(words.NOT_FINISHED):
+        title = words.NOT_FINISHED_TITLE
+    if error["message"] == words.renewed_not_signed_in(before.card):
+        title = words.ONE_STEP_LEFT
+    return Message("error", _(title), error["message"], error.get("advice", ""), error["code"])
 
 
-_BY_CODE = {"RA-STOPPED": "Stopped", "RA-AGENT": "The renewal cannot start"}
+_BY_CODE = {"RA-STOPPED": N_("Stopped"), "RA-AGENT": N_("The renewal cannot start")}
 
 
 def _again_label(last: Shown, error: Mapping[str, str]) -> str:
-    half_done = words.pulled_unsafe(None).body in error["message"] or last.message.title == "One step is left"
-    return "Continue" if half_done else "Try again"
+    half_done = _(words.NOT_FINISHED) in error["message"] or last.message.title == _(words.ONE_STEP_LEFT)
+    return _("Continue") if half_done else _("Try again")
 
 
 def _tone(code: str) -> Tone:
@@ -246,28 +259,33 @@ def _tone(code: str) -> Tone:
 def _by_button(message: Message, label: str) -> Message:
     """On a page there is a button for what a terminal has a command for."""
 
-    def pressed(found: re.Match[str]) -> str:
-        return f"{'S' if found[1] == 'R' else 's'}elect {label}"
+    # Translators: as these words stand in the sentences that hold them; else such a sentence keeps its command.
+    by_command = _("Run: renewagent renew"), _("run: renewagent renew")
+    pressed = _("Select {button}").format(button=label), _("select {button}").format(button=label)
+    body, advice = message.body, message.advice
+    for command, press in zip(by_command, pressed, strict=True):
+        body, advice = body.replace(command, press), advice.replace(command, press)
+    return replace(message, body=body, advice=advice)
 
-    return replace(
-        message, body=_BY_COMMAND.sub(pressed, message.body), advice=_BY_COMMAND.sub(pressed, message.advice)
-    )
+
+def _labelled(button: Button) -> Button:
+    return replace(button, label=_(button.label))
 
 
 def _asked(message: Message) -> tuple[Button, ...]:
-    first, *others = message.actions or ("Start renewal", "Not now")
-    return Button(Verb.YES, first), Button(Verb.NO, others[0] if others else "Not now")
+    first, *others = message.actions or (_("Start renewal"), _("Not now"))
+    return Button(Verb.YES, first), Button(Verb.NO, others[0] if others else _("Not now"))
 
 
 def details(shown: Shown, version: str) -> str:
     """For the help desk: what happened, and nothing about whom."""
     lines = {
         "renewagent": version,
-        "Code": shown.message.code or "none",
-        "What happened": " ".join((shown.message.title + ".", shown.message.body)),
-        "Smartcard": f"ending {shown.card}" if shown.card else "",
-        "Reader": shown.reader,
-        "Part": shown.stage.value,
-        "Step": f"{shown.progress.step} of {shown.progress.of}" if shown.progress else "",
+        _("Code"): shown.message.code or _("none"),
+        _("What happened"): " ".join((shown.message.title + ".", shown.message.body)),
+        _("Smartcard"): _("ending {card}").format(card=shown.card) if shown.card else "",
+        _("Reader"): shown.reader,
+        _("Part"): _(shown.stage.value),
+        _("Step"): _("{step} of {of}").format(step=shown.progress.step, of=shown.progress.of) if shown.progress else "",
     }
     return "\n".join(f"{name}: {value}" for name, value in lines.items() if value)

@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 from renewagent import errors
 from renewagent.agent.times_in_words import date_in_words, dates_in_words, left_in_words, moment_in_words, time_in_words
+from renewagent.agent.tries_in_words import tries, tries_for_passcode
 from renewagent.errors import RenewAgentError
 from renewagent.language import N_, _, ngettext, tag
 from renewagent.model import CardIdentity, Finding, Verdict
@@ -34,6 +35,7 @@ NO_ROOM = N_(
 )
 """What to do where a card turned out to be full after its renewal had begun."""
 NOT_FINISHED = N_("Renewal is not finished. You cannot sign prescriptions with this smartcard yet.")
+NOTHING_CHANGED = N_("Nothing was changed on the smartcard.")
 NOT_FINISHED_TITLE = N_("Renewal is not finished")
 ONE_STEP_LEFT = N_("One step is left")
 _SAFETY = N_("Do not sign prescriptions with this smartcard until you renew it.")
@@ -76,23 +78,6 @@ def of_card(card: CardIdentity | None, named: str, nameless: str) -> str:
     return named.format(ending=card.ending) if card else nameless
 
 
-def tries(left: int) -> str:
-    """`You have 3 tries.`"""
-    return ngettext("You have {number} try.", "You have {number} tries.", left).format(number=left)
-
-
-def tries_for_passcode(left: int) -> str:
-    """`You have 3 tries for your passcode.`"""
-    form = ngettext("You have {number} try for your passcode.", "You have {number} tries for your passcode.", left)
-    return form.format(number=left)
-
-
-def tries_for_its_passcode(left: int) -> str:
-    """`You have 3 tries for its passcode.`"""
-    form = ngettext("You have {number} try for its passcode.", "You have {number} tries for its passcode.", left)
-    return form.format(number=left)
-
-
 def _join(*sentences: str) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
@@ -102,7 +87,7 @@ def _join(*sentences: str) -> str:
 
 def affected(campaign: Campaign, rule: str | None = None, *, by_hand: bool = True) -> Message:
     """An affected card: what is wrong, and the remedy of the campaign. `by_hand`: name the command to type."""
-    reason = campaign.reason.get(tag()) or campaign.reason.get("en") or _reason_from_rule(campaign, rule)
+    reason = campaign.reason.get(tag()) or _(campaign.reason.get("en", "")) or _reason_from_rule(campaign, rule)
     if campaign.remedy == "replace-card":
         title = _("Replace your smartcard")
         return Message("replace-card", title, _join(reason, _(_NO_SIGNING)), _see_ra(campaign.contact))
@@ -194,15 +179,6 @@ def not_judged() -> Message:
     """There is nothing to judge a card by: it must not be called good."""
     body = _("There is no notice from your Registration Authority on this computer to check it by.")
     return Message("not-judged", _("This smartcard was not checked"), body, _("Ask your IT support if this lasts."))
-
-
-def tries_in_words(tries_left: int | None) -> str:
-    """A sentence where a passcode can no longer be typed here, else nothing."""
-    if tries_left is None or tries_left > 1:
-        return ""
-    if tries_left == 0:
-        return _("There are no tries left for its passcode: your Registration Authority can unlock it.")
-    return _("There is 1 try left for its passcode: your Registration Authority can unlock it.")
 
 
 def revoked(contact: Contact) -> Message:
@@ -334,13 +310,18 @@ def done(card: CardIdentity | None) -> Message:
 
 def done_not_signed_in(card: CardIdentity | None, contact: Contact, *, by_hand: bool = True) -> Message:
     """Renewed, but nobody has signed in with it yet."""
-    named = _("The smartcard ending {ending} is renewed, but you have not signed in with it yet.")
-    body = of_card(card, named, _(NOT_SIGNED_IN))
+    body = renewed_not_signed_in(card.ending if card else "")
     how = _("Before you sign prescriptions, sign in again.")
     if by_hand:
         how = _("Before you sign prescriptions, put it in, run: renewagent renew, and sign in again.")
     advice = _join(how, contact_in_words(contact))
     return Message("done-not-signed-in", _(ONE_STEP_LEFT), body, advice)
+
+
+def renewed_not_signed_in(ending: str) -> str:
+    """What is left of the card `ending` so; "" where nobody knows which."""
+    named = _("The smartcard ending {ending} is renewed, but you have not signed in with it yet.")
+    return named.format(ending=ending) if ending else _(NOT_SIGNED_IN)
 
 
 def more_cards(renewed: int, of: int, following: CardIdentity | None) -> Message:

@@ -43,6 +43,7 @@ from renewagent.card.interface import CardConnection, Readers
 from renewagent.check_ins import CheckIn
 from renewagent.configuration import Configuration
 from renewagent.errors import ConfigurationError, PersonStopped, RenewAgentError
+from renewagent.language import _
 from renewagent.ra_transport import HttpRaTransport, RaTransport
 from renewagent.renewal import State
 
@@ -123,7 +124,7 @@ def renew(
 
 def _console_hears(configuration: Configuration) -> Callable[[CheckIn], object]:
     if configuration.console.url is None:
-        return lambda _: None
+        return lambda check_in: None
     return CheckInQueue(configuration.agent.state_dir).add
 
 
@@ -165,7 +166,7 @@ def _told(place: Workplace, reader: str | None, renew_it: Callable[[], dict[str,
         outcome = renew_it()
         if outcome.get("state") != State.STOPPED.value:
             return outcome
-        error: RenewAgentError = PersonStopped("You chose not to renew now. Nothing was changed.")
+        error: RenewAgentError = PersonStopped(_("You chose not to renew now. Nothing was changed."))
     except PersonStopped:
         raise
     except RenewAgentError as problem:

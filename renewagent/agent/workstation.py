@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from renewagent.agent.removal import is_remote
 from renewagent.card.interface import CardConnection, CardDriver, KeepsManagementKey, Readers
 from renewagent.errors import NoCard, NoReader
+from renewagent.language import N_, _
 from renewagent_drivers import FactoryKey, KeptElsewhere, KeyFile, ManagementKey, PinProtectedKey, drivers, open_card
 
 if TYPE_CHECKING:
     from renewagent.configuration import CardSettings  # the resident agent does without the rest of that module
 
 
-_ELSEWHERE = (
+_ELSEWHERE = N_(
     "You are connected to this computer from another one: have your IT support let the connection pass smartcards on, "
     "or use the computer that the reader is plugged into."
 )
@@ -39,12 +40,15 @@ def filled_readers(readers: Readers, wanted: str | None) -> list[str]:
     """The readers that hold a card: all of them, or only `wanted`. Raises NoReader, NoCard."""
     states = readers.states()
     if not states:
-        raise NoReader("There is no smartcard reader.", advice=_ELSEWHERE if is_remote() else None)
+        raise NoReader(_("There is no smartcard reader."), advice=_(_ELSEWHERE) if is_remote() else None)
     if wanted is not None and wanted not in states:
-        raise NoReader(f"There is no smartcard reader called {wanted}.", advice=f"There are: {', '.join(states)}.")
+        raise NoReader(
+            _("There is no smartcard reader called {name}.").format(name=wanted),
+            advice=_("There are: {readers}.").format(readers=", ".join(states)),
+        )
     filled = [name for name, state in sorted(states.items()) if state.present and wanted in (None, name)]
     if not filled:
-        raise NoCard("There is no smartcard in the reader.")
+        raise NoCard(_("There is no smartcard in the reader."))
     return filled
 
 

@@ -216,7 +216,7 @@ def server(ahead: float = 0.0) -> Iterator[str]:
 
 
 def asked(url: str, *, clock: bool = True) -> list[Observation]:
-    return list(of_server(Server("console", "The console", url, tls_context), clock=clock))
+    return list(of_server(Server("console", "The console", "the console", url, tls_context), clock=clock))
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_the_clock_goes_with_theirs(ahead: float, health: Health) -> None:
         reached, clock = asked(url)
     assert (reached.health, clock.health) == (Health.OK, health)
     assert health is Health.OK or ("5 minutes behind" if ahead > 0 else "5 minutes ahead of") in clock.said
-    days = of_clock(timedelta(days=-400), "The console")
+    days = of_clock(timedelta(days=-400), "the console")
     assert days is not None and "400 days ahead of that of the console" in days.said
 
 

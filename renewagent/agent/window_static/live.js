@@ -18,11 +18,11 @@
     copy.addEventListener("click", async () => {
       try {
         await navigator.clipboard.writeText(text.value);
-        copied.textContent = "Copied.";
+        copied.textContent = copied.dataset.copied;
       } catch {
         text.focus();
         text.select();
-        copied.textContent = "Selected: press Ctrl and C to copy.";
+        copied.textContent = copied.dataset.selected;
       }
       aloud.textContent = copied.textContent;
     });
