@@ -8,20 +8,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from renewagent.cli import virtual_card_conformance
+from renewagent.cli import virtual_card_bench, virtual_card_conformance
 
 PROFILES = ("plain", "extended")
 KEYS = ("rsa2048", "rsa3072", "p256", "p384")
+FAULTS = ("no-certificate", "damaged", "misfit")
 MANAGEMENT_KEYS = ("default", "ra", "ra:3des", "ra:aes128", "ra:aes192", "ra:aes256")
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `virtual-card create|list|serve|conformance`."""
+    """Add `virtual-card create|list|serve|fleet`."""
     parser = subparsers.add_parser("virtual-card", help="make and serve virtual smartcards")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _register_create(commands)
     _register_list(commands)
-    _register_serve(commands)
+    virtual_card_bench.register(commands)
     virtual_card_conformance.register(commands)
 
 
@@ -30,12 +31,17 @@ def _register_create(commands: argparse._SubParsersAction[argparse.ArgumentParse
         "create",
         help="make a virtual card",
         description="Makes a PIV card in FILE: PIN 123456, PUK 12345678. With --ra, keys and certificates for "
-        "9A and 9C come from that RA; without, both are empty.",
+        "9A and 9C come from that RA; with any of --subject, --key, --issued, --until, --ca, --issuer and --fault they "
+        "are made on the spot, without a network; with none of them, both are empty.",
     )
     parser.add_argument("file", metavar="FILE", type=Path, help="where to keep the card; must not exist")
     parser.add_argument("--profile", choices=PROFILES, default="plain", help="standard PIV, or Yubico's extensions too")
     parser.add_argument("--key", choices=KEYS, help="kind of the keys in 9A and 9C (default: rsa2048)")
     parser.add_argument("--issued", metavar="TIME", type=_time, help="notBefore of the certificates (default: now)")
+    parser.add_argument("--until", metavar="TIME", type=_time, help="their notAfter (default: three years from now)")
+    parser.add_argument("--ca", metavar="DIR", type=Path, help="keeps who issues them; made there at first use")
+    parser.add_argument("--issuer", metavar="DN", help="the name of who issues them")
+    parser.add_argument("--fault", choices=FAULTS, help="what is then the matter with the signing certificate in 9C")
     parser.add_argument("--ra", metavar="URL", help="the RA's CMP address")
     parser.add_argument("--ra-root", metavar="FILE", type=Path, help="the RA's root certificate, PEM")
     parser.add_argument("--ra-reference", metavar="R", help="names the shared secret")
@@ -55,18 +61,6 @@ def _register_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.set_defaults(run=_list)
 
 
-def _register_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "serve",
-        help="put a virtual card into a reader of vpcd",
-        description="Connects to vpcd on 127.0.0.1, and takes the card out on SIGTERM or SIGINT. Prints one JSON line "
-        "once the card is in, with or without --json.",
-    )
-    parser.add_argument("file", metavar="FILE", type=Path, help="the card")
-    parser.add_argument("--port", metavar="N", type=_port, required=True, help="where vpcd listens")
-    parser.set_defaults(run=_serve)
-
-
 def _time(text: str) -> datetime:
     """RFC 3339; a time without an offset is refused, as nobody knows what it means."""
     try:
@@ -78,25 +72,21 @@ def _time(text: str) -> datetime:
     return time.astimezone(UTC)
 
 
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port number")
-    return int(text)
-
-
 def _fixture() -> Any:
     return importlib.import_module("renewagent_fixtures.virtual_card_command")  # by name: nothing above needs fixtures
 
 
 def _create(arguments: argparse.Namespace) -> int:
     access = (arguments.ra, arguments.ra_root, arguments.ra_reference, arguments.ra_secret_file, arguments.subject)
+    fixture = _fixture()
     return int(
-        _fixture().create(
+        fixture.create(
             arguments.file,
             profile=arguments.profile,
             key=arguments.key,
             issued=arguments.issued,
             access=access,
+            on_the_spot=fixture.OnTheSpot(arguments.until, arguments.ca, arguments.issuer, arguments.fault),
             management_key=arguments.management_key,
             as_json=arguments.json,
             now=datetime.now(UTC),
@@ -106,7 +96,3 @@ def _create(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     return int(_fixture().list_cards(arguments.paths or [Path()], as_json=arguments.json))
-
-
-def _serve(arguments: argparse.Namespace) -> int:
-    return int(_fixture().serve(arguments.file, arguments.port))
