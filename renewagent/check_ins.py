@@ -7,7 +7,6 @@ that nobody has thought about.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 from collections.abc import Mapping
@@ -105,7 +104,7 @@ class CheckIn:
         if self.until is not None:
             document["until"] = _text(self.until)
         if self.receipt:
-            document["receipt"] = base64.b64encode(self.receipt).decode()
+            document["receipt"] = binascii.b2a_base64(self.receipt, newline=False).decode()
         return document
 
     @classmethod
@@ -189,7 +188,7 @@ def _time(known: Mapping[str, Any], name: str) -> datetime:
 
 def _octets(value: object) -> bytes:
     try:
-        octets = base64.b64decode(value, validate=True) if isinstance(value, str) else None
+        octets = binascii.a2b_base64(value, strict_mode=True) if isinstance(value, str) else None
     except (binascii.Error, ValueError):
         octets = None
     if octets is None or len(octets) > LARGEST_RECEIPT:

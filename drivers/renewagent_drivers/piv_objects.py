@@ -6,8 +6,6 @@ order of their fields, which cards choose as they like. `Truncated` says that mo
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -172,6 +170,8 @@ def _unpack(packed: bytes, size: int) -> CertificateFront | None:
 
 
 def _inflate(packed: bytes, window: int, size: int, promised: int | None) -> CertificateFront:
+    import zlib  # here: few cards pack, and the resident agent does without
+
     inflater = zlib.decompressobj(window)
     try:
         octets = inflater.decompress(packed, _INFLATED_LIMIT + 1)
@@ -190,10 +190,16 @@ def pack_certificate(certificate: bytes | None, *, compressed: bool = False) -> 
     gzip, as part 1, appendix A, allows it."""
     if certificate is None:
         return tlv(_CONTAINER)
-    packed = gzip.compress(certificate, mtime=0) if compressed else certificate
+    packed = _packed(certificate) if compressed else certificate
     info = _COMPRESSED if compressed else b"\0"
     contents = tlv(_CERTIFICATE, packed) + tlv(_CERTIFICATE_INFO, info) + tlv(_ERROR_DETECTION)
     return tlv(_CONTAINER, contents)
+
+
+def _packed(certificate: bytes) -> bytes:
+    import zlib
+
+    return zlib.compress(certificate, 9, wbits=31)
 
 
 def guid_in(chuid: bytes) -> bytes | None:

@@ -260,9 +260,19 @@ def test_a_bank_card_is_nobodys_business(agent: RunningAgent, place: Place, virt
     assert "told kind=" not in agent.logged()
 
 
-def test_pcscd_goes_away_and_comes_back(place: Place, pcsc_directory: Path) -> None:
+MEMORY = 20_000_000
+"""Octets that the resident may have in memory (design section 10), a console to report to included."""
+
+
+def resident_set(pid: int) -> int:
+    """Octets (proc(5), smaps_rollup)."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Rss:")) * 1024
+
+
+def test_pcscd_goes_away_and_comes_back_and_the_agent_stays_small(place: Place, pcsc_directory: Path) -> None:
     place.publish(campaign_json())
-    place.configure("pcsc")
+    place.configure("pcsc", console='url = "https://127.0.0.1:9"\nenrolment = "NONE-AT-ALL"')
     agent = RunningAgent(place)
     try:
         with PrivatePcscd(1, directory=pcsc_directory) as pcscd:
@@ -276,6 +286,8 @@ def test_pcscd_goes_away_and_comes_back(place: Place, pcsc_directory: Path) -> N
             reader = pcscd.reader_names[0]
             with VpcdLink(place.ca.card(days_ago(7)), pcscd.ports[0]):
                 until(lambda: agent.verdict(reader) == "AFFECTED", 20)
+                assert agent.process is not None
+                assert resident_set(agent.process.pid) <= MEMORY
         assert agent.stop() == 0
     finally:
         agent.close()
