@@ -14,11 +14,24 @@ from tests.soft import between_module, soft_tokens
 __all__ = ["between_module", "pcsc_directory", "private_pcscd", "soft_tokens", "unicode_table", "virtual_readers"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--every", action="store_true", help="at every moment of every story, where else every third would do"
+    )
+
+
 def pytest_configure() -> None:
     """A shell without job control starts what runs in the background with SIGINT ignored, and so would be all that the
     tests start: Ctrl-C is what some of them are about."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def every(pytestconfig: pytest.Config) -> bool:
+    """Whether the tests that go through all moments of a story leave none out: `./dev test --every`, for half an hour
+    and before a release; else they take a spread of them, always the same."""
+    return bool(pytestconfig.getoption("--every"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -128,8 +128,23 @@ def with_everything(practice: Practice) -> None:
     overrides.give(practice.desk, practice.ada, practice.sue, TASK)
 
 
-def killed_at_every_moment(
-    folder: Path, moods: EhrMoods, beforehand: Callable[[Practice], None], flow: Callable[[Desk, Practice], None]
+Killings = Callable[
+    [EhrMoods, Callable[[Practice], None], Callable[[Desk, Practice], None]], Iterator[tuple[int, Practice]]
+]
+
+
+@pytest.fixture
+def killed_at_moments(tmp_path: Path, every: bool) -> Killings:
+    """See `at_moments`: at each of them, or the first and every third after it."""
+    return lambda moods, beforehand, flow: at_moments(tmp_path, moods, beforehand, flow, 1 if every else 3)
+
+
+def at_moments(
+    folder: Path,
+    moods: EhrMoods,
+    beforehand: Callable[[Practice], None],
+    flow: Callable[[Desk, Practice], None],
+    apart: int,
 ) -> Iterator[tuple[int, Practice]]:
     """For each moment the practice as another console has left it, which looked again and again for two days."""
     template = opened(folder / "template", moods)
@@ -150,7 +165,7 @@ def killed_at_every_moment(
         go_on(practice)
         yield moment, practice
         practice.close()
-        moment += 1
+        moment += apart
 
 
 def opened(place: Path, moods: EhrMoods) -> Practice:
@@ -185,9 +200,9 @@ ENFORCES, STANDS = EhrMoods(), EhrMoods(enforces_override=False)
 
 
 @pytest.mark.parametrize("moods", [ENFORCES, STANDS])
-def test_lending(tmp_path: Path, moods: EhrMoods) -> None:
+def test_lending(killed_at_moments: Killings, moods: EhrMoods) -> None:
     last = 0
-    for moment, practice in killed_at_every_moment(tmp_path, moods, nothing, lends):
+    for moment, practice in killed_at_moments(moods, nothing, lends):
         check(practice)
         assert all(each.kind == "override" for each in incidents.latest(practice.desk))
         last = moment
@@ -195,17 +210,17 @@ def test_lending(tmp_path: Path, moods: EhrMoods) -> None:
 
 
 @pytest.mark.parametrize("moods", [ENFORCES, STANDS])
-def test_lending_and_forgetting_and_a_scheduler_that_dies_over_it(tmp_path: Path, moods: EhrMoods) -> None:
+def test_lending_and_forgetting_and_a_scheduler_that_dies_over_it(killed_at_moments: Killings, moods: EhrMoods) -> None:
     last = 0
-    for moment, practice in killed_at_every_moment(tmp_path, moods, nothing, lends_and_forgets):
+    for moment, practice in killed_at_moments(moods, nothing, lends_and_forgets):
         check(practice)
         last = moment
     assert last > 15
 
 
-def test_granting(tmp_path: Path) -> None:
+def test_granting(killed_at_moments: Killings) -> None:
     states: set[str] = set()
-    for _, practice in killed_at_every_moment(tmp_path, ENFORCES, nothing, grants):
+    for _, practice in killed_at_moments(ENFORCES, nothing, grants):
         check(practice)
         rows = practice.desk.read(lambda c: c.execute(sa.select(EPCS_REQUEST.c.state)).scalars().all())
         states.update(rows)
@@ -213,16 +228,16 @@ def test_granting(tmp_path: Path) -> None:
     assert states == {"over", "executed"}
 
 
-def test_revoking(tmp_path: Path) -> None:
-    for _, practice in killed_at_every_moment(tmp_path, ENFORCES, granted, revokes):
+def test_revoking(killed_at_moments: Killings) -> None:
+    for _, practice in killed_at_moments(ENFORCES, granted, revokes):
         check(practice)
         assert practice.access().epcs_granted is (practice.ehr_did("revoke_epcs") == [])
 
 
 @pytest.mark.parametrize("moods", [ENFORCES, STANDS])
-def test_suspending(tmp_path: Path, moods: EhrMoods) -> None:
+def test_suspending(killed_at_moments: Killings, moods: EhrMoods) -> None:
     """From the first durable word on, it is done, all of it: at the EHR and at the vendor."""
-    for moment, practice in killed_at_every_moment(tmp_path, moods, with_everything, suspends):
+    for moment, practice in killed_at_moments(moods, with_everything, suspends):
         check(practice)
         begun = moment >= 1
         assert practice.access().epcs_suspended is begun
@@ -231,7 +246,7 @@ def test_suspending(tmp_path: Path, moods: EhrMoods) -> None:
         assert practice.ehr_did("grant_epcs") == []
 
 
-def test_a_scheduler_that_dies_over_what_another_console_left(tmp_path: Path) -> None:
+def test_a_scheduler_that_dies_over_what_another_console_left(killed_at_moments: Killings) -> None:
     def left(practice: Practice) -> None:
         """A grant that was decided, a suspension of somebody else, and an override: none of them carried out."""
         practice.ehr.grant_epcs("ray", entered_by="ada", executed_by="sue")
@@ -251,7 +266,7 @@ def test_a_scheduler_that_dies_over_what_another_console_left(tmp_path: Path) ->
     def looks(desk: Desk, practice: Practice) -> None:
         scheduler.look(desk)
 
-    for _, practice in killed_at_every_moment(tmp_path, STANDS, left, looks):
+    for _, practice in killed_at_moments(STANDS, left, looks):
         check(practice)
         assert practice.access().epcs_granted
         assert practice.access(practice.ray).epcs_suspended

@@ -116,9 +116,11 @@ def check_the_end(world: SoftWorld, run: SoftRun) -> None:
     assert overrides.open_leases(world.desk) == []
 
 
-def killed_at_every_step(world: SoftWorld, story: str, after: Callable[[int, str], None]) -> int:
-    """The story, killed before its first, second, ... step; then `after`. How many steps it has, or were tried."""
-    for step in range(TRIED.get(story, 1000)):
+def killed_at_steps(world: SoftWorld, story: str, every: bool, after: Callable[[int, str], None]) -> range:
+    """The story, killed before its first, second, ... step, or before every third; then `after`. Those steps, the last
+    of which may be one that it does not have."""
+    apart = 1 if every else 3
+    for step in range(0, TRIED.get(story, 1000), apart):
         befall(world, story, step)
         before = latest(world)
         life = Life(step)
@@ -134,8 +136,8 @@ def killed_at_every_step(world: SoftWorld, story: str, after: Callable[[int, str
                 after(step, life.last)
         else:
             check_the_end(world, run)
-            return step
-    return TRIED[story]
+            return range(0, step + 1, apart)
+    return range(0, TRIED[story], apart)
 
 
 def latest(world: SoftWorld) -> SoftRun | None:
@@ -143,7 +145,7 @@ def latest(world: SoftWorld) -> SoftRun | None:
 
 
 @pytest.mark.parametrize("story", STORIES)
-def test_whoever_goes_on_comes_to_the_end(world: SoftWorld, story: str) -> None:
+def test_whoever_goes_on_comes_to_the_end(world: SoftWorld, story: str, every: bool) -> None:
     died_of = set()
     began = len(world.bench.vendor.outbox(EMAIL))
 
@@ -155,17 +157,18 @@ def test_whoever_goes_on_comes_to_the_end(world: SoftWorld, story: str) -> None:
             overrides.tend(world.desk)
         check_the_end(world, tell(world, world.desk, story))
 
-    steps = killed_at_every_step(world, story, go_on)
-    assert steps > 35
-    assert {"a write", "device", "soft_tokens", "remove_device", "refresh_shared_tables", "register_device"} <= died_of
-    assert {"access", "enable_epcs", "remove_override"} <= died_of or story in TRIED
+    steps = killed_at_steps(world, story, every, go_on)
+    assert steps.stop > 35
+    assert {"a write", "device"} <= died_of and len(died_of) > 3
+    if every:
+        assert {"soft_tokens", "remove_device", "refresh_shared_tables", "register_device"} <= died_of
+        assert {"access", "enable_epcs", "remove_override"} <= died_of or story in TRIED
     assert audit.verify_chain(world.desk.read(audit.entries)) is None
     invited = len(world.bench.vendor.outbox(EMAIL)) - began
-    stories = steps + (story not in TRIED)
-    assert invited == (0 if story == STORIES[0] else stories), "one e-mail for each story, killed or not"
+    assert invited == (0 if story == STORIES[0] else len(steps)), "one e-mail for each story, killed or not"
 
 
-def test_whoever_gives_it_up_is_told_what_stands_and_may_begin_again(world: SoftWorld) -> None:
+def test_whoever_gives_it_up_is_told_what_stands_and_may_begin_again(world: SoftWorld, every: bool) -> None:
     story = STORIES[2]
 
     def give_up(step: int, last: str) -> None:
@@ -176,7 +179,7 @@ def test_whoever_gives_it_up_is_told_what_stands_and_may_begin_again(world: Soft
             check_abandoned(world, gone)
         check_the_end(world, tell(world, world.desk, story))
 
-    assert killed_at_every_step(world, story, give_up) > 40
+    assert killed_at_steps(world, story, every, give_up).stop > 40
 
 
 def check_abandoned(world: SoftWorld, gone: SoftRun) -> None:
