@@ -35,7 +35,7 @@ def test_every_row_is_shown() -> None:
 
 def test_it_is_told_at_a_terminal_and_leaves_nothing_when_it_is_stopped(tmp_path: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    command = [word for word in COMMAND if word not in ("-W", "error")]  # stopped within open(), Python warns of the file
+    command = [word for word in COMMAND if word not in ("-W", "error")]  # stopped within open(), it warns of the file
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None and process.stderr is not None
     with process:
