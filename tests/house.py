@@ -25,6 +25,7 @@ FLOORS = (
         (
             "renewagent",
             "renewagent.errors",
+            "renewagent.health",
             "renewagent.language",
             "renewagent.model",
             "renewagent.names",

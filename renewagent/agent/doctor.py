@@ -11,42 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any, TypeVar
 
 from renewagent.errors import RenewAgentError
+from renewagent.health import Health, Observation
 from renewagent.language import _
-
-
-class Health(Enum):
-    """How something stands. UNKNOWN: it could not be found out."""
-
-    OK = "ok"
-    WARNING = "warn"
-    PROBLEM = "fail"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """One thing that was looked at: its `name` (English, for scripts), how it stands, a sentence or two, and what to do
-    ("" for nothing)."""
-
-    name: str
-    health: Health
-    said: str
-    advice: str = ""
-
-    def document(self) -> dict[str, str]:
-        """Its entry in `doctor --json`."""
-        return {"name": self.name, "health": self.health.value, "said": self.said, "advice": self.advice}
-
-    @classmethod
-    def of_error(cls, name: str, error: RenewAgentError, health: Health = Health.PROBLEM) -> Observation:
-        """What an error says."""
-        return cls(name, health, error.message, error.advice)
-
 
 Check = Callable[[], Iterable[Observation]]
 Fault = Callable[[Exception], RenewAgentError]

@@ -18,10 +18,10 @@ import urllib3
 from renewagent.agent.campaigns import InForce
 from renewagent.agent.console_identity import ConsoleIdentity
 from renewagent.agent.console_status import console_status
-from renewagent.agent.doctor import Health, Observation
 from renewagent.agent.remembered import CAMPAIGNS
 from renewagent.agent.times_in_words import date_in_words, time_in_words
 from renewagent.configuration import Configuration
+from renewagent.health import Health, Observation
 from renewagent.language import N_, _, ngettext
 from renewagent.proxies import HttpClient, tls_context
 from renewagent.rules import Campaign

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from renewagent.agent.doctor import Observation
 from renewagent.agent.doctor_workstation import versions
 from renewagent.agent.status import time_text
 from renewagent.atomic import write_atomically
 from renewagent.configuration import Configuration
 from renewagent.errors import AgentError
+from renewagent.health import Observation
 from renewagent.language import N_, _
 
 _GONE = "[left out]"

@@ -13,7 +13,6 @@ from pathlib import Path
 from cryptography import x509
 
 from renewagent.agent import doctor_pcscd, words
-from renewagent.agent.doctor import Health, Observation
 from renewagent.agent.doctor_pcscd import Door
 from renewagent.agent.full_inspection import Inspection
 from renewagent.agent.inspection_child import inspect_reader
@@ -25,6 +24,7 @@ from renewagent.card.interface import Readers
 from renewagent.chains import build_chain, issuers_among
 from renewagent.configuration import CardSettings, Configuration
 from renewagent.errors import CardBusy, NoCard, NoReader, PcscUnavailable, ReaderError, UnsupportedCard
+from renewagent.health import Health, Observation
 from renewagent.language import N_, _
 from renewagent.loading import UNREADABLE
 from renewagent.model import CertificateHead, Slot, Verdict

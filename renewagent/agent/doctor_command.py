@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from renewagent.agent import doctor_authorities, doctor_workstation
 from renewagent.agent.campaigns import InForce, campaigns_in_force
-from renewagent.agent.doctor import Check, Health, Observation, answer_of, begun, carried_out, examine
+from renewagent.agent.doctor import Check, answer_of, begun, carried_out, examine
 from renewagent.agent.doctor_bundle import write_bundle
 from renewagent.agent.doctor_card import CardChecks
 from renewagent.agent.doctor_desk import not_asked, of_standing
@@ -20,6 +20,7 @@ from renewagent.cli.answer import emit, say
 from renewagent.cli.desk_options import at_desk, needed
 from renewagent.cli.mishaps import unexpected
 from renewagent.configuration import Configuration
+from renewagent.health import Health, Observation
 from renewagent.language import N_, _
 from renewagent.rules import Campaign
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from renewagent.agent.doctor import Health, Observation
+from renewagent.health import Health, Observation
 from renewagent.language import N_, _
 
 _NAME = N_("EPCS desk")
@@ -23,7 +23,7 @@ def of_standing(standing: Mapping[str, Any]) -> Iterator[Observation]:
         )
     for one in findings:
         name, said, advice = (str(one.get(member) or "") for member in ("name", "said", "advice"))
-        yield Observation(name or _NAME, _health(one.get("state")), said, advice)
+        yield Observation(name or _NAME, _health(one.get("health")), said, advice)
 
 
 def not_asked() -> Observation:

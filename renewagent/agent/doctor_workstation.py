@@ -18,12 +18,12 @@ from renewagent import __version__
 from renewagent.agent import doctor_pcscd, service
 from renewagent.agent.control import ask_agent, runtime_folder
 from renewagent.agent.disk import is_full, on_network
-from renewagent.agent.doctor import Health, Observation
 from renewagent.agent.journal import Journal
 from renewagent.agent.notify_child import has_the_screen
 from renewagent.agent.removal import OnRemoval, is_remote, on_removal
 from renewagent.configuration import CardSettings, Configuration
 from renewagent.errors import AgentError
+from renewagent.health import Health, Observation
 from renewagent.language import N_, _, ngettext
 
 LITTLE_ROOM = 50 << 20

@@ -12,7 +12,6 @@ from enum import Enum
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from renewagent.console.epcs.factors import Challenge
-from renewagent.console.epcs.findings import Finding
 from renewagent.console.epcs.hardware import Lost, Resynced
 from renewagent.console.epcs.incidents import LONGEST_REPORT, Incident
 from renewagent.console.epcs.soft import SoftRun
@@ -21,6 +20,7 @@ from renewagent.console.epcs.ticket_rows import Ticket
 from renewagent.console.epcs.token_rows import LOSSES, Token
 from renewagent.console.openapi_parts import BEARER, OPEN, asked, in_path, json_answer, json_body, operation
 from renewagent.console.permissions import Person
+from renewagent.health import Observation
 from renewagent.tokens.calendar import Deadline, Reminder
 from renewagent.tokens.forms import KINDS
 from renewagent.tokens.grants import Action, Party, Request, SuspensionReason
@@ -204,7 +204,7 @@ _STANDING = _object(
         "overrides": _list(_LEASE),
         "incidents": _list({**_INCIDENT, "required": [one for one in _INCIDENT["required"] if one != "report"]}),
         "reminders": _list(_REMINDER),
-        "findings": _list(schema_of(Finding)),
+        "findings": _list(schema_of(Observation)),
     }
 )
 _ANSWERS: Mapping[str, Schema] = {

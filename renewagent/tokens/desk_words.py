@@ -35,8 +35,8 @@ def standing_in_words(standing: Document) -> list[str]:
 
 
 def _finding(finding: Document) -> Iterator[str]:
-    yield f"  {_MARKS.get(text(finding, 'state'), '?'):<7}  {text(finding, 'said')}"
-    if text(finding, "state") != "ok" and text(finding, "advice"):
+    yield f"  {_MARKS.get(text(finding, 'health'), '?'):<7}  {text(finding, 'said')}"
+    if text(finding, "health") != "ok" and text(finding, "advice"):
         yield f"           {text(finding, 'advice')}"
 
 

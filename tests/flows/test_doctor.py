@@ -15,9 +15,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from renewagent.agent.doctor import Health, Observation, examine
+from renewagent.agent.doctor import examine
 from renewagent.agent.doctor_card import of_chain, of_dates, of_tries
 from renewagent.errors import CardBusy, RenewAgentError
+from renewagent.health import Health, Observation
 from renewagent.model import CertificateHead
 from renewagent.names import parse_name
 from renewagent.rules import Contact

@@ -21,7 +21,7 @@ import pytest
 
 from renewagent import __version__
 from renewagent.agent import doctor_pcscd, doctor_workstation
-from renewagent.agent.doctor import Health, Observation, examine
+from renewagent.agent.doctor import examine
 from renewagent.agent.doctor_authorities import Server, of_campaigns, of_clock, of_server
 from renewagent.agent.doctor_bundle import without, write_bundle
 from renewagent.agent.doctor_card import of_busy, of_driver, of_service
@@ -32,6 +32,7 @@ from renewagent.agent.removal import OnRemoval
 from renewagent.campaign.document import parse_campaign
 from renewagent.configuration import CardSettings, Configuration
 from renewagent.errors import CardBusy, PcscUnavailable, RenewAgentError, UnsupportedCard
+from renewagent.health import Health, Observation
 from renewagent.model import CardIdentity, Finding, Verdict
 from renewagent.proxies import tls_context
 from renewagent_fixtures.readers import VirtualReaders

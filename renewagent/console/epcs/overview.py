@@ -13,9 +13,9 @@ from renewagent.console import people
 from renewagent.console.epcs import lease_rows, request_rows, soft_rows
 from renewagent.console.epcs.asked import is_at_hand
 from renewagent.console.epcs.desk import Desk
-from renewagent.console.epcs.findings import Health
 from renewagent.console.epcs.tables import EPCS_INCIDENT, EPCS_TOKEN
 from renewagent.console.permissions import Permission, Person
+from renewagent.health import Health
 from renewagent.tokens import leases
 from renewagent.tokens.grants import Action, RequestState
 from renewagent.tokens.leases import Life
@@ -31,7 +31,7 @@ class Line:
     """Somebody, how they stand as far as it is known here, and a sentence for each thing that is under way."""
 
     person: Person
-    state: Health
+    health: Health
     said: tuple[str, ...]
 
 
@@ -41,8 +41,8 @@ class _Known:
 
     said: dict[str, list[tuple[Health, str]]] = field(default_factory=lambda: defaultdict(list))
 
-    def add(self, identity: str, state: Health, sentence: str) -> None:
-        self.said[identity].append((state, sentence))
+    def add(self, identity: str, health: Health, sentence: str) -> None:
+        self.said[identity].append((health, sentence))
 
 
 def overview(desk: Desk, by: Person, name: str = "") -> tuple[list[Line], int]:
@@ -60,7 +60,7 @@ def _overview(connection: sa.Connection, now: datetime, by: Person, name: str) -
 
 
 def _line(person: Person, said: Iterable[tuple[Health, str]]) -> Line:
-    order = (Health.FAIL, Health.WARN, Health.OK)
+    order = (Health.PROBLEM, Health.WARNING, Health.OK)
     worst_first = sorted(said, key=lambda one: order.index(one[0]))
     if not worst_first:
         return Line(person, Health.UNKNOWN, ("No token is registered here, and nothing is under way.",))
@@ -73,15 +73,15 @@ def _known(connection: sa.Connection, now: datetime) -> _Known:
     for kept in soft_rows.open_ones(connection):
         turn = words(kept.run, kept.owner.name)
         waits = "" if turn.who is Who.DESK else f" Next: {turn.next}"
-        known.add(kept.owner.id, Health.WARN, f"The soft token is being registered anew.{waits}")
+        known.add(kept.owner.id, Health.WARNING, f"The soft token is being registered anew.{waits}")
     _requests(connection, now, known)
     for lease in lease_rows.open_ones(connection):
-        state = Health.WARN if leases.life(lease, now) is Life.GIVEN else Health.FAIL
-        known.add(lease.subject, state, f"An administrator override stands until {lease.ends:%H:%M} UTC.")
+        health = Health.WARNING if leases.life(lease, now) is Life.GIVEN else Health.PROBLEM
+        known.add(lease.subject, health, f"An administrator override stands until {lease.ends:%H:%M} UTC.")
     open_incidents = sa.select(EPCS_INCIDENT.c.subject, EPCS_INCIDENT.c.due).where(EPCS_INCIDENT.c.reported.is_(None))
     for row in connection.execute(open_incidents.where(EPCS_INCIDENT.c.subject != "")):
-        state = Health.FAIL if now >= row.due else Health.WARN
-        known.add(row.subject, state, f"A security incident is to be reported by {row.due:%d %B %H:%M} UTC.")
+        health = Health.PROBLEM if now >= row.due else Health.WARNING
+        known.add(row.subject, health, f"A security incident is to be reported by {row.due:%d %B %H:%M} UTC.")
     return known
 
 
@@ -92,18 +92,18 @@ def _tokens(connection: sa.Connection, known: _Known) -> None:
     for row in rows:
         refused = row.refused is not None and (row.resynchronised is None or row.refused > row.resynchronised)
         if row.state == TokenState.ACTIVE.value and refused:
-            known.add(row.owner, Health.FAIL, f"Token {row.serial}: two codes were refused.")
+            known.add(row.owner, Health.PROBLEM, f"Token {row.serial}: two codes were refused.")
         elif row.state == TokenState.ACTIVE.value:
             known.add(row.owner, Health.OK, f"Token {row.serial} is active.")
     for owner in {row.owner for row in rows} - active:
-        known.add(owner, Health.FAIL, "No hardware token is active.")
+        known.add(owner, Health.PROBLEM, "No hardware token is active.")
 
 
 def _requests(connection: sa.Connection, now: datetime, known: _Known) -> None:
     for request in request_rows.open_ones(connection):
         subject = request.subject.person.id
         if request.action is Action.SUSPEND:
-            known.add(subject, Health.FAIL, "EPCS is being suspended.")
+            known.add(subject, Health.PROBLEM, "EPCS is being suspended.")
         elif request.state is RequestState.WAITING and request.ends > now:
             what = "grant" if request.action is Action.GRANT else "revocation"
-            known.add(subject, Health.WARN, f"A {what} waits for the second person.")
+            known.add(subject, Health.WARNING, f"A {what} waits for the second person.")

@@ -11,10 +11,11 @@ from starlette.routing import Route
 from renewagent.console.epcs import enabling, standing, suspensions
 from renewagent.console.epcs.asked import Asked
 from renewagent.console.epcs.desk import Desk
-from renewagent.console.epcs.findings import Finding, Health, findings
+from renewagent.console.epcs.findings import findings
 from renewagent.console.epcs.pages_frame import Shown, address, deed, look
 from renewagent.console.epcs.standing import Kept
 from renewagent.console.permissions import Permission
+from renewagent.health import Health, Observation
 from renewagent.tokens.errors import FormError
 from renewagent.tokens.grants import Action, RequestState, SuspensionReason
 from renewagent.tokens.tickets import TicketState
@@ -52,7 +53,7 @@ def can_i_sign(asked: Asked) -> Shown:
             "owner": owner,
             "findings": found,
             "signs": signs(found),
-            "first": None if run is not None else next((one for one in found if one.state is Health.FAIL), None),
+            "first": None if run is not None else next((one for one in found if one.health is Health.PROBLEM), None),
             "run": run,
             "tickets": [one for one in known.tickets if one.state is not TicketState.NOTIFIED],
             "requests": [one for one in known.requests if one.state is RequestState.WAITING],
@@ -62,13 +63,13 @@ def can_i_sign(asked: Asked) -> Shown:
     )
 
 
-def signs(found: Iterable[Finding]) -> Health:
-    """Whether they can sign with anything: OK, FAIL, or UNKNOWN."""
-    by_name = [(one.name, one.state) for one in found]
-    access = {state for name, state in by_name if name.startswith("EPCS")}
-    factors = {state for name, state in by_name if name in _FACTORS}
-    if Health.FAIL in access or not factors & {Health.OK, Health.UNKNOWN}:
-        return Health.FAIL
+def signs(found: Iterable[Observation]) -> Health:
+    """Whether they can sign with anything: OK, PROBLEM, or UNKNOWN."""
+    by_name = [(one.name, one.health) for one in found]
+    access = {health for name, health in by_name if name.startswith("EPCS")}
+    factors = {health for name, health in by_name if name in _FACTORS}
+    if Health.PROBLEM in access or not factors & {Health.OK, Health.UNKNOWN}:
+        return Health.PROBLEM
     return Health.OK if access == {Health.OK} and Health.OK in factors else Health.UNKNOWN
 
 

@@ -13,12 +13,13 @@ from typing import Any, TypeVar
 from renewagent.console.epcs import hardware, incidents, overrides, requests, soft, tickets
 from renewagent.console.epcs.desk import Desk
 from renewagent.console.epcs.documents import Document, person_document, told, with_people
-from renewagent.console.epcs.findings import Finding, Heard, Held, Waiting, findings
+from renewagent.console.epcs.findings import Heard, Held, Waiting, findings
 from renewagent.console.epcs.incidents import Incident
 from renewagent.console.epcs.soft import SoftRun
 from renewagent.console.epcs.ticket_rows import Ticket
 from renewagent.console.epcs.token_rows import Token
 from renewagent.console.permissions import Permission, Person
+from renewagent.health import Observation
 from renewagent.tokens import calendar
 from renewagent.tokens.errors import FormError, TokenError, UnknownToken
 from renewagent.tokens.grants import Request, RequestState
@@ -40,7 +41,7 @@ class Kept:
     incidents: tuple[Incident, ...]
 
 
-def why(desk: Desk, person: Person) -> list[Finding]:
+def why(desk: Desk, person: Person) -> list[Observation]:
     """All that was found, in the order in which it is put right."""
     return findings(hear(desk, person, kept(desk, person, person)), desk.now())
 

@@ -147,8 +147,8 @@ def test_reminders_and_a_calendar(desk: DeskServer, capsys: pytest.CaptureFixtur
 
 def test_why_somebody_cannot_sign(desk: DeskServer, capsys: pytest.CaptureFixture[str]) -> None:
     findings = [
-        {"name": "EPCS enabled", "state": "ok", "said": "EPCS is enabled in the EHR.", "advice": "Nothing."},
-        {"name": "EPCS granted", "state": "fail", "said": "EPCS is not granted to you.", "advice": "Two people do."},
+        {"name": "EPCS enabled", "health": "ok", "said": "EPCS is enabled in the EHR.", "advice": "Nothing."},
+        {"name": "EPCS granted", "health": "fail", "said": "EPCS is not granted to you.", "advice": "Two people do."},
     ]
     runs = [{"id": "r1", "finished": None}, {"id": "r0", "finished": "2026-01-01T00:00:00Z"}]
     desk.say("GET /standing", {"person": {"name": "Dr Ada Lamb"}, "findings": findings, "runs": runs})

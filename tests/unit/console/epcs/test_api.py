@@ -363,5 +363,5 @@ def test_an_outside_system_that_fails_is_told_as_such(
 def test_an_ehr_that_is_away_stops_no_page_of_standing(desk: Desk) -> None:
     desk.bench.ehr.moods = EhrMoods(rude=True)
     found = said(desk.osei.get("/epcs/api/standing"))
-    assert found["access"] is None and "unknown" in {one["state"] for one in found["findings"]}
+    assert found["access"] is None and "unknown" in {one["health"] for one in found["findings"]}
     assert said(desk.osei.get("/epcs/api/soft/diagnosis"), 502)["code"] == "RA-EHR-MISBEHAVED"

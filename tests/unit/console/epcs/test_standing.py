@@ -12,11 +12,12 @@ import pytest
 import sqlalchemy as sa
 
 from renewagent.console.epcs import incidents, overrides, requests, soft
-from renewagent.console.epcs.findings import Finding, Health, Heard, Held, Waiting, findings
+from renewagent.console.epcs.findings import Heard, Held, Waiting, findings
 from renewagent.console.epcs.incidents import Incident
 from renewagent.console.epcs.standing import why
 from renewagent.console.epcs.tables import EPCS_TOKEN
 from renewagent.console.permissions import Person, Role
+from renewagent.health import Health, Observation
 from renewagent.tokens.errors import TokenServerUnreachable
 from renewagent.tokens.grants import Action
 from renewagent.tokens.leases import Lease
@@ -54,7 +55,7 @@ WELL: dict[str, Any] = {"tokens": (held(),), "soft": SOFT, "device": DEVICE, "ac
 
 def test_whoever_can_sign_is_told_so() -> None:
     found = findings(Heard(**WELL), NOW)
-    assert {one.state for one in found} == {Health.OK}
+    assert {one.health for one in found} == {Health.OK}
     assert {one.name for one in found} == {
         "EPCS enabled",
         "EPCS granted",
@@ -147,21 +148,21 @@ def test_whoever_can_sign_is_told_so() -> None:
 )
 def test_one_thing_wrong_is_one_finding(change: dict[str, Any], name: str, state: str, words: str) -> None:
     found = [one for one in findings(Heard(**{**WELL, **change}), NOW) if one.name == name and words in one.said]
-    assert len(found) == 1 and found[0].state.value == state
+    assert len(found) == 1 and found[0].health.value == state
     assert found[0].advice and found[0].advice[-1] == "."
-    others = {one.name: one.state for one in findings(Heard(**{**WELL, **change}), NOW) if one.name != name}
+    others = {one.name: one.health for one in findings(Heard(**{**WELL, **change}), NOW) if one.name != name}
     silent = "vendor_silent" in change or "ehr_silent" in change or "soft" in change
     assert silent or set(others.values()) == {Health.OK}
 
 
 def test_whoever_has_only_a_hardware_token_needs_no_app() -> None:
     found = findings(Heard(tokens=(held(),), access=MAY), NOW)
-    assert {one.state for one in found} == {Health.OK} and "soft token" not in {one.name for one in found}
+    assert {one.health for one in found} == {Health.OK} and "soft token" not in {one.name for one in found}
 
 
 def test_a_resynchronisation_that_went_well_later_counts() -> None:
     token = held(refused=NOW - 2 * HOUR, resynchronised=NOW - HOUR, refusals=0, drift=2)
-    assert {one.state for one in findings(Heard(**{**WELL, "tokens": (token,)}), NOW)} == {Health.OK}
+    assert {one.health for one in findings(Heard(**{**WELL, "tokens": (token,)}), NOW)} == {Health.OK}
 
 
 # --- asked of the mocks
@@ -179,8 +180,8 @@ def keep_token(bench: Bench, owner: Person, serial: str, **more: Any) -> None:
     )
 
 
-def by_name(found: list[Finding]) -> dict[str, str]:
-    return {one.name: one.state.value for one in found}
+def by_name(found: list[Observation]) -> dict[str, str]:
+    return {one.name: one.health.value for one in found}
 
 
 def test_somebody_new_is_told_what_is_missing(bench: Bench, osei: Person) -> None:
@@ -251,7 +252,7 @@ def test_programs_read_all_of_it(bench: Bench, osei: Person) -> None:
     assert (request["state"], request["entered_by"]["name"]) == ("waiting", "Ada")
     assert "card" not in request["entered_by"] and "account" not in request["entered_by"]
     assert document["access"]["epcs_granted"] is False and document["device"] is None
-    assert {one.keys() == {"name", "state", "said", "advice"} for one in document["findings"]} == {True}
+    assert {one.keys() == {"name", "health", "said", "advice"} for one in document["findings"]} == {True}
     assert {"request", "override", "incident"} <= {one["name"] for one in document["findings"]}
     assert "report" not in document["incidents"][0]
     assert "report" in said(bench.program("ada").get("/epcs/api/standing?user=osei"))["incidents"][0]
