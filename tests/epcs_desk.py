@@ -153,5 +153,5 @@ def new_bench(folder: Path, **settings: Any) -> Bench:
     site = new_site(folder, clock, epcs=EPCS, **settings)
     vendor = MockVendor(f"sqlite:///{folder}/vendor.db", now=clock, entropy=Dice())
     ehr = MockEhr(f"sqlite:///{folder}/ehr.db", vendor=vendor, now=clock, entropy=Dice())
-    desk = Desk(site, EPCS, authority=vendor, support=vendor, soft=vendor, ehr=ehr)
+    desk = Desk(site, authority=vendor, support=vendor, soft=vendor, ehr=ehr)
     return Bench(site, clock, vendor, ehr, desk)

@@ -26,17 +26,23 @@ NEWS = "epcs"
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """`settings` are the site's own for EPCS. `hands` run flows for whoever serves: `await desk.hands.do(work)`;
-    `door` the same for those who are not signed in yet, so that they keep nobody waiting who is."""
+    """`hands` run flows for whoever serves: `await desk.hands.do(work)`; `door` the same for those who are not signed
+    in yet, so that they keep nobody waiting who is."""
 
     site: Site
-    settings: EpcsSettings
     authority: TokenAuthority
     support: VendorSupport
     soft: SoftTokenVendor
     ehr: Ehr
     hands: Hands = field(default_factory=Hands)
     door: Hands = field(default_factory=lambda: Hands(threads=8, most=32))
+
+    @property
+    def settings(self) -> EpcsSettings:
+        """The site's own for EPCS."""
+        if self.site.settings.epcs is None:
+            raise ValueError("a site without EPCS has no desk")
+        return self.site.settings.epcs
 
     def now(self) -> datetime:
         """Aware UTC."""

@@ -28,7 +28,7 @@ def open_desk(site: Site) -> Iterator[Desk | None]:
         for outside in (vendor, ehr, tokens):
             if outside is not None:
                 stack.callback(outside.close)
-        yield Desk(site, settings, authority=tokens or vendor, support=vendor, soft=vendor, ehr=ehr)
+        yield Desk(site, authority=tokens or vendor, support=vendor, soft=vendor, ehr=ehr)
 
 
 def _token_server(settings: EpcsSettings, site: Site) -> PrivacyIdea | None:

@@ -1,4 +1,4 @@
-"""What was put off: until when, how often, and never beyond the campaign's deadline."""
+"""What was put off: until when, and never beyond the campaign's deadline."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from renewagent.agent.put_off import FILE, FOR, PutOff, PutOffs
+from renewagent.agent.put_off import FILE, FOR, PutOffs
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 CARD, CAMPAIGN = "chuid:aa4821", "test-batch"
@@ -16,13 +16,14 @@ CARD, CAMPAIGN = "chuid:aa4821", "test-batch"
 
 def test_for_an_hour_and_remembered(tmp_path: Path) -> None:
     kept = PutOffs(tmp_path)
-    assert kept.of(CARD, CAMPAIGN) is None and kept.until(CARD, CAMPAIGN, NOW) is None
-    assert kept.add(CARD, CAMPAIGN, None, NOW) == PutOff(NOW + FOR, 1)
+    assert kept.until(CARD, CAMPAIGN, NOW) is None
+    kept.add(CARD, CAMPAIGN, None, NOW)
     later = PutOffs(tmp_path)
     assert later.until(CARD, CAMPAIGN, NOW + FOR - timedelta(seconds=1)) == NOW + FOR
     assert later.until(CARD, CAMPAIGN, NOW + FOR) is None
-    assert later.add(CARD, CAMPAIGN, None, NOW + FOR).times == 2
-    assert later.of(CARD, "another") is None and later.of("chuid:bb9558", CAMPAIGN) is None
+    later.add(CARD, CAMPAIGN, None, NOW + FOR)
+    assert later.until(CARD, CAMPAIGN, NOW + FOR) == NOW + 2 * FOR
+    assert later.until(CARD, "another", NOW) is None and later.until("chuid:bb9558", CAMPAIGN, NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -41,13 +42,14 @@ def test_a_clock_that_was_set_back_puts_nothing_off_for_longer(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b"{", b"[]", b'{"a": 1}', b'{"a": ["2026-11-22T09:00:00", 1]}', b'{"a": ["x", 1]}', b"\xff"]
+    "damage", [b"", b"{", b"[]", b'{"%a": 1}', b'{"%a": "2026-11-22T09:30:00"}', b'{"%a": "x"}', b"\xff"]
 )
 def test_a_damaged_file_counts_as_none(tmp_path: Path, damage: bytes) -> None:
-    (tmp_path / FILE).write_bytes(damage)
+    (tmp_path / FILE).write_bytes(damage.replace(b"%a", f"{CARD} {CAMPAIGN}".encode()))
     kept = PutOffs(tmp_path)
-    assert kept.of("a", "") is None
-    assert kept.add(CARD, CAMPAIGN, None, NOW).times == 1
+    assert kept.until(CARD, CAMPAIGN, NOW) is None
+    kept.add(CARD, CAMPAIGN, None, NOW)
+    assert kept.until(CARD, CAMPAIGN, NOW) == NOW + FOR
 
 
 def test_old_ones_are_forgotten(tmp_path: Path) -> None:

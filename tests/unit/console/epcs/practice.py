@@ -110,7 +110,9 @@ class Practice:
             connection.execute(sa.delete(LOG))
 
     def move_to(self, zone: str) -> None:
-        self.desk = replace(self.desk, settings=replace(self.desk.settings, zone=ZoneInfo(zone)))
+        site = self.desk.site
+        epcs = replace(self.desk.settings, zone=ZoneInfo(zone))
+        self.desk = replace(self.desk, site=replace(site, settings=replace(site.settings, epcs=epcs)))
 
     def meet(self, **others: Any) -> None:
         """Another EHR, or another vendor, from now on."""
@@ -132,4 +134,4 @@ def new_practice(folder: Path, database: str) -> Practice:
     site = Site(settings, store, clock, secrets.token_bytes)
     vendor = MockVendor(f"sqlite:///{folder}/vendor.db", now=clock, entropy=secrets.token_bytes)
     ehr = MockEhr(f"sqlite:///{folder}/ehr.db", vendor=vendor, now=clock, entropy=secrets.token_bytes)
-    return Practice(clock, store, vendor, ehr, Desk(site, EPCS, authority=vendor, support=vendor, soft=vendor, ehr=ehr))
+    return Practice(clock, store, vendor, ehr, Desk(site, authority=vendor, support=vendor, soft=vendor, ehr=ehr))

@@ -129,7 +129,8 @@ def test_what_cannot_be_registered(bench: Bench, pat: Person) -> None:
 def test_an_administrators_prefix_counts_at_the_desk(bench: Bench, pat: Person) -> None:
     bench.token("QQQQ12345678")
     profiles = extended({"QQQQ": {"asks": "counters", "maker": "Q"}})
-    desk = replace(bench.desk, settings=replace(bench.desk.settings, profiles=profiles))
+    settings = replace(bench.site.settings, epcs=replace(bench.desk.settings, profiles=profiles))
+    desk = replace(bench.desk, site=replace(bench.site, settings=settings))
     assert register(desk, pat, pat, "QQQQ12345678", "QQQQ12345678").state is TokenState.ACTIVE
 
 

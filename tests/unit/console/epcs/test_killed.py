@@ -77,7 +77,7 @@ class Mortal(Desk):
 
 def mortal(desk: Desk, countdown: Countdown) -> Desk:
     ehr, authority = Outside(desk.ehr, countdown), Outside(desk.authority, countdown)
-    return Mortal(desk.site, desk.settings, authority, desk.support, desk.soft, ehr)
+    return Mortal(desk.site, authority, desk.support, desk.soft, ehr)
 
 
 # --- Flows, each by a desk that may die
