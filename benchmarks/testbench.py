@@ -29,7 +29,6 @@ from renewagent.agent.full_inspection import Inspector
 from renewagent.names import parse_name
 from renewagent_drivers import open_card
 from renewagent_fixtures.fleet import Fleet, make, usual
-from renewagent_fixtures.pcscd_fleet import PcscdFleet
 from renewagent_fixtures.private_pcscd import PrivatePcscd
 from renewagent_fixtures.readers import Card, VirtualReaders
 from renewagent_fixtures.virtual_card import VirtualCard
@@ -202,22 +201,22 @@ def at_once(options: argparse.Namespace) -> dict[str, Any]:
     fleet = Fleet.make(options.readers, seed=7)
     truth = [row["sha256"] for row in fleet.rows]
     began = time.perf_counter()
-    with PcscdFleet(options.readers) as services, ExitStack() as stack:
-        powered: list[bytes] = []
-        for member, place in zip(fleet.members, services.readers, strict=True):
-            stack.enter_context(VpcdLink(member.card, place.port, on_power=powered.append))
-        until(lambda: len(powered) >= options.readers)
+    with fleet.in_real_readers() as places, ExitStack() as stack:
         started = time.perf_counter() - began
+        services: dict[str, list[str]] = {}
+        for place in places:
+            services.setdefault(place.variables["PCSCLITE_CSOCK_NAME"], []).append(place.name)
         before = sum(card.apdus for card in fleet.cards)
-        memory = sum(map(pss, daemons(services)))
+        memory = sum(map(pss, daemons([Path(path) for path in services])))
         clients = [
-            stack.enter_context(client(READ_ALL, service.env, *service.reader_names)) for service in services.services
+            stack.enter_context(client(READ_ALL, {**os.environ, "PCSCLITE_CSOCK_NAME": path}, *names))
+            for path, names in services.items()
         ]
         seconds, found = read_at_once(clients)
     apdus = sum(card.apdus for card in fleet.cards) - before
     return {
         "readers": options.readers,
-        "services": len(services.services),
+        "services": len(services),
         "all_cards_have_power_s": round(started, 2),
         "services_pss_mb": round(memory / 1024, 1),
         "all_certificates_read_s": round(seconds, 2),
@@ -369,8 +368,8 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.001)
 
 
-def daemons(services: PcscdFleet) -> list[int]:
-    folders = [str(service.socket_path.parents[2]).encode() for service in services.services]
+def daemons(sockets: list[Path]) -> list[int]:
+    folders = [str(path.parents[2]).encode() for path in sockets]
     return [
         int(entry.parent.name)
         for entry in Path("/proc").glob("[0-9]*/cmdline")
