@@ -147,6 +147,7 @@ FIXTURE_DOORS = (
     "renewagent.cli.mock_ra",
     "renewagent.cli.virtual_card",
     "renewagent.cli.virtual_card_conformance",
+    "renewagent.cli.virtual_card_traces",
 )
 
 # What judgement may not touch: the clock, the disk, the network, other processes and threads. Chance comes in as an
@@ -363,8 +364,9 @@ def drivers_stand_alone(modules: list[Module]) -> list[str]:
 
 
 def pyscard_has_one_door(modules: list[Module]) -> list[str]:
-    """Only card/pcsc.py imports `smartcard`."""
-    return _who_imports(modules, frozenset(["smartcard"]), but=("renewagent.card.pcsc",))
+    """Only card/pcsc.py imports `smartcard`, and in the garden what stands between pyscard and its users."""
+    doors = ("renewagent.card.pcsc", "renewagent_fixtures.scard.switch")
+    return _who_imports(modules, frozenset(["smartcard"]), but=doors)
 
 
 def _who_imports(modules: list[Module], tops: frozenset[str], *, but: tuple[str, ...] = ()) -> list[str]:
