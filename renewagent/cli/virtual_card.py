@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from renewagent.cli import virtual_card_bench, virtual_card_conformance
+from renewagent.cli import virtual_card_bench, virtual_card_conformance, virtual_card_traces
 
 PROFILES = ("plain", "extended")
 KEYS = ("rsa2048", "rsa3072", "p256", "p384")
@@ -23,6 +23,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _register_create(commands)
     _register_list(commands)
     virtual_card_bench.register(commands)
+    virtual_card_traces.register(commands)
     virtual_card_conformance.register(commands)
 
 
