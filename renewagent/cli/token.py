@@ -134,11 +134,11 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _note_seen(desk: DeskClient, standing: dict[str, Any]) -> None:
-    """The prescriber is being told: what the vendor has done is known to them from now on."""
+    """The prescriber is being told: what the vendor has done or refused is known to them from now on."""
     from renewagent.tokens.said import parts, text
 
     for ticket in parts(standing, "tickets"):
-        if text(ticket, "state") == "done":
+        if text(ticket, "state") in ("done", "refused") and not text(ticket, "notified"):
             desk.post("tickets", text(ticket, "id"), "seen")
 
 

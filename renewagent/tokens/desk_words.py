@@ -21,6 +21,7 @@ _TICKET_STATES = {
     "sent": "is with the vendor",
     "done": "was done by the vendor",
     "notified": "was done by the vendor",
+    "refused": "was refused by the vendor",
 }
 _ACTIONS = {"grant": "grant of EPCS to", "revoke": "revocation of EPCS of", "suspend": "suspension of"}
 

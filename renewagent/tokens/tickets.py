@@ -12,12 +12,14 @@ from renewagent.tokens.model import Address, Picture
 
 
 class TicketState(Enum):
-    """OPEN: written here; SENT: the vendor has it; DONE: the vendor has done it; NOTIFIED: the prescriber knows."""
+    """OPEN: written here; SENT: the vendor has it; DONE: the vendor has done it; NOTIFIED: and the prescriber knows.
+    REFUSED: the vendor will not do it as it was sent; `outcome` says why."""
 
     OPEN = "open"
     SENT = "sent"
     DONE = "done"
     NOTIFIED = "notified"
+    REFUSED = "refused"
 
 
 class OrderKind(Enum):

@@ -18,7 +18,6 @@ from renewagent.console.permissions import Permission
 from renewagent.health import Health, Observation
 from renewagent.tokens.errors import FormError
 from renewagent.tokens.grants import Action, RequestState, SuspensionReason
-from renewagent.tokens.tickets import TicketState
 
 REASONS = {
     SuspensionReason.LOST: "A token, or the phone with the app, is lost",
@@ -55,7 +54,7 @@ def can_i_sign(asked: Asked) -> Shown:
             "signs": signs(found),
             "first": None if run is not None else next((one for one in found if one.health is Health.PROBLEM), None),
             "run": run,
-            "tickets": [one for one in known.tickets if one.state is not TicketState.NOTIFIED],
+            "tickets": [one for one in known.tickets if one.notified is None],
             "requests": [one for one in known.requests if one.state is RequestState.WAITING],
             "suspending": _is_suspending(known),
             "leases": known.leases,

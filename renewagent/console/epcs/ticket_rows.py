@@ -129,21 +129,29 @@ def has_it(connection: sa.Connection, now: datetime, actor: str, ticket: Ticket,
     return find(connection, ticket.id)
 
 
-def is_done(connection: sa.Connection, now: datetime, actor: str, ticket: Ticket, filed: Filed) -> bool:
-    """The vendor has done it, or never will: `filed` says how it ended. True for the first to say so."""
+def is_over(connection: sa.Connection, now: datetime, actor: str, ticket: Ticket, filed: Filed) -> bool:
+    """The vendor has done it, or refused to: `filed` says how it ended. True for the first to say so."""
+    refused = filed.state is TicketState.REFUSED
+    state = TicketState.REFUSED if refused else TicketState.DONE
     document = dict(ticket.form) | ({"new_serial": filed.serial} if filed.serial else {})
-    values = {"state": TicketState.DONE.value, "done": now, "outcome": filed.outcome, "tracking": filed.tracking}
+    values = {
+        "state": state.value,
+        "done": None if refused else now,
+        "outcome": filed.outcome,
+        "tracking": filed.tracking,
+    }
     moved = _move(connection, ticket, (TicketState.OPEN, TicketState.SENT), document, values)
     if moved:
         connection.execute(sa.delete(EPCS_PICTURE).where(EPCS_PICTURE.c.ticket == ticket.id))
-        _record(connection, now, actor, "done", find(connection, ticket.id))
+        _record(connection, now, actor, state.value, find(connection, ticket.id))
     return moved
 
 
 def is_known(connection: sa.Connection, now: datetime, actor: str, ticket: Ticket) -> Ticket:
     """Its prescriber has been told. Again is as good as once."""
-    values = {"state": TicketState.NOTIFIED.value, "notified": now}
-    if _move(connection, ticket, (TicketState.DONE,), ticket.form, values):
+    state = TicketState.NOTIFIED if ticket.state is TicketState.DONE else ticket.state
+    values = {"state": state.value, "notified": now}
+    if _move(connection, ticket, (TicketState.DONE, TicketState.REFUSED), ticket.form, values):
         _record(connection, now, actor, "notified", ticket)
     return find(connection, ticket.id)
 
@@ -158,7 +166,7 @@ def drop_reset(connection: sa.Connection, now: datetime, actor: str, serial: str
     """The token is in step: a ticket that was not sent is not needed, and neither are its codes."""
     mine = (EPCS_TICKET.c.serial == serial, EPCS_TICKET.c.kind == RESET, EPCS_TICKET.c.state == TicketState.OPEN.value)
     for ticket in under_way(connection, *mine):
-        is_done(connection, now, actor, ticket, Filed("", TicketState.DONE, now, _STEPPED))
+        is_over(connection, now, actor, ticket, Filed("", TicketState.DONE, now, _STEPPED))
 
 
 def _move(
@@ -168,7 +176,8 @@ def _move(
     document: Mapping[str, Any],
     values: Mapping[str, Any],
 ) -> bool:
-    here = (EPCS_TICKET.c.id == ticket.id, EPCS_TICKET.c.state.in_([state.value for state in states]))
+    here = (EPCS_TICKET.c.id == ticket.id, EPCS_TICKET.c.notified.is_(None))
+    here = (*here, EPCS_TICKET.c.state.in_([state.value for state in states]))
     moved = sa.update(EPCS_TICKET).where(*here).values(**values, document=json.dumps(dict(document)))
     return connection.execute(moved).rowcount == 1
 

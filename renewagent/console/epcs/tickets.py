@@ -1,4 +1,4 @@
-"""Reset tickets and orders at the vendor's support desk: open, sent, done, notified.
+"""Reset tickets and orders at the vendor's support desk: open, sent, done, notified; or refused.
 
 A ticket is written down before it is sent, and sent under its own id as key: whoever dies between the two sends it
 again, and the vendor has it once. `follow` sends what is not sent yet and asks about the rest.
@@ -102,7 +102,7 @@ def find(desk: Desk, owner: Person, identity: str) -> Ticket:
 
 
 def seen(desk: Desk, owner: Person, identity: str) -> Ticket:
-    """The prescriber has been told what the vendor did. Nothing changes before it is done; again is as good as once.
+    """The prescriber has been told what the vendor did or refused. Nothing changes before that; again is as good as once.
     Raises DeskRefused."""
 
     def work(connection: sa.Connection) -> Ticket:
@@ -136,16 +136,16 @@ def _is_due(desk: Desk, ticket: Ticket) -> bool:
 
 
 def send(desk: Desk, actor: str, ticket: Ticket) -> Ticket:
-    """Send it, if it is not sent. Raises the vendor's errors; TokenRefused and UnknownToken end it, DONE with what was
-    said."""
+    """Send it, if it is not sent. Raises the vendor's errors; TokenRefused and UnknownToken end it, REFUSED with what
+    was said."""
     filed = desk.read(lambda connection: ticket_rows.to_send(connection, ticket))
     if filed is None:
         return desk.read(lambda connection: ticket_rows.find(connection, ticket.id))
     try:
         answer = _file(desk, filed, ticket.id)
     except (TokenRefused, UnknownToken) as refusal:
-        never = Filed("", TicketState.DONE, desk.now(), f"{refusal.message} {refusal.advice}")
-        desk.write(lambda connection: ticket_rows.is_done(connection, desk.now(), actor, ticket, never))
+        never = Filed("", TicketState.REFUSED, desk.now(), f"{refusal.message} {refusal.advice}")
+        desk.write(lambda connection: ticket_rows.is_over(connection, desk.now(), actor, ticket, never))
         raise
     after = desk.write(lambda connection: ticket_rows.has_it(connection, desk.now(), actor, ticket, answer))
     return _heard(desk, after, answer)
@@ -177,16 +177,16 @@ def _ask(desk: Desk, ticket: Ticket) -> None:
 
 
 def _heard(desk: Desk, ticket: Ticket, filed: Filed) -> Ticket:
-    if filed.state in (TicketState.DONE, TicketState.NOTIFIED):
-        desk.write(lambda connection: _done(connection, desk, ticket, filed))
+    if filed.state in (TicketState.DONE, TicketState.NOTIFIED, TicketState.REFUSED):
+        desk.write(lambda connection: _over(connection, desk, ticket, filed))
     elif ticket.outcome != filed.outcome:
         desk.write(lambda connection: ticket_rows.say(connection, ticket, filed.outcome))
     return desk.read(lambda connection: ticket_rows.find(connection, ticket.id))
 
 
-def _done(connection: sa.Connection, desk: Desk, ticket: Ticket, filed: Filed) -> None:
-    first = ticket_rows.is_done(connection, desk.now(), CONSOLE, ticket, filed)
-    if first and ticket.kind == RESET:  # whether it is in step, the next codes will tell
+def _over(connection: sa.Connection, desk: Desk, ticket: Ticket, filed: Filed) -> None:
+    first = ticket_rows.is_over(connection, desk.now(), CONSOLE, ticket, filed)
+    if first and ticket.kind == RESET and filed.state is not TicketState.REFUSED:  # the next codes will tell
         token_rows.note(connection, ticket.serial, refused=None, refusals=0)
 
 

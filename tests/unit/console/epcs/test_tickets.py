@@ -157,18 +157,21 @@ def test_while_one_is_under_way_there_is_no_second_one(bench: Bench, pat: Person
     assert again == first and tickets_of(bench.desk, pat) == (first,)
 
 
-def test_values_that_do_not_fit_are_told_and_another_ticket_is_opened_after_another_try(
-    bench: Bench, pat: Person
-) -> None:
+def test_values_that_do_not_fit_reset_nothing_and_another_ticket_may_follow(bench: Bench, pat: Person) -> None:
     token = far_ahead(bench, pat)
     ticket = open_reset(bench.desk, pat, pat, form(token, ("111111", "222222"))).ticket
     bench.vendor.work_ticket(ticket.number)
     follow(bench.desk)
-    assert find(bench.desk, pat, ticket.id).outcome == "The two values do not fit this token. Please send two new ones."
-    with pytest.raises(DeskRefused, match="Two codes come first"):
-        open_reset(bench.desk, pat, pat, form(token, token.press_twice()))
+    ended = find(bench.desk, pat, ticket.id)
+    assert (ended.state, ended.done) == (TicketState.REFUSED, None)
+    assert ended.outcome == "The two values do not fit this token. Please send two new ones."
+    assert tokens_of(bench.desk, pat)[0].refused is not None, "it is as far out of step as before"
+    known = seen(bench.desk, pat, ticket.id)
+    assert (known.state, known.notified) == (TicketState.REFUSED, bench.clock())
     bench.clock.move(timedelta(minutes=1))
-    refused(bench, pat, token)
+    assert seen(bench.desk, pat, ticket.id) == known
+    log = [entry.event for entry in bench.site.store.reading(audit.entries) if "ticket" in entry.event]
+    assert log[-2:] == ["epcs.ticket-refused", "epcs.ticket-notified"]
     second = open_reset(bench.desk, pat, pat, form(token, token.press_twice())).ticket
     assert second.id != ticket.id and [one.id for one in tickets_of(bench.desk, pat)] == [second.id, ticket.id]
 
@@ -234,7 +237,7 @@ def test_what_the_vendor_refuses_is_said_and_over(bench: Bench, pat: Person) -> 
     with pytest.raises(TokenRefused, match="wants something else"):
         open_reset(desk, pat, pat, form(token, token.press_twice()))
     ticket = tickets_of(bench.desk, pat)[0]
-    assert ticket.state is TicketState.DONE and ticket.outcome == "The vendor wants something else. Call them."
+    assert ticket.state is TicketState.REFUSED and ticket.outcome == "The vendor wants something else. Call them."
     assert "values" not in row(bench, ticket).document
     follow(bench.desk)
     assert find(bench.desk, pat, ticket.id) == ticket
