@@ -176,8 +176,8 @@ def _move(
     document: Mapping[str, Any],
     values: Mapping[str, Any],
 ) -> bool:
-    here = (EPCS_TICKET.c.id == ticket.id, EPCS_TICKET.c.notified.is_(None))
-    here = (*here, EPCS_TICKET.c.state.in_([state.value for state in states]))
+    in_state = EPCS_TICKET.c.state.in_([state.value for state in states])
+    here = (EPCS_TICKET.c.id == ticket.id, in_state, EPCS_TICKET.c.notified.is_(None))
     moved = sa.update(EPCS_TICKET).where(*here).values(**values, document=json.dumps(dict(document)))
     return connection.execute(moved).rowcount == 1
 

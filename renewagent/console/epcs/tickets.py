@@ -102,8 +102,8 @@ def find(desk: Desk, owner: Person, identity: str) -> Ticket:
 
 
 def seen(desk: Desk, owner: Person, identity: str) -> Ticket:
-    """The prescriber has been told what the vendor did or refused. Nothing changes before that; again is as good as once.
-    Raises DeskRefused."""
+    """The prescriber has been told what the vendor did or refused. Nothing changes before that; again is as good as
+    once. Raises DeskRefused."""
 
     def work(connection: sa.Connection) -> Ticket:
         return ticket_rows.is_known(connection, desk.now(), owner.actor, _own(connection, owner, identity))
