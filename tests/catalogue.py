@@ -50,10 +50,21 @@ def sentences() -> Catalog:
 
 
 def pseudo(text: str) -> str:
-    """`[Réñéw {date} ~~~]`: placeholders, commands and line breaks at the end stay."""
-    kept = re.split(r"(\{[^{}]*\}|renewagent(?: \w+)*|%\(\w+\)s)", text)
+    """`[Réñéw ít bý {date}.~~~]`: no vowel stays plain but in placeholders."""
+    kept = re.split(r"(\{\w*\}|%\(\w+\)[sr])", text)
     accented = "".join(part if number % 2 else part.translate(_ACCENTS) for number, part in enumerate(kept))
     return f"[{accented}{'~' * (1 + len(text) * 3 // 10)}]"
+
+
+def untranslated(text: str, *data: str) -> list[str]:
+    """Words of `text` that no catalogue has been asked for: those outside brackets, and those that were put between
+    brackets as they were. `data`: names, addresses and the like, which nobody translates."""
+    for known in sorted(data, key=len, reverse=True):
+        text = text.replace(known, " ")
+    plain = re.findall(r"[A-Za-z]*[aeiouyAEIOUY][A-Za-z]*", text)
+    while (outside := re.sub(r"\[[^][]*\]", " ", text)) != text:
+        text = outside
+    return plain + re.findall(r"[^\W\d_]{2,}", text)
 
 
 def write_pseudo(folder: Path, language: str = "cy") -> Path:

@@ -10,7 +10,7 @@ import ast
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from string import Formatter
 
@@ -76,6 +76,11 @@ class Spoken:
         """By node: what it stands in."""
         return {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
 
+    @cached_property
+    def calls(self) -> tuple[ast.Call, ...]:
+        """All of them."""
+        return tuple(node for node in ast.walk(self.tree) if isinstance(node, ast.Call))
+
     def around(self, node: ast.AST) -> Iterator[ast.AST]:
         """What it stands in, from the inside."""
         while node in self.parents:
@@ -87,8 +92,9 @@ class Spoken:
         return f"{self.path}:{getattr(node, 'lineno', 0)}"
 
 
+@cache
 def spoken_modules() -> list[Spoken]:
-    """Those of WORDS."""
+    """Those of WORDS, parsed once for all checks."""
     files = sorted({file for glob in WORDS for file in ROOT.glob(glob)})
     return [Spoken(file.relative_to(ROOT).as_posix(), file.read_text(encoding="utf-8")) for file in files]
 
@@ -225,4 +231,4 @@ def _bound(node: ast.AST) -> list[str]:
 
 
 def _calls(module: Spoken, names: frozenset[str]) -> list[ast.Call]:
-    return [node for node in ast.walk(module.tree) if isinstance(node, ast.Call) and _called(node) in names]
+    return [call for call in module.calls if _called(call) in names]

@@ -94,6 +94,14 @@ def test_the_pseudo_language_has_every_sentence_whole(tmp_path: Path) -> None:
     assert tries == "[Ýóú hávé {number} tríés.~~~~~~~~]"
 
 
+def test_what_was_not_translated_is_seen() -> None:
+    whole = catalogue.pseudo("Renew it by {date}.")
+    assert catalogue.untranslated(whole.format(date=catalogue.pseudo("today"))) == []
+    assert catalogue.untranslated(whole.format(date="today")) == ["today"]
+    assert catalogue.untranslated(whole.format(date="Dr Osei"), "Dr Osei") == []
+    assert catalogue.untranslated("Renew " + whole.format(date=1)) == ["Renew", "Renew"]
+
+
 @pytest.mark.skipif(shutil.which("msgfmt") is None, reason="GNU gettext is not installed")
 def test_gnu_gettext_takes_the_template(tmp_path: Path) -> None:
     new = tmp_path / "cy.po"

@@ -15,6 +15,7 @@ _ENVIRONMENT = (
     "DBUS_SESSION_BUS_ADDRESS",
     "XDG_CURRENT_DESKTOP",
     "BROWSER",
+    *("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG", "XDG_DATA_HOME", "XDG_DATA_DIRS"),  # the person's language
 )
 
 

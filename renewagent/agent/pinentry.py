@@ -126,7 +126,8 @@ class Pinentry:
         if self._terminal is not None:
             yield f"ttyname={self._terminal}"
             yield f"ttytype={self._environment.get('TERM') or 'dumb'}"
-        for option, names in (("lc-ctype", ("LC_ALL", "LC_CTYPE", "LANG")), ("lc-messages", ("LC_ALL", "LANG"))):
+        for option in ("lc-ctype", "lc-messages"):
+            names = ("LC_ALL", option.replace("-", "_").upper(), "LANG")
             if value := next((self._environment[name] for name in names if self._environment.get(name)), None):
                 yield f"{option}={value}"
 

@@ -116,7 +116,7 @@ class Page:
             await self._held(request.query_params.get("after", ""))
         shown = self._prompter.shown()
         self.seen = max(self.seen, shown.number)
-        return _drawn("window.html", _context(shown, self._contact, self._keys.form))
+        return page_of(shown, self._contact, self._keys.form)
 
     async def _held(self, after: str) -> None:
         """Where a page without scripts asks for what comes after a state: until that is there, or for a while."""
@@ -175,8 +175,9 @@ async def _form(request: Request) -> Mapping[str, str]:
     return {name: values[0] for name, values in found.items()}
 
 
-def _context(shown: Shown, contact: Contact, form: str) -> Mapping[str, Any]:
-    return {
+def page_of(shown: Shown, contact: Contact, form: str) -> Response:
+    """The page at this moment; `form` is the secret in its form."""
+    context = {
         "shown": shown,
         "stages": list(Stage),
         "at": list(Stage).index(shown.stage),
@@ -186,6 +187,7 @@ def _context(shown: Shown, contact: Contact, form: str) -> Mapping[str, Any]:
         "details": states.details(shown, __version__),
         "form": form,
     }
+    return _drawn("window.html", context)
 
 
 def _drawn(template: str, context: Mapping[str, Any]) -> Response:
@@ -215,7 +217,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.globals.update({"_": _, "ngettext": ngettext, "language": tag()})
+    environment.globals.update({"_": _, "ngettext": ngettext, "language": tag})
     return environment
 
 
