@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from babel.messages.catalog import Catalog, Message
@@ -26,6 +27,8 @@ _HEADER = """\
 # docs/languages.md says how to translate it.
 #"""
 _LEFT_OUT = tuple(f'"{name}:'.encode() for name in ("POT-Creation-Date", "Generated-By", "Report-Msgid-Bugs-To"))
+Sentence = str | list[str] | tuple[str, ...]
+"""As it stands in the source; both forms of a plural."""
 _ACCENTS = str.maketrans("aceinouyACEINOUY", "áçéíñóúýÁÇÉÍÑÓÚÝ")
 
 
@@ -69,10 +72,17 @@ def untranslated(text: str, *data: str) -> list[str]:
 
 def write_pseudo(folder: Path, language: str = "cy") -> Path:
     """A catalogue of the pseudo-language under `folder`/locale, compiled as anybody's is."""
+    made = Catalog(locale=language)
+    said: dict[Sentence, str | tuple[str, ...]]
+    said = {message.id: _translated(message, made.num_plurals) for message in sentences() if message.id}
+    return write(folder, language, said)
+
+
+def write(folder: Path, language: str, said: Mapping[Sentence, str | tuple[str, ...]]) -> Path:
+    """A catalogue that has the sentences `said`, compiled, under `folder`/locale."""
     made = Catalog(locale=language, charset="utf-8")
-    for message in sentences():
-        if message.id:
-            made.add(message.id, _translated(message, made.num_plurals))
+    for sentence, translated in said.items():
+        made.add(sentence, translated)
     file = folder / "locale" / language / "LC_MESSAGES" / "renewagent.mo"
     file.parent.mkdir(parents=True)
     with file.open("wb") as stream:

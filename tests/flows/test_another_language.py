@@ -28,9 +28,19 @@ from renewagent.agent.window import WindowPrompter
 from renewagent.agent.words import Message
 from renewagent.campaign.document import parse_campaign
 from renewagent.cli import main
-from renewagent.errors import NothingTyped, PinBlocked, RaUnreachable
-from renewagent.model import CardIdentity
+from renewagent.errors import (
+    BatteryLow,
+    CardRemoved,
+    ClockError,
+    LastPinTry,
+    NothingTyped,
+    PinBlocked,
+    RaUnreachable,
+    RenewalImpossible,
+)
+from renewagent.model import CardIdentity, Finding, Verdict
 from renewagent.pin import Pin
+from renewagent.rules import Contact
 from renewagent_fixtures.person import ScriptedPerson
 from renewagent_fixtures.readers import VirtualReaders
 from renewagent_fixtures.relay_server import RelayServer
@@ -121,7 +131,11 @@ def every_message() -> Iterator[Message]:
     yield from (watching_words.service_down(), watching_words.service_up(), words.paused(CONTACT), words.not_judged())
     yield from (words.revoked(CONTACT), words.expired(NOW, CONTACT), words.not_affected(NOW, NOW))
     yield from (words.no_certificate(CONTACT), words.part_way(CONTACT))
-    yield words.for_error(PinBlocked(tries_in_words.few_tries(0)), CONTACT)
+    for reason in (words.NOT_SIGNED_IN, words.OLD_LEFT, words.RA_LOOKS_AT_IT, words.RA_IS_READY):
+        finding = Finding(Verdict.PART_WAY, reason)
+        yield words.for_finding(finding, None, NOW, NOW, CONTACT)
+    for kind in (PinBlocked, LastPinTry, CardRemoved, ClockError, BatteryLow, RaUnreachable, RenewalImpossible):
+        yield words.for_error(kind(tries_in_words.few_tries(0)), CONTACT)
 
 
 def test_every_message_is_put_together_of_sentences_of_the_catalogue(welsh: Mapping[str, str]) -> None:
@@ -228,6 +242,45 @@ def test_a_campaign_says_why_in_the_persons_language(
     assert drawn(states.opening()).lang == "fr-CA"
 
 
+FRENCH: dict[catalogue.Sentence, str | tuple[str, ...]] = {
+    "Step {step} of {of}: {text}.": "{text} : étape {step} sur {of}.",
+    "making the new key": "création de la nouvelle clé",
+    ("About {number} minute left.", "About {number} minutes left."): (
+        "Encore {number} minute.",
+        "Encore {number} minutes.",
+    ),
+    "You can finish it on any computer.": "Tout ordinateur convient.",
+    "Run: renewagent renew.": "Tapez : renewagent renew.",
+    "Run: renewagent renew": "Tapez : renewagent renew",
+    "Select {button}": "Choisissez {button}",
+    "Continue": "Continuer",
+    "{day} {month} {year}": "{day} {month} {year}",
+    "November": "novembre",
+}
+"""By somebody who has only begun."""
+
+
+def test_a_language_with_its_own_order_and_plurals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue.write(tmp_path, "fr", FRENCH)
+    monkeypatch.setenv("LANGUAGE", "fr")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    language.catalogue.cache_clear()
+    try:
+        text = language._("making the new key")
+        assert words.step_in_words(2, 6, text, 60).startswith(
+            "création de la nouvelle clé : étape 2 sur 6. Encore 1 minute."
+        )
+        assert words.step_in_words(2, 6, text, 130).endswith("Encore 2 minutes.")
+        assert words.expired(NOW, CONTACT).body == "The certificate on this smartcard expired on 22 novembre 2026."
+        prompter = WindowPrompter(Typist)
+        unfinished = words.part_way(Contact())
+        prompter.finish({"error": {"code": "RA-CARD", "message": words.NOT_FINISHED, "advice": unfinished.advice}})
+        # The page has a button for what a terminal has a command for, in French as well.
+        assert prompter.shown().message.advice == "Tout ordinateur convient. Choisissez Continuer."
+    finally:
+        language.catalogue.cache_clear()
+
+
 def test_what_a_notification_is_made_of(welsh: Mapping[str, str]) -> None:
     for message in (words.part_way(CONTACT), watching_words.service_down(), words.waiting(NOW, NOW, CONTACT)):
         wish = wish_of(Notice(message, message.advice))
@@ -266,11 +319,19 @@ def test_status_and_doctor(
         try:
             agent.start()
             until(lambda: agent.verdict() == "AFFECTED")
-            shown = [said(capsys, "status", place), said(capsys, "doctor", place)]
+            shown = [said(capsys, command, place) for command in ("status", "doctor", "inspect")]
         finally:
             agent.close()
     assert "test-batch" in shown[0] and "pyscard" in shown[1]
-    known = ("Virtual Reader 1", "Virtual Reader 2", "test-batch", "Registration Authority", "0300 303 5035", ISSUER)
+    known = (
+        "Virtual Reader 1",
+        "Virtual Reader 2",
+        "test-batch",
+        "Registration Authority",
+        "0300 303 5035",
+        "bad week",
+        ISSUER,
+    )
     for line in "\n".join(shown).splitlines():
         if "pyscard" not in line:  # names of programs, and their versions
             assert catalogue.untranslated(line, *known, "This smartcard was issued with a fault.") == [], line
