@@ -6,6 +6,8 @@ import argparse
 import importlib
 from pathlib import Path
 
+from renewagent.errors import ConfigurationError
+
 PROFILES = ("plain", "extended")
 
 
@@ -21,6 +23,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     cards = parser.add_mutually_exclusive_group()
     cards.add_argument("--profile", choices=PROFILES, action="append", help="this kind of virtual card alone")
     cards.add_argument("--reader", metavar="NAME", help="the card in this reader of PC/SC")
+    parser.add_argument(
+        "--clients", action="store_true", help="let other people's programs try the virtual cards, too (a minute)"
+    )
     parser.add_argument("--out", metavar="FILE", type=Path, help="put the table into FILE instead")
     parser.set_defaults(run=_conformance)
 
@@ -30,4 +35,12 @@ def _conformance(arguments: argparse.Namespace) -> int:
         "renewagent_fixtures.conformance.command"
     )  # by name: nothing above needs fixtures
     profiles = arguments.profile or PROFILES
-    return int(command.conformance(profiles, arguments.reader, arguments.out, as_json=arguments.json))
+    if arguments.clients and arguments.reader:
+        raise ConfigurationError(
+            "Other people's programs would change the card in the reader.", advice="Leave out --clients or --reader."
+        )
+    return int(
+        command.conformance(
+            profiles, arguments.reader, arguments.out, with_clients=arguments.clients, as_json=arguments.json
+        )
+    )
