@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -127,7 +128,8 @@ def _places(site: Site, bound: sockets.Bound, desk: Desk | None) -> tuple[list[_
 
 def _desk_chores(desk: Desk) -> list[_Chore]:
     every = desk.settings.look_every
-    return [_Chore(every, lambda: scheduler.look_first(desk)), _Chore(every, lambda: scheduler.look_at_rest(desk))]
+    looks = (scheduler.look_first, scheduler.look_at_vendor, scheduler.look_at_rest)
+    return [_Chore(every, partial(look, desk)) for look in looks]
 
 
 def _config(place: _Place, most: int) -> uvicorn.Config:

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from renewagent.console import people
 from renewagent.console.epcs import daily_report, incident_drafts, incidents
-from renewagent.console.epcs.asked import Asked, is_at_hand, nothing_there
+from renewagent.console.epcs.asked import Asked, is_at_hand, nothing_there, those_at_hand
 from renewagent.console.epcs.desk import Desk
 from renewagent.console.epcs.documents import Document, with_people
 from renewagent.console.epcs.incidents import LONGEST_REPORT, Incident
@@ -40,7 +40,7 @@ def routes(desk: Desk) -> list[Route]:
 
 def every(asked: Asked) -> Document:
     """Those that are not reported first."""
-    found = [one for one in incidents.latest(asked.desk) if _is_theirs(asked, one)]
+    found = incidents.latest(asked.desk, those_at_hand(asked.desk, asked.person))
     return {"incidents": with_people(asked.desk, found, *_PEOPLE)}
 
 

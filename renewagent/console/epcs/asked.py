@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,6 +103,12 @@ def from_base64(given: object, name: str, most: int) -> bytes:
 def is_at_hand(one: Person, other: Person) -> bool:
     """They are of one organisation, or the first answers for all."""
     return one.id == other.id or one.answers_for_all or bool(one.organisations & other.organisations)
+
+
+def those_at_hand(desk: Desk, one: Person) -> Callable[[str], bool]:
+    """Whether somebody, by id, is at hand."""
+    ids = {entry.person.id for entry in desk.read(people.everybody) if is_at_hand(one, entry.person)}
+    return ids.__contains__
 
 
 def nothing_there() -> DeskRefused:

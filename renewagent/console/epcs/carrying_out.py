@@ -9,12 +9,13 @@ under way in another process at that moment is undone by it, and the suspension 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
 import sqlalchemy as sa
 
-from renewagent.console.epcs import pulses, request_rows
+from renewagent.console.epcs import ehr_says, pulses, request_rows
 from renewagent.console.epcs.desk import Desk
 from renewagent.console.epcs.tables import EPCS_REQUEST
 from renewagent.errors import RenewAgentError
@@ -42,13 +43,25 @@ def carry_out(desk: Desk, request: Request) -> Request:
 
 
 def tend(desk: Desk) -> None:
-    """For the scheduler: finish what somebody began and did not end; end what waited for too long."""
+    """For the scheduler: finish what somebody began and did not end; end what waited for too long. A suspension that
+    has tokens in it gets as far as the EHR: nothing here waits for a vendor."""
     for request in desk.read(request_rows.open_ones):
-        try:
-            _tend(desk, request)
-        except RenewAgentError as problem:
-            fields = {"request": request.id, "action": request.action.value, "why": problem.message}
-            _LOG.warning("a request is not carried out yet", extra={"fields": fields})
+        _one(desk, request, _tend)
+
+
+def tend_at_vendor(desk: Desk) -> None:
+    """For the scheduler, apart from all that must not wait: suspensions whose tokens are to be disabled."""
+    for request in desk.read(lambda connection: request_rows.open_ones(connection, actions=[Action.SUSPEND])):
+        if request.factor and _claim(desk, _name_at_vendor(request.id), _SOON):
+            _one(desk, request, carry_out)
+
+
+def _one(desk: Desk, request: Request, part: Callable[[Desk, Request], object]) -> None:
+    try:
+        part(desk, request)
+    except RenewAgentError as problem:
+        fields = {"request": request.id, "action": request.action.value, "why": problem.message}
+        _LOG.warning("a request is not carried out yet", extra={"fields": fields})
 
 
 def claimed(request: Request) -> str:
@@ -60,13 +73,25 @@ def _name(identity: str) -> str:
     return f"request {identity}"
 
 
+def _name_at_vendor(identity: str) -> str:
+    return f"vendor {identity}"
+
+
+def _claim(desk: Desk, name: str, hold: timedelta) -> bool:
+    return desk.write(lambda connection: pulses.claim(connection, name, desk.now(), hold))
+
+
 def _tend(desk: Desk, request: Request) -> None:
     now = desk.now()
     if request.state is RequestState.WAITING:
         if now >= request.ends:
             desk.write(lambda connection: request_rows.move(connection, request, now, CONSOLE, RequestState.OVER))
-    elif desk.write(lambda connection: pulses.claim(connection, claimed(request), now, _hold(request))):
-        _finish_late(desk, request) if _is_late(request, desk) else carry_out(desk, request)
+    elif _claim(desk, claimed(request), _hold(request)):
+        if request.action is Action.SUSPEND and request.factor:
+            if trouble := _at_ehr(desk, request):
+                raise trouble
+        else:
+            _finish_late(desk, request) if _is_late(request, desk) else carry_out(desk, request)
 
 
 def _hold(request: Request) -> timedelta:
@@ -90,18 +115,11 @@ def _at_ehr(desk: Desk, request: Request) -> RenewAgentError | None:
         return None if _is_made_so(desk, request) else _said_and_not_done(request)
     except EhrRefused as refusal:
         if request.action is Action.SUSPEND:
-            return None if _has_no_account(desk, request) else refusal
+            return None if ehr_says.knows_nobody(desk, request.subject.person.ehr) else refusal
         _finish(desk, request, RequestState.REFUSED, refusal.message)
         return refusal
     except RenewAgentError as problem:
         return problem
-
-
-def _has_no_account(desk: Desk, request: Request) -> bool:
-    try:
-        return desk.ehr.staff(request.subject.person.ehr) is None
-    except RenewAgentError:  # nobody knows; and the vendor is still to be told
-        return False
 
 
 def _is_made_so(desk: Desk, request: Request) -> bool:
@@ -188,6 +206,7 @@ def _finish(desk: Desk, request: Request, state: RequestState, outcome: str = ""
         moved = request_rows.move(connection, request, now, CONSOLE, state, outcome=outcome, **at)
         if moved:
             pulses.drop(connection, claimed(request))
+            pulses.drop(connection, _name_at_vendor(request.id))
         return moved
 
     moved = desk.write(work)

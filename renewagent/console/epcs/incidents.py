@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 import sqlalchemy as sa
 
@@ -93,12 +95,21 @@ def find(desk: Desk, incident_id: str) -> Incident:
     return known[0]
 
 
-def latest(desk: Desk, most: int = 100) -> list[Incident]:
-    """Those that are not reported, by when they are due, then the others, the newest first."""
+def latest(desk: Desk, is_wanted: Callable[[str], bool] = lambda _: True, most: int = 100) -> list[Incident]:
+    """Those that are not reported, by when they are due, then the others, the newest first; of those that concern
+    somebody whose id is wanted, or nobody, at most so many."""
     is_reported = sa.case((EPCS_INCIDENT.c.reported.is_(None), 0), else_=1)
     newest = sa.case((EPCS_INCIDENT.c.reported.is_(None), EPCS_INCIDENT.c.due), else_=-EPCS_INCIDENT.c.found)
-    question = sa.select(EPCS_INCIDENT).order_by(is_reported, newest, EPCS_INCIDENT.c.id).limit(most)
-    return desk.read(lambda connection: [Incident(*row) for row in connection.execute(question)])
+    subjects = sa.select(EPCS_INCIDENT.c.id, EPCS_INCIDENT.c.subject)
+    question = subjects.order_by(is_reported, newest, EPCS_INCIDENT.c.id)
+
+    def work(connection: sa.Connection) -> list[Incident]:
+        wanted = (row.id for row in connection.execute(question) if not row.subject or is_wanted(row.subject))
+        order = list(islice(wanted, most))
+        known = {one.id: one for one in _read(connection, EPCS_INCIDENT.c.id.in_(order))}
+        return [known[identity] for identity in order]
+
+    return desk.read(work)
 
 
 def of(desk: Desk, subject: Person) -> list[Incident]:

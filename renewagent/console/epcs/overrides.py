@@ -15,7 +15,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from renewagent.console import audit
-from renewagent.console.epcs import incidents, lease_rows, pulses
+from renewagent.console.epcs import ehr_says, incidents, lease_rows, pulses
 from renewagent.console.epcs.desk import Desk
 from renewagent.console.epcs.parties import one_at_a_time, party
 from renewagent.console.epcs.tables import EPCS_RUN
@@ -87,6 +87,11 @@ def take_back(desk: Desk, lease: Lease, why: End, actor: str = "console") -> Lea
     user = _user(desk, lease)
     try:
         was_there, is_there = _removed(desk, user)
+    except EhrRefused:
+        if not ehr_says.knows_nobody(desk, user):
+            _alarm_if_due(desk, lease, still_there=None)
+            raise
+        was_there = is_there = False  # gone with the account
     except RenewAgentError:
         _alarm_if_due(desk, lease, still_there=None)
         raise
@@ -105,15 +110,26 @@ def _tend(desk: Desk, lease: Lease) -> None:
 
 
 def _is_served(desk: Desk, lease: Lease) -> bool:
-    """Its run has ended; or EPCS is enabled, which is all that an override is needed for."""
+    """Its run has ended; or EPCS is enabled, which is all that an override is needed for; or nobody is left to use
+    it."""
     ended = sa.select(EPCS_RUN.c.id).where(EPCS_RUN.c.id == lease.purpose, EPCS_RUN.c.finished.is_not(None))
     if desk.read(lambda connection: connection.execute(ended).first()) is not None:
         return True
-    return desk.ehr.access(_user(desk, lease)).epcs_enabled
+    user = _user(desk, lease)
+    try:
+        return desk.ehr.access(user).epcs_enabled
+    except EhrRefused:
+        if ehr_says.knows_nobody(desk, user):
+            return True
+        raise
 
 
 def _check_may(desk: Desk, by: Person, subject: Person) -> None:
-    objection = desk.read(lambda connection: _may_not(connection, by, subject)) or _is_themself(desk, by, subject)
+    objection = (
+        desk.read(lambda connection: _may_not(connection, by, subject))
+        or _is_themself(desk, by, subject)
+        or ehr_says.suspended(desk, by)
+    )
     if objection is not None:
         now, details = desk.now(), {"subject": subject.actor, "why": objection}
         desk.write(lambda connection: audit.record(connection, now, by.actor, "epcs.override-refused", details))

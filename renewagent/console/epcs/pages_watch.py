@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from renewagent.console import people
 from renewagent.console.epcs import api_watch, daily_report, incident_drafts, incidents
-from renewagent.console.epcs.asked import Asked, is_at_hand, nothing_there
+from renewagent.console.epcs.asked import Asked, is_at_hand, nothing_there, those_at_hand
 from renewagent.console.epcs.desk import Desk
 from renewagent.console.epcs.incidents import LONGEST_REPORT, Incident
 from renewagent.console.epcs.pages_frame import Shown, deed, look
@@ -35,8 +35,8 @@ def routes(desk: Desk) -> list[Route]:
 
 def every_incident(asked: Asked) -> Shown:
     """Those that are not reported first."""
-    latest = [(one, _named(asked.desk, one.subject)) for one in incidents.latest(asked.desk)]
-    seen = [(one, whose) for one, whose in latest if _is_theirs(asked, one, whose)]
+    latest = incidents.latest(asked.desk, those_at_hand(asked.desk, asked.person))
+    seen = [(one, _named(asked.desk, one.subject)) for one in latest]
     return Shown("epcs_incidents.html", {"incidents": seen})
 
 

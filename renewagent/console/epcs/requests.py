@@ -12,7 +12,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from renewagent.console import audit
-from renewagent.console.epcs import carrying_out, pulses, request_rows
+from renewagent.console.epcs import carrying_out, ehr_says, pulses, request_rows
 from renewagent.console.epcs.desk import Desk
 from renewagent.console.epcs.parties import one_at_a_time, party, staff
 from renewagent.console.permissions import Permission, Person
@@ -24,15 +24,15 @@ LONGEST_REASON = 500
 
 
 def enter(desk: Desk, by: Person, subject: Person, action: Action, reason: str) -> Request:
-    """The first person's part. Raises DeskRefused; FormError for a reason that is none."""
+    """The first person's part. Raises DeskRefused; FormError for a reason that is none; the EHR's errors."""
     if not action.takes_two:
         raise DeskRefused("A suspension takes one person and no request.", advice="Suspend them at once.")
-    reason, now = checked_reason(reason), desk.now()
+    reason, now, in_doubt = checked_reason(reason), desk.now(), ehr_says.suspended(desk, by)
 
     def work(connection: sa.Connection) -> Request | str:
         one_at_a_time(connection, subject)
         enterer, concerned = party(connection, by.id), party(connection, subject.id)
-        if objection := grants.may_not_enter(enterer, concerned):
+        if objection := grants.may_not_enter(enterer, concerned) or in_doubt:
             return _refused(connection, now, by, f"{action.value}-enter", concerned, objection)
         if request_rows.open_ones(connection, subject=subject, actions=[action]):
             raise DeskRefused(
@@ -119,19 +119,15 @@ def _check_at_ehr(desk: Desk, person: Person, request: Request) -> None:
     """The EHR's own word on the three, before anything is decided."""
     executor = desk.read(lambda connection: party(connection, person.id))
     accounts = [staff(desk, each.person) for each in (request.subject, request.entered_by, executor)]
-    objection = grants.ehr_objects(request, executor, *accounts) or _is_suspended(desk, person)
+    objection = (
+        grants.ehr_objects(request, executor, *accounts)
+        or ehr_says.suspended(desk, person)
+        or ehr_says.suspended(desk, request.entered_by.person)
+    )
     if objection is not None:
         now, tried = desk.now(), f"{request.action.value}-execute"
         desk.write(lambda connection: _refused(connection, now, person, tried, request.subject, objection))
         raise DeskRefused(objection)
-
-
-def _is_suspended(desk: Desk, person: Person) -> str | None:
-    """Somebody's factors, or their registration, are in doubt: they decide about nobody."""
-    under_way = desk.read(lambda c: request_rows.open_ones(c, subject=person, actions=[Action.SUSPEND]))
-    if under_way or desk.ehr.access(person.ehr).epcs_suspended:
-        return f"The EPCS access of {person.name} is suspended."
-    return None
 
 
 def _decide(desk: Desk, factor: Factor, request_id: str) -> Request:

@@ -1,8 +1,8 @@
 """What the EPCS desk does by itself, every few seconds, in each server process.
 
-Overrides come first, and nothing that waits for a vendor may keep them waiting: they are looked after apart from the
-rest, and that is what the pulse tells. Several processes at once do no double harm: each part sees to that with its
-rows. One part that fails does not stop the others, nor the next look.
+Overrides and requests come first, and nothing that waits for a vendor may keep them waiting: they are looked after
+apart from the rest, and that is what the pulse tells. Several processes at once do no double harm: each part sees to
+that with its rows. One part that fails does not stop the others, nor the next look.
 """
 
 from __future__ import annotations
@@ -29,12 +29,18 @@ _LOG = logging.getLogger(__name__)
 def look(desk: Desk) -> None:
     """Once, at all of it."""
     look_first(desk)
+    look_at_vendor(desk)
     look_at_rest(desk)
 
 
 def look_first(desk: Desk) -> None:
     """At what may let somebody sign or do more than they should."""
     _do(desk, _FIRST)
+
+
+def look_at_vendor(desk: Desk) -> None:
+    """At the tokens of those who are being suspended."""
+    _do(desk, _VENDOR)
 
 
 def look_at_rest(desk: Desk) -> None:
@@ -61,6 +67,7 @@ _FIRST: tuple[tuple[str, Callable[[Desk], object]], ...] = (
     ("requests", carrying_out.tend),
     ("incidents", incidents.tend),
 )
+_VENDOR: tuple[tuple[str, Callable[[Desk], object]], ...] = (("suspensions", carrying_out.tend_at_vendor),)
 _REST: tuple[tuple[str, Callable[[Desk], object]], ...] = (
     ("reports", daily_report.tend),
     ("tokens", token_orders.tend),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
 
+from renewagent.console import people
 from renewagent.console.epcs import incident_drafts, incidents, scheduler, suspensions
+from renewagent.console.epcs.asked import those_at_hand
+from renewagent.console.permissions import Role
 from renewagent.console.tables import AUDIT
 from renewagent.tokens.errors import DeskRefused, FormError
 from renewagent.tokens.grants import SuspensionReason
@@ -44,6 +48,18 @@ def test_it_is_reported_once_by_an_administrator(practice: Practice) -> None:
 def test_a_report_is_text(practice: Practice, text: str) -> None:
     with pytest.raises(FormError):
         incidents.report(practice.desk, practice.ada, find(practice).id, text)
+
+
+def test_others_incidents_take_no_room_from_ones_own(practice: Practice) -> None:
+    newcomer = people.Newcomer("Far", Role.PRESCRIBER, ("RX2",), ehr="far")
+    far = practice.desk.write(lambda c: people.add(c, practice.clock(), "console", newcomer, secrets.token_bytes))
+    for _ in range(3):
+        incidents.found(practice.desk, practice.ada, "access", far, "Somewhere else.")
+    practice.clock.forward(timedelta(days=2))
+    mine, nobodys = find(practice), incidents.found(practice.desk, practice.ada, "access", None, "A door stood open.")
+    theirs = those_at_hand(practice.desk, practice.ada)
+    assert {one.id for one in incidents.latest(practice.desk, theirs, most=2)} == {mine.id, nobodys.id}
+    assert [one.subject for one in incidents.latest(practice.desk, most=2)] == [far.id] * 2
 
 
 def test_only_an_administrator_says_that_something_is_one(practice: Practice) -> None:

@@ -11,13 +11,15 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from renewagent.console.epcs import incidents, overrides, scheduler
+from renewagent.console.epcs import incidents, overrides, scheduler, suspensions
 from renewagent.console.epcs.tables import EPCS_RUN
 from renewagent.console.permissions import Role
 from renewagent.tokens import leases
 from renewagent.tokens.errors import DeskRefused, EhrMisbehaved, EhrRefused, EhrUnreachable, FormError
+from renewagent.tokens.grants import SuspensionReason
 from renewagent.tokens.leases import Lease
 from renewagent_fixtures.mock_epcs.ehr_moods import EhrMoods
+from renewagent_fixtures.mock_epcs.ehr_tables import STAFF
 from tests.unit.console.epcs.practice import Practice
 
 TASK = "enable EPCS"
@@ -38,6 +40,26 @@ def test_it_is_given_for_a_quarter_of_an_hour(practice: Practice) -> None:
     assert (lease.known, lease.enforced, lease.ends - lease.given) == (True, True, timedelta(minutes=15))
     assert practice.access().override_ends == lease.ends
     assert overrides.open_leases(practice.desk, practice.sue) == [lease]
+
+
+def test_an_administrator_who_is_suspended_lends_none(practice: Practice) -> None:
+    suspensions.suspend(practice.desk, practice.amy, practice.ada, SuspensionReason.LOST)
+    with pytest.raises(DeskRefused, match="The EPCS access of Ada is suspended"):
+        give(practice)
+    assert not has_it(practice) and overrides.open_leases(practice.desk) == []
+    assert practice.events("epcs.override") == ["epcs.override-refused"]
+
+
+def test_it_ends_with_the_account_that_had_it(practice: Practice) -> None:
+    lease = give(practice)
+    with practice.ehr._store.open() as connection:
+        connection.execute(sa.delete(STAFF).where(STAFF.c.user == "sue"))
+    scheduler.look(practice.desk)
+    assert overrides.open_leases(practice.desk) == []
+    assert practice.events("epcs.override")[-1] == "epcs.override-ended"
+    practice.clock.forward(lease.ends - lease.given + timedelta(hours=1))
+    scheduler.look(practice.desk)
+    assert incidents.latest(practice.desk) == []
 
 
 @pytest.mark.parametrize("moods", [EhrMoods(), STANDS])

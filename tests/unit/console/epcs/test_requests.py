@@ -112,6 +112,20 @@ def test_somebody_who_is_suspended_decides_about_nobody(practice: Practice, mood
     assert not practice.access().epcs_granted
 
 
+@pytest.mark.parametrize("moods", [EhrMoods(), EhrMoods(cuts="before")])
+def test_an_administrator_who_is_suspended_enters_nothing(practice: Practice, moods: EhrMoods) -> None:
+    """Nor does what they entered before count any more."""
+    before = practice.entered()
+    practice.ehr.moods = moods
+    suspensions.suspend(practice.desk, practice.amy, practice.ada, SuspensionReason.STOLEN)
+    practice.ehr.moods = EhrMoods()
+    with pytest.raises(DeskRefused, match="The EPCS access of Ada is suspended"):
+        requests.enter(practice.desk, practice.ada, practice.kim, Action.GRANT, "New phone")
+    with pytest.raises(DeskRefused, match="The EPCS access of Ada is suspended"):
+        requests.execute(practice.desk, practice.factor(before), before.id)
+    assert practice.events("epcs.grant")[-2:] == ["epcs.grant-enter-refused", "epcs.grant-execute-refused"]
+
+
 def test_nothing_is_granted_while_a_suspension_is_not_through(practice: Practice) -> None:
     practice.ehr.moods = EhrMoods(cuts="before")
     suspensions.suspend(practice.desk, practice.ada, practice.sue, SuspensionReason.COMPROMISED)

@@ -152,6 +152,46 @@ def test_a_vendor_that_is_away_does_not_keep_the_ehr_from_it(practice: Practice)
     assert practice.vendor.standing(SERIALS[0]).state is TokenState.LOST
 
 
+class HangingVendor:
+    """One that lets everybody wait, until it is let go."""
+
+    def __init__(self) -> None:
+        self.asked, self.go_on = threading.Event(), threading.Event()
+
+    def disable(self, serial: str, *, lost: bool) -> None:
+        self.asked.set()
+        assert self.go_on.wait(10)
+        raise TokenServerUnreachable("The vendor does not answer.")
+
+
+def test_a_vendor_that_hangs_keeps_no_request_waiting(practice: Practice) -> None:
+    give_tokens(practice)
+    practice.grant()
+    real, hanging = practice.desk.authority, HangingVendor()
+    practice.meet(authority=NoVendor())
+    practice.ehr.moods = EhrMoods(cuts="before")
+    done = suspend(practice)
+    practice.ehr.moods = EhrMoods()
+    assert not practice.access().epcs_suspended
+    practice.meet(authority=hanging)
+    practice.clock.forward(carrying_out.HOLD)
+    waiting = threading.Thread(target=scheduler.look_at_vendor, args=(practice.desk,))
+    waiting.start()
+    assert hanging.asked.wait(10)
+    try:
+        scheduler.look_first(practice.desk)  # returns, though the vendor does not
+        assert practice.access().epcs_suspended
+        assert practice.state(done.request) is RequestState.EXECUTING
+    finally:
+        hanging.go_on.set()
+        waiting.join()
+    practice.meet(authority=real)
+    practice.clock.forward(carrying_out.HOLD)
+    scheduler.look_at_vendor(practice.desk)
+    assert practice.state(done.request) is RequestState.EXECUTED
+    assert practice.vendor.standing(SERIALS[0]).state is TokenState.LOST
+
+
 class NoKey:
     """An EHR that refuses whatever it is asked."""
 
