@@ -78,15 +78,18 @@ def test_everything_that_is_wrong_is_said_beside_its_field_and_the_rest_is_kept(
     assert 'id="e-npi"' in other.text
 
 
-def test_a_ticket_that_is_done_is_told_of_until_it_is_known(place: Place, token: ButtonToken) -> None:
+@pytest.mark.parametrize("fits", [True, False])
+def test_a_ticket_that_is_over_is_told_of_until_it_is_known(place: Place, token: ButtonToken, fits: bool) -> None:
     place.lee.post(f"/epcs/tokens/{SERIAL}/resync", back=SERIAL, first="111111", second="222222")
-    path = reset(place).header("location").partition("?")[0]
+    first, second = token.press_twice() if fits else ("111111", "222222")
+    path = reset(place, first=first, second=second).header("location").partition("?")[0]
     ticket = tickets.tickets_of(place.bench.desk, place.lee.person)[0]
     place.bench.vendor.work_ticket(ticket.number)
     place.bench.clock.move(timedelta(minutes=20))
     tickets.follow(place.bench.desk)
-    assert "Done by the vendor" in place.lee.get(path)
-    assert "Done by the vendor" in place.lee.get("/epcs")
+    said = "Done by the vendor" if fits else "Refused by the vendor"
+    assert said in place.lee.get(path) and said in place.lee.get("/epcs")
+    assert ("Send another one" in place.lee.get(path)) is not fits
     assert "They know" in place.hale.get(f"{path}?user=lee")
     assert "It is noted that you know." in place.lee.done(f"{path}/seen")
     assert "At the vendor" not in place.lee.get("/epcs")
