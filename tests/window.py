@@ -160,6 +160,12 @@ class Reading:
         return re.findall(r"<button id=\"button[^>]*>(.*?)</button>", self.page)
 
     @property
+    def pressable(self) -> list[str]:
+        """All that can be pressed and says something more about this state: also what is folded, and the script's."""
+        section = self.page.partition("<section")[2].partition("</section>")[0]
+        return re.findall(r"<(?:button|summary)[^>]*>(.*?)</(?:button|summary)>", section)
+
+    @property
     def card(self) -> str:
         found = re.findall(r'<dl class="card">(.*?)</dl>', self.page, re.DOTALL)
         return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", found[0])).strip() if found else ""

@@ -9,13 +9,16 @@ from typing import Any
 
 from renewagent.agent import words
 from renewagent.agent.desk_words import later
+from renewagent.agent.explained import why
 from renewagent.agent.put_off import FOR
+from renewagent.agent.telling import Notice
 from renewagent.agent.times_in_words import moment_in_words
 from renewagent.agent.words import Message
 from renewagent.language import _
 from renewagent.model import CertificateHead, Finding, Verdict
 from renewagent.rules import Campaign, Contact
 
+_FOR_OTHERS = frozenset({"expired", "revoked", "unreadable", "replace-card", "see-ra"})
 _QUIET = frozenset({"not-affected", "not-judged", "no-certificate", "waiting", "paused"})
 
 
@@ -50,8 +53,26 @@ def message_of(
     return message
 
 
+def notice_of(
+    card: Mapping[str, Any],
+    head: CertificateHead | None,
+    campaigns: Sequence[Campaign],
+    contact: Contact,
+    now: datetime,
+    advice: str,
+) -> Notice:
+    """The message for `card` on a screen; `advice` where that has no buttons."""
+    campaign = campaign_of(card, campaigns)
+    message = on_screen(message_of(card, head, campaigns, contact, now, by_hand=False), campaign, now)
+    explained = why(message, campaign, card["rule"], head) if campaign and message.kind == "affected" else None
+    return Notice(message, advice, explained)
+
+
 def on_screen(message: Message, campaign: Campaign | None, now: datetime) -> Message:
-    """The message with the buttons that it has on a screen: past its campaign's deadline nothing is put off."""
+    """The message with the buttons that it has on a screen: past its campaign's deadline nothing is put off. What only
+    another person can help with, they can be shown."""
+    if message.kind in _FOR_OTHERS:
+        return replace(message, actions=(_("Show details"),))
     if message.kind != "affected" or campaign is None or campaign.deadline is None:
         return message
     if campaign.deadline <= now:

@@ -18,6 +18,7 @@ from typing import Any
 
 from renewagent.agent.children import start_listener
 from renewagent.agent.telling import Heard, Notice
+from renewagent.language import _
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ class Notices:
         return Heard(action) if action in _ENDS else Heard.LOST
 
 
-_ENDS = frozenset(one.value for one in (Heard.CLOSED, Heard.RENEW, Heard.LATER))
+_ENDS = frozenset(one.value for one in (Heard.CLOSED, Heard.RENEW, Heard.LATER, Heard.WHY))
 
 
 def has_bus() -> bool:
@@ -110,11 +111,12 @@ def wish_of(notice: Notice) -> dict[str, Any]:
     message = notice.message
     second = Heard.LATER if message.kind in _LATER else Heard.CLOSED
     names = (Heard.RENEW.value, second.value)
+    why = {Heard.WHY.value: _("Why?")} if notice.why is not None else {}
     return {
         "title": message.title,
         "body": _lines(message.body, message.advice),
         "plain": _lines(message.body, notice.advice),
-        "actions": dict(zip(names, message.actions, strict=False)),
+        "actions": {**dict(zip(names, message.actions, strict=False)), **why},
         "critical": message.kind in _CRITICAL,
     }
 

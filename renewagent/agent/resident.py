@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from renewagent.agent import watching_words
-from renewagent.agent.card_words import campaign_of, is_quiet, message_of, on_screen
+from renewagent.agent.card_words import campaign_of, is_quiet, message_of, notice_of
 from renewagent.agent.check_in_queue import CheckInQueue
 from renewagent.agent.children import ask_child, start_child, start_listener
 from renewagent.agent.head_check import HeadCheck, head_card_document
@@ -255,10 +255,9 @@ class Resident:
             self._telling.put_away(reader)
             self._report(lambda reports: reports.found(reader, found))
             return
-        buttons = message_of(card, head, campaigns, self._settings.contact, now, by_hand=False)
         self._telling.tell(
             reader,
-            Notice(on_screen(buttons, campaign, now), message.advice),
+            notice_of(card, head, campaigns, self._settings.contact, now, message.advice),
             told=lambda seen: self._report(lambda reports: reports.found(reader, replace(found, told=seen))),
             later=lambda: self._put_off(reader, card, campaign),
         )

@@ -32,14 +32,18 @@ class Heard(Enum):
     CLOSED = "closed"
     RENEW = "renew"
     LATER = "later"
+    WHY = "why"
+    """To be shown again, with more words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A message with its buttons, and its `advice` where there are none to press."""
+    """A message with its buttons, and its `advice` where there are none to press. `why`: what to show in its place to
+    whoever asks why."""
 
     message: Message
     advice: str
+    why: Message | None = None
 
 
 class Screen(Protocol):
@@ -54,7 +58,8 @@ class Screen(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Said:
-    """`seen` is None while nobody knows; `up`: it is on the screen, or on its way there; `again`: at the next tick."""
+    """`seen` is None while nobody knows; `up`: it is on the screen, or on its way there; `again`: at the next tick;
+    `asked`: why it is said."""
 
     notice: Notice
     at: datetime
@@ -63,6 +68,7 @@ class _Said:
     seen: bool | None = None
     up: bool = True
     again: bool = False
+    asked: bool = False
 
 
 class Telling:
@@ -117,14 +123,18 @@ class Telling:
         return said.up or said.again or (said.seen is True and self._now() - said.at < ANEW)
 
     def _show(self, reader: str, said: _Said) -> None:
-        self._screen.show(reader, said.notice, lambda heard: self._heard(reader, said, heard))
+        notice = said.notice
+        if said.asked and notice.why is not None:
+            notice = Notice(notice.why, notice.advice)
+        self._screen.show(reader, notice, lambda heard: self._heard(reader, said, heard))
 
     def _heard(self, reader: str, said: _Said, heard: Heard) -> None:
         with self._lock:
             if self._said.get(reader) is not said or not said.up:
                 return
             first = said.seen is None
-            said.up = heard is Heard.SHOWN
+            said.up = heard in (Heard.SHOWN, Heard.WHY)
+            said.asked = said.asked or heard is Heard.WHY
             said.again = heard in (Heard.NOT_SHOWN, Heard.LOST)
             news = heard is Heard.SHOWN and not said.seen
             said.seen = said.seen or heard is Heard.SHOWN
@@ -136,7 +146,9 @@ class Telling:
             log.info("person.told kind=%s", said.notice.message.kind)
         elif first:
             log.info("person.not_told kind=%s", said.notice.message.kind)
-        if heard is Heard.LATER:
+        if heard is Heard.WHY:
+            self._show(reader, said)
+        elif heard is Heard.LATER:
             said.later()
         elif heard is Heard.RENEW:
             self._renew(reader)

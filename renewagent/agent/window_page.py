@@ -28,6 +28,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from renewagent import __version__
 from renewagent.agent import window_states as states
+from renewagent.agent.explained import NEEDS_UNLOCKING, unlocking
 from renewagent.agent.window import WindowPrompter
 from renewagent.agent.window_guard import ARRIVED, COOKIE, LOOPBACK, OPEN, Guard, Keys, is_own
 from renewagent.agent.window_states import Shown, Stage, Verb
@@ -185,6 +186,8 @@ def page_of(shown: Shown, contact: Contact, form: str) -> Response:
         "contact": contact_in_words(contact),
         "lasting": states.LASTING,
         "details": states.details(shown, __version__),
+        "for_others": states.for_others(shown),
+        "unlocking": unlocking() if shown.message.code in NEEDS_UNLOCKING else (),
         "form": form,
     }
     return _drawn("window.html", context)

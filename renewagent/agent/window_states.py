@@ -131,6 +131,8 @@ STATES: Mapping[str, Look] = MappingProxyType(
         "stopping": Look(Tone.WAIT),
         "done": Look(Tone.GOOD, Stage.DONE, keeps=True),
         "not-affected": Look(Tone.GOOD, Stage.DONE, keeps=True),
+        "expired": Look(Tone.TROUBLE),
+        "paused": Look(Tone.WAIT),
         "error": Look(Tone.TROUBLE, keeps=True),
     }
 )
@@ -149,6 +151,8 @@ _NEVER = frozenset(
     ).split()
 )
 """Codes of errors for which trying again, now, is no help (`renewagent.errors.Retry`)."""
+_BY_ONESELF = frozenset(("RA-STOPPED", "RA-NOT-TYPED", "RA-NO-CARD", "RA-CARD-REMOVED", "RA-BATTERY", "RA-CARD-BUSY"))
+"""Codes of errors that a person needs nobody else for."""
 
 
 def looking() -> Message:
@@ -191,9 +195,14 @@ def becomes(before: Shown, message: Message, progress: Progress | None = None) -
         tone=look.tone,
         stage=look.stage or before.stage,
         buttons=buttons,
-        notes=before.notes if look.keeps else tuple(note for note in before.notes if note.kind in LASTING),
+        notes=tuple(note for note in before.notes if _stays(note, look)),
         progress=progress,
     )
+
+
+def _stays(note: Message, look: Look) -> bool:
+    """Whatever comes after another card was put in, that one is in the way no more."""
+    return note.kind in LASTING or (look.keeps and note.kind != "wrong-card")
 
 
 def noted(before: Shown, note: Message) -> Shown:
@@ -275,6 +284,11 @@ def _labelled(button: Button) -> Button:
 def _asked(message: Message) -> tuple[Button, ...]:
     first, *others = message.actions or (_("Start renewal"), _("Not now"))
     return Button(Verb.YES, first), Button(Verb.NO, others[0] if others else _("Not now"))
+
+
+def for_others(shown: Shown) -> bool:
+    """Whether it has ended with something that somebody else is to hear the details of."""
+    return shown.over and shown.tone is Tone.TROUBLE and shown.message.code not in _BY_ONESELF
 
 
 def details(shown: Shown, version: str) -> str:

@@ -39,7 +39,7 @@ from tests.programs import missing, require, run
 from tests.screen import HEIGHT, WIDTH, Screen, screen
 
 PATIENCE = 60.0
-NOTIFICATION, PASSCODE = "xfce4-notifyd", "Passcode"
+NOTIFICATION, PASSCODE, BROWSER = "xfce4-notifyd", r"^Passcode \(PIN\)$", "Chromium$"
 _WHERE = """() => {
     const side = (outerWidth - innerWidth) / 2;
     return [screenX + side, screenY + outerHeight - innerHeight - side];
@@ -113,7 +113,7 @@ class Desktop:
         window = self.screen.await_window(PASSCODE)
         self.aloud("in the window that has opened")
         self.takes_picture(picture)
-        self.screen.click(window, 0.9, 0.1)  # what is typed goes to the window under the mouse, and waits there
+        self.screen.click(window, 0.9, 0.05)  # what is typed goes to the window under the mouse, and waits there
         self.screen.type(PIN)
         self.screen.press("Return")
         until(lambda: window not in self.screen.windows(PASSCODE), PATIENCE)
@@ -155,7 +155,7 @@ class Desktop:
 
     def closes_the_page(self) -> None:
         """And the browser, which has no other."""
-        self.screen.click(self.screen.await_window("Renew your smartcard"), 0.05, 0.9)  # beside everything
+        self.screen.click(self.screen.await_window(BROWSER), 0.05, 0.9)  # beside everything
         self.screen.press("ctrl+w")
         until(lambda: not running(f"--user-data-dir={self.profile}"), PATIENCE)
 

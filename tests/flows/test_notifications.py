@@ -63,7 +63,7 @@ def test_put_off_for_an_hour_and_gone_with_the_card(
         agent.start()
         until(lambda: desktop.up, PATIENCE)
         note = desktop.shows()
-        assert note.actions == {"renew": "Renew now", "later": "Remind me in 1 hour"}
+        assert note.actions == {"renew": "Renew now", "later": "Remind me in 1 hour", "why": "Why?"}
         assert note.title == "Renew your smartcard" and note.hints["urgency"] == 2
         assert "A &lt;b&gt;fault&lt;/b&gt; &amp; more." in note.body and "0300 303 5035" in note.body
         assert "renewagent" not in note.body
@@ -106,11 +106,11 @@ def test_no_later_than_the_deadline_and_renew_now_without_a_screen(
         place.publish(campaign_json(deadline=f"{deadline:%Y-%m-%dT%H:%M:%SZ}"))
         until(lambda: desktop.up, PATIENCE)
         if "later" in desktop.shows().actions:  # else this machine was too slow for it
-            assert desktop.shows().actions == {"renew": "Renew now", "later": "Remind me later"}
+            assert desktop.shows().actions == {"renew": "Renew now", "later": "Remind me later", "why": "Why?"}
             desktop.press("later")
             until(lambda: desktop.up, PATIENCE)
         assert datetime.now(UTC) >= deadline - timedelta(seconds=1)
-        assert desktop.shows().actions == {"renew": "Renew now"}
+        assert desktop.shows().actions == {"renew": "Renew now", "why": "Why?"}
 
         desktop.press("renew")
         until(lambda: desktop.up, PATIENCE)
@@ -172,7 +172,7 @@ def test_on_a_real_desktop(
     until(lambda: not desk.windows("xfce4-notifyd"), PATIENCE)
     virtual_readers.insert(READER, card)
     window = desk.await_window("xfce4-notifyd")
-    desk.click(window, 0.25, 0.85)  # the left button of two
+    desk.click(window, 0.2, 0.85)  # the left button of three
     until(lambda: (tmp_path / "called").exists(), PATIENCE)
     caller, address = (tmp_path / "called").read_text().split()
     try:

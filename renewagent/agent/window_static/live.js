@@ -20,6 +20,7 @@
         await navigator.clipboard.writeText(text.value);
         copied.textContent = copied.dataset.copied;
       } catch {
+        document.getElementById("for-it").open = true;
         text.focus();
         text.select();
         copied.textContent = copied.dataset.selected;

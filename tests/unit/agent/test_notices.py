@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     [
         ('print(\'{"action": "renew"}\')', Heard.RENEW),
         ('print(\'{"action": "later"}\')', Heard.LATER),
+        ('print(\'{"action": "why"}\')', Heard.WHY),
         ('print(\'{"action": "closed"}\')', Heard.CLOSED),
         ('print(\'{"action": "lost"}\')', Heard.LOST),
         ("", Heard.LOST),
@@ -136,3 +138,5 @@ def test_what_is_asked_for() -> None:
     wish = wish_of(Notice(go_on, ""))
     assert wish["actions"] == {"renew": "Continue", "closed": "Not now"} and not wish["critical"]
     assert wish_of(Notice(Message("expired", "Over", "It is."), ""))["actions"] == {}
+    once = replace(NOTICE.message, actions=("Renew now",))
+    assert wish_of(Notice(once, "", why=once))["actions"] == {"renew": "Renew now", "why": "Why?"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from renewagent.agent.words import Message
 
 READER = "Reader 1"
 AFFECTED = Notice(Message("affected", "Renew", "It was."), "Run it.")
+ASKED = replace(AFFECTED, why=Message("affected-because", "Why", "It was last week."))
 OTHER = Notice(Message("part-way", "Finish", "Half."), "Run it.")
 
 
@@ -131,3 +133,18 @@ def test_the_buttons(bench: Bench) -> None:
     assert bench.wishes == [f"renew {READER}", "later"]
     bench.tell()  # its time is over sooner than in an hour: a deadline
     assert bench.shown == ["affected"] * 3
+
+
+def test_whoever_asks_why_is_shown_that_in_its_place_and_may_still_press_what_they_like(bench: Bench) -> None:
+    bench.tell(ASKED)(Heard.WHY)
+    bench.up[READER](Heard.SHOWN)
+    bench.tell(ASKED)  # checked again meanwhile: nothing new
+    assert (bench.shown, bench.told) == (["affected", "affected-because"], [True, True])
+    bench.up[READER](Heard.LOST)
+    bench.telling.tick()
+    assert bench.shown[2:] == ["affected-because"]
+    bench.up[READER](Heard.SHOWN)
+    bench.up[READER](Heard.LATER)
+    assert bench.wishes == ["later"]
+    bench.tell(ASKED)
+    assert bench.shown[3:] == ["affected"]

@@ -90,6 +90,23 @@ def test_notes_go_with_their_state_but_for_those_that_last() -> None:
     assert len(noted(noted(AT_START, words.wrong_pin(2)), words.wrong_pin(1)).notes) == 1
 
 
+def test_another_card_is_spoken_of_no_more_once_it_goes_on() -> None:
+    """Also where nobody has seen it leave, and the right one come."""
+    other = CardIdentity("chuid", "00112233445566778899aabbccdd1170")
+    in_the_way = noted(becomes(AT_START, words.insert_again(CARD)), words.wrong_card(other, CARD))
+    assert becomes(in_the_way, words.pin_wanted(CARD, 3)).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("code", "others"),
+    [("RA-UNREACHABLE", True), ("RA-IMPOSSIBLE", True), ("RA-STOPPED", False), ("RA-NOT-YET", False)],
+)
+def test_details_are_offered_where_somebody_else_is_needed(code: str, others: bool) -> None:
+    error = {"code": code, "message": "It did not.", "advice": "Ask."}
+    assert window_states.for_others(ended(AT_START, error, more=False)) == others
+    assert not window_states.for_others(becomes(AT_START, Message("error", "It did not", "", code=code)))
+
+
 CODES = {
     error.code: error
     for error in vars(errors).values()
