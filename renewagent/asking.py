@@ -11,17 +11,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from renewagent.language import _
+
 Members = dict[str, Any]
 """The members of a document by name, in JSON's types."""
 BACK, NOTHING = "<", "-"
-HOW = (
-    "A few questions, one after the other. Enter takes what stands in brackets; where there is nothing, it is left "
-    f"open.\n{NOTHING} takes an earlier answer away, {BACK} goes back one question. "
-)
-"""What a person is told first; what Ctrl-C does comes behind it."""
 ON, BACKWARDS = 1, -1
 Check = Callable[[Members], None]
 """Raises ValueError with the sentence to show where the members so far cannot be so."""
+
+
+def how(stopping: str) -> str:
+    """What a person is told first. `stopping`: what Ctrl-C does, the last sentence."""
+    enter = _(
+        "A few questions, one after the other. Enter takes what stands in brackets; where there is nothing, it is left "
+        "open."
+    )
+    keys = _("{nothing} takes an earlier answer away, {back} goes back one question.")
+    return f"{enter}\n{keys.format(nothing=NOTHING, back=BACK)} {stopping}"
 
 
 class Asker(Protocol):
@@ -38,7 +45,8 @@ class Asker(Protocol):
 class Question:
     """One question about the member at `path`. `read` turns what was typed into JSON's types, or raises ValueError with
     the sentence to show; `show` is the reverse. `choices` are (value, words); `otherwise` stands where nothing is
-    known; `applies`: asked only where this is true of the members so far."""
+    known; `applies`: asked only where this is true of the members so far. Its words are put into the person's language
+    when it is asked."""
 
     path: tuple[str, ...]
     title: str
@@ -54,24 +62,24 @@ class Question:
         """What was typed, read: a number of a choice, or its value in words. Raises ValueError."""
         if not self.choices:
             return self.read(typed)
-        for number, (value, _) in enumerate(self.choices, start=1):
+        for number, (value, _words) in enumerate(self.choices, start=1):
             if typed in (str(number), str(value)):
                 return value
-        raise ValueError(f"Type a number from 1 to {len(self.choices)}")
+        raise ValueError(_("Type a number from 1 to {last}").format(last=len(self.choices)))
 
     def shown(self, value: Any) -> str:
         """A value as it would be typed; "" for none."""
         if value is None:
             return ""
-        values = [one for one, _ in self.choices]
+        values = [one for one, _said in self.choices]
         return str(values.index(value) + 1) if value in values else self.show(value)
 
 
 def ask(asker: Asker, question: Question, members: Members, check: Check) -> int:
     """Ask until there is an answer that `check` lets stand, and put it into `members`. Returns ON or BACKWARDS."""
-    choices = "".join(f"\n  {number}  {words}" for number, (_, words) in enumerate(question.choices, start=1))
-    explained = f"\n{question.explanation}" if question.explanation else ""
-    asker.say(f"\n{question.title}{explained}{choices}")
+    choices = "".join(f"\n  {number}  {_(said)}" for number, (_value, said) in enumerate(question.choices, start=1))
+    explained = f"\n{_(question.explanation)}" if question.explanation else ""
+    asker.say(f"\n{_(question.title)}{explained}{choices}")
     while True:
         known = question.shown(member(members, question.path, question.otherwise))
         typed = asker.ask(f"[{known}]: " if known else ": ").strip()
@@ -101,7 +109,7 @@ def member(members: Mapping[str, Any], path: tuple[str, ...], otherwise: Any = N
 def _take(question: Question, members: Members, typed: str, check: Check) -> str:
     """The answer into `members`; what is wrong with it, "" for nothing."""
     if typed in ("", NOTHING) and question.needed:
-        return "This is needed."
+        return _("This is needed.")
     before = copy.deepcopy(members)
     try:
         _put(members, question.path, None if typed in ("", NOTHING) else question.value(typed))

@@ -58,7 +58,9 @@ def read_url(value: object, place: Place) -> str:
     except ValueError:
         usable = False
     if not usable or any(c.isspace() for c in text):
-        raise place.refuse(_("must be an address that begins with http:// or https://, not {text!r}").format(text=text))
+        raise place.refuse(
+            _("must be an address that begins with http:// or https://, not {text}").format(text=repr(text))
+        )
     return text
 
 
@@ -67,7 +69,7 @@ def read_path(value: object, place: Place) -> Path:
     try:
         return place.folder / Path(read_text(value, place)).expanduser()
     except RuntimeError as problem:  # no home, or an unknown user's
-        raise place.refuse(_("names a folder that does not exist, {value!r}").format(value=value)) from problem
+        raise place.refuse(_("names a folder that does not exist, {value}").format(value=repr(value))) from problem
 
 
 def read_source(value: object, place: Place) -> str:
@@ -132,7 +134,7 @@ def read_readers(value: object, place: Place) -> str:
     """ "pcsc" or "unix:/path"."""
     text = read_text(value, place)
     if text != "pcsc" and not (text.startswith("unix:/") and len(text) > len("unix:/")):
-        raise place.refuse(_('must be "pcsc" or "unix:/path", not {text!r}').format(text=text))
+        raise place.refuse(_('must be "pcsc" or "unix:/path", not {text}').format(text=repr(text)))
     return text
 
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 import functools
 import gettext as gnu
 import os
+import string
+import struct
 from pathlib import Path
 
 SOURCE = "en-GB"
@@ -28,12 +30,25 @@ def N_(sentence: str) -> str:
 
 def _(sentence: str) -> str:
     """`sentence` in the person's language; as it is where no catalogue has it."""
-    return catalogue().gettext(sentence) if sentence else ""  # "" is the catalogue's own header
+    return _sound(catalogue().gettext(sentence), sentence) if sentence else ""  # "" is the catalogue's own header
 
 
 def ngettext(one: str, many: str, number: int) -> str:
     """The form that goes with `number`."""
-    return catalogue().ngettext(one, many, number)
+    english = one if number == 1 else many
+    return _sound(catalogue().ngettext(one, many, number), english, one, many)
+
+
+def _sound(said: str, *english: str) -> str:
+    """What a translator wrote, where no placeholder is in it that nobody fills; else the first of `english`."""
+    if said in english:
+        return said
+    try:
+        known = {name for sentence in english for _text, name, *_form in string.Formatter().parse(sentence)}
+        fits = {name for _text, name, *_form in string.Formatter().parse(said)} <= known | {None}
+    except ValueError:  # a brace too many, on either side: then it is not put through `format`, or must not be
+        fits = False
+    return said if fits else english[0]
 
 
 def tag() -> str:
@@ -44,17 +59,28 @@ def tag() -> str:
 @functools.cache
 def catalogue() -> gnu.NullTranslations:
     """The person's catalogue: looked for once in a process."""
-    for folder in folders():
-        try:
-            return gnu.translation(DOMAIN, folder)
-        except (OSError, UnicodeError, ValueError):  # none there, or a damaged one: English is always at hand
-            continue
-    return gnu.NullTranslations()
+    found = (catalogue_in(folder) for folder in folders())
+    return next((one for one in found if one is not None), gnu.NullTranslations())
+
+
+def catalogue_in(folder: Path) -> gnu.NullTranslations | None:
+    """The person's catalogue in `folder`; None for none there, or a damaged one: English is always at hand."""
+    try:
+        return gnu.translation(DOMAIN, folder)
+    except (OSError, ValueError, LookupError, struct.error):  # the last three: cut short, or of an unknown encoding
+        return None
+
+
+def stay_english() -> None:
+    """From now on, here and in child processes. For what servers and administrators' commands say: programs read it,
+    it is kept, and colleagues elsewhere are sent it."""
+    os.environ["LANGUAGE"] = "C"
+    catalogue.cache_clear()
 
 
 def folders() -> tuple[Path, ...]:
     """Where catalogues may be, the person's own first (XDG base directories)."""
-    own = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local/share")
+    own = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")  # noqa: PTH111 - no home, no error
     shared = os.environ.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share"
     data = [Path(folder) for folder in (own, *shared.split(":")) if folder.startswith("/")]
     return (*(folder / "locale" for folder in data), Path(__file__).parent / "locale")

@@ -95,12 +95,12 @@ def _split(text: str, separator: str) -> list[str]:
 def _parse_pair(text: str) -> tuple[str, str]:
     kind, equals, value = text.partition("=")
     if not equals:
-        raise ValueError(_("a distinguished name needs type=value, not {text!r}").format(text=text.strip()))
+        raise ValueError(_("a distinguished name needs type=value, not {text}").format(text=repr(text.strip())))
     kind = kind.strip()
     dotted = _DOTTED.match(kind)
     oid = dotted.group(1) if dotted else OIDS.get(kind.upper())
     if oid is None:
-        raise ValueError(_("unknown attribute type {kind!r} in a distinguished name").format(kind=kind))
+        raise ValueError(_("unknown attribute type {kind} in a distinguished name").format(kind=repr(kind)))
     return oid, _unescape(value)
 
 
@@ -139,7 +139,7 @@ def _from_der(digits: str) -> str:
             return content.decode(_ENCODINGS[tag])
     except (ValueError, IndexError):
         raise ValueError(
-            _("a distinguished name with {digits!r} where the hex of a value belongs").format(digits=digits)
+            _("a distinguished name with {digits} where the hex of a value belongs").format(digits=repr(digits))
         ) from None
     return "#" + octets.hex()
 

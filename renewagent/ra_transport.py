@@ -267,7 +267,7 @@ def _split(url: str) -> SplitResult:
     if "@" in url.partition("://")[2].partition("/")[0]:  # nobody's password goes into a statement's origin, or in here
         raise ConfigurationError(_("A web address must not hold a user name or password."))
     if not well_formed or any(c <= " " or c > "~" for c in url):
-        raise ConfigurationError(_("{url!r} is not a web address (http://... or https://...).").format(url=url))
+        raise ConfigurationError(_("{url} is not a web address (http://... or https://...).").format(url=repr(url)))
     return parts
 
 

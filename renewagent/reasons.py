@@ -67,7 +67,7 @@ def other_key_usage(usages: Iterable[str] | None, wanted: str) -> str:
     """ "its key usage is digitalSignature, without contentCommitment" """
     if usages is None:
         return _("it states no key usage, so it is not marked for {wanted}").format(wanted=wanted)
-    found = _listed(sorted(usages), _("{some} and {last}")) or _("empty")
+    found = _listed(sorted(usages), N_("{some} and {last}")) or _("empty")
     return _("its key usage is {found}, without {wanted}").format(found=found, wanted=wanted)
 
 
@@ -100,11 +100,11 @@ def sentence(fragment: str) -> str:
 
 
 def _either(words: Sequence[str]) -> str:
-    return _listed(words, _("{some} or {last}"))
+    return _listed(words, N_("{some} or {last}"))
 
 
 def _listed(words: Sequence[str], joined: str) -> str:
-    return joined.format(some=", ".join(words[:-1]), last=words[-1]) if len(words) > 1 else "".join(words)
+    return _(joined).format(some=", ".join(words[:-1]), last=words[-1]) if len(words) > 1 else "".join(words)
 
 
 def _issued(at: datetime, start: datetime | None, end: datetime | None, *, hit: bool) -> str:

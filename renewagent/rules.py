@@ -184,7 +184,7 @@ def judge_all(certificate: SigningCertificate, campaigns: Sequence[Campaign], no
     if affected:
         return min(affected, key=lambda pair: (pair[0].deadline is None, pair[0].deadline or pair[0].expires))[1]
     reason = _together([(campaign, finding.reason) for campaign, finding in found])
-    held = next((finding.paused for _, finding in found if finding.paused), None)
+    held = next((finding.paused for _campaign, finding in found if finding.paused), None)
     return Finding(Verdict.UNAFFECTED, reason, certificate.head, paused=held)
 
 

@@ -99,7 +99,7 @@ def _prove(applet: PivApplet, keeper: KeepsManagementKey, witness: bytes) -> Non
     response = applet.authenticate(keeper.algorithm, MANAGEMENT_KEY, fields)
     if not response.ok:
         raise ManagementKeyRefused(
-            _("The smartcard does not accept the management key ({sw:04X}).").format(sw=response.sw)
+            _("The smartcard does not accept the management key ({sw}).").format(sw=f"{response.sw:04X}")
         )
     keeper.judge(dynamic_fields(response).get(RESPONSE, b""))
 
@@ -110,7 +110,7 @@ def block_length(algorithm: int) -> int:
 
 
 def _in_hand(key: bytes) -> Iterator[KeepsManagementKey]:
-    return (_KeyInHand(algorithm, key) for algorithm, (length, _) in _CIPHERS.items() if length == len(key))
+    return (_KeyInHand(algorithm, key) for algorithm, (length, _cipher) in _CIPHERS.items() if length == len(key))
 
 
 class _KeyInHand:
@@ -150,7 +150,9 @@ class PivAdminSession:
         response = self._applet.send(CommandApdu(INS_GENERATE, 0x00, reference(slot), tlv(0xAC, control), 256))
         if not response.ok:
             raise CardRefused(
-                _("The smartcard did not make a new key in slot {slot} ({sw:04X}).").format(slot=slot, sw=response.sw),
+                _("The smartcard did not make a new key in slot {slot} ({sw}).").format(
+                    slot=slot, sw=f"{response.sw:04X}"
+                ),
                 response.sw,
             )
         public_key = _public_key(response.data, key_type)
@@ -167,7 +169,7 @@ class PivAdminSession:
             raise NoRoom(_("The smartcard has no room for the new certificate."), response.sw)
         if not response.ok:
             raise CardRefused(
-                _("The smartcard did not take the certificate ({sw:04X}).").format(sw=response.sw), response.sw
+                _("The smartcard did not take the certificate ({sw}).").format(sw=f"{response.sw:04X}"), response.sw
             )
 
     def require_room(self, octets: int) -> None:
@@ -238,7 +240,7 @@ class PivAdminSession:
     def _move(self, destination: int, source: Slot, said: str, *also: int) -> None:
         response = self._applet.send(CommandApdu(INS_MOVE_KEY, destination, reference(source)))
         if not response.ok and response.sw not in also:
-            raise CardRefused(_("{said} ({sw:04X}).").format(said=said, sw=response.sw), response.sw)
+            raise CardRefused(_("{said} ({sw}).").format(said=said, sw=f"{response.sw:04X}"), response.sw)
 
 
 def _readable_history(*versions: bytes) -> tuple[bytes, int]:

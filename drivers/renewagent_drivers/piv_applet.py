@@ -86,7 +86,7 @@ class PivApplet:
         while True:
             if not response.ok and not response.more:
                 raise CardRefused(
-                    _("The smartcard does not give out its data ({sw:04X}).").format(sw=response.sw), response.sw
+                    _("The smartcard does not give out its data ({sw}).").format(sw=f"{response.sw:04X}"), response.sw
                 )
             data += response.data
             yield data

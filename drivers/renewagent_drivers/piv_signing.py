@@ -85,7 +85,7 @@ def judge_verification(response: ResponseApdu) -> None:
         return
     if tries is None:
         raise CardRefused(
-            _("The smartcard did not accept the passcode ({sw:04X}).").format(sw=response.sw), response.sw
+            _("The smartcard did not accept the passcode ({sw}).").format(sw=f"{response.sw:04X}"), response.sw
         )
     if not tries:
         raise PinBlocked(_("The passcode was wrong, and the smartcard is now locked."))
@@ -174,7 +174,9 @@ def to_be_signed(kind: KeyKind, data: bytes, hash_name: str) -> bytes:
 def _signature(response: ResponseApdu, kind: KeyKind, slot: Slot) -> bytes:
     if not response.ok:
         raise CardRefused(
-            _("The smartcard did not sign with the key in slot {slot} ({sw:04X}).").format(slot=slot, sw=response.sw),
+            _("The smartcard did not sign with the key in slot {slot} ({sw}).").format(
+                slot=slot, sw=f"{response.sw:04X}"
+            ),
             response.sw,
         )
     signature = dynamic_fields(response).get(RESPONSE, b"")

@@ -162,7 +162,7 @@ class Pkcs11Driver:
         entry = PinEntry(pin, self._count_login)
         with self._logging_out(entry):
             token = self._token_with_tries()
-            session = Pkcs11SigningSession(token, entry, lambda errand: self._module.ask(lambda _: errand()))
+            session = Pkcs11SigningSession(token, entry, lambda errand: self._module.ask(lambda module: errand()))
             with self._closing(session.close):
                 yield session
 
@@ -178,10 +178,10 @@ class Pkcs11Driver:
             token = self._token_with_tries()
             if TokenFlag.WRITE_PROTECTED in token.flags:
                 raise CardRefused(_("The smartcard cannot be written to."), TOKEN_WRITE_PROTECTED)
-            session = self._module.ask(lambda _: entry.log_in(token, rw=True))
+            session = self._module.ask(lambda module: entry.log_in(token, rw=True))
             with self._closing(session.close):
                 self._capabilities = None
-                yield Pkcs11AdminSession(session, lambda errand: self._module.ask(lambda _: errand(), writes=True))
+                yield Pkcs11AdminSession(session, lambda errand: self._module.ask(lambda module: errand(), writes=True))
 
     def _ask(self, errand: Callable[[Token], T]) -> T:
         return self._module.ask(lambda library: errand(self._same(library)))
@@ -234,7 +234,7 @@ class Pkcs11Driver:
             yield
         finally:
             with contextlib.suppress(Exception):
-                self._module.ask(lambda _: close())
+                self._module.ask(lambda module: close())
 
     def _count_login(self) -> None:
         self.logins += 1

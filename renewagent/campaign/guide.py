@@ -21,7 +21,6 @@ from renewagent.errors import CampaignError
 from renewagent.reasons import moment
 from renewagent.rules import Campaign
 
-HOW = asking.HOW + "Ctrl-C stops, and nothing is written."
 _STILL_TO_COME: Mapping[str, Any] = {"id": "still-to-come", "reason": {"en": "Still to come."}}
 
 
@@ -37,7 +36,7 @@ class Guide:
 
     def run(self) -> Members:
         """The members, once the person has seen all of it and said yes. Raises PersonStopped."""
-        self._asker.say(HOW)
+        self._asker.say(asking.how("Ctrl-C stops, and nothing is written."))
         steps = [*map(self._step, FIRST), self._ask_rules, *map(self._step, LAST), self._look]
         asking.through(steps)
         return {**self._members, "rules": self._rules}

@@ -58,7 +58,9 @@ class Der:
         if tag & 0x1F == 0x1F:
             raise ValueError(_("a tag number above 30"))
         if tags and tag not in tags:
-            raise ValueError(_("tag {found:02X} where {wanted:02X} belongs").format(found=tag, wanted=tags[0]))
+            raise ValueError(
+                _("tag {found} where {wanted} belongs").format(found=f"{tag:02X}", wanted=f"{tags[0]:02X}")
+            )
         length, at = self._length(start + 1)
         if at + length > self.end:
             raise ValueError(_("an element that claims to be longer than what holds it"))

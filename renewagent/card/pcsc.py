@@ -215,7 +215,7 @@ class PcscConnection:
 
     def _begin(self) -> bool:
         """Begin; True if another program had reset the card, so that we had to reconnect."""
-        code, _ = _ask(scard.SCardBeginTransaction, self._card)
+        code, _none = _ask(scard.SCardBeginTransaction, self._card)
         if code == pcsc_errors.RESET_CARD:
             self._reconnect()
             _must(scard.SCardBeginTransaction, self._card)
@@ -224,7 +224,7 @@ class PcscConnection:
         return code == pcsc_errors.RESET_CARD
 
     def _end(self, disposition: int) -> None:
-        code, _ = _ask(scard.SCardEndTransaction, self._card, disposition)
+        code, _none = _ask(scard.SCardEndTransaction, self._card, disposition)
         if disposition == scard.SCARD_LEAVE_CARD or code == pcsc_errors.REMOVED_CARD:
             return  # whatever went wrong shows in the next call; a reconnection could find another card
         if code not in (pcsc_errors.SUCCESS, pcsc_errors.RESET_CARD):  # the reset must not fail to happen
@@ -390,11 +390,11 @@ def _understand(seen: _Seen) -> dict[str, ReaderState]:
 
 def _sleep(context: int, seen: _Seen, seconds: float) -> None:
     """Until something happens in the readers, or to them; or until `seconds` have passed. Raises PcscUnavailable."""
-    states = [(name, state & ~scard.SCARD_STATE_CHANGED) for name, state, _ in seen]
+    states = [(name, state & ~scard.SCARD_STATE_CHANGED) for name, state, _atr in seen]
     milliseconds = max(1, int(seconds * 1000))  # never INFINITE, which pyscard cannot say
     announced = [*states, (_PNP, len(states) << 16)]  # Windows wants the number of readers known; others ignore it
-    code, _ = _ask(scard.SCardGetStatusChange, context, milliseconds, announced)
+    code, _none = _ask(scard.SCardGetStatusChange, context, milliseconds, announced)
     if code in _NO_PNP and states:  # 16 readers leave no room for the pseudo-reader
-        code, _ = _ask(scard.SCardGetStatusChange, context, milliseconds, states)
+        code, _none = _ask(scard.SCardGetStatusChange, context, milliseconds, states)
     if code not in _WAIT_ENDED:
         raise error_of(code)

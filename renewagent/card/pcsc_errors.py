@@ -64,7 +64,7 @@ _ERRORS: Mapping[int, tuple[type[ReaderError], str]] = MappingProxyType(
 def error_of(code: int) -> ReaderError:
     """The error, ready to raise, for any code but success."""
     if code not in _ERRORS:
-        return ReaderError(_("The smartcard reader reports a fault ({code:08X}).").format(code=code))
+        return ReaderError(_("The smartcard reader reports a fault ({code}).").format(code=f"{code:08X}"))
     error, message = _ERRORS[code]
     return mute_card() if message == _MUTE else error(_(message))
 

@@ -17,15 +17,20 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from renewagent import __version__
-from renewagent.cli import mishaps
+from renewagent.cli import argparse_words, mishaps
 from renewagent.cli.answer import report, say
 from renewagent.errors import ConfigurationError, RenewAgentError
+from renewagent.language import _, stay_english
 
 _AUDIENCES = (
     *("demo", "prescriber", "doctor", "service", "campaign", "check", "console", "audit"),
     *("token", "softtoken", "epcs"),
     *("virtual_card", "mock_ra", "mock_epcs"),
 )
+
+
+_OF_PERSONS = frozenset({"", "demo", "agent", "status", "inspect", "renew", "doctor", "service", "token", "softtoken"})
+"""Commands that speak the person's language. The others are administrators', servers' and testers'."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -38,7 +43,7 @@ class _Parser(argparse.ArgumentParser):
         """As argparse's; but what a sub-command does not know it refuses itself, with its own usage."""
         parsed, unknown = super().parse_known_args(args, namespace)
         if unknown:
-            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+            self.error(_("unrecognized arguments: %s") % " ".join(unknown))
         return parsed, []
 
     def error(self, message: str) -> NoReturn:
@@ -50,10 +55,12 @@ class _Parser(argparse.ArgumentParser):
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line. Parsed arguments carry `run`, `json` and `debug`."""
     parser: argparse.ArgumentParser = _Parser(
-        prog="renewagent", description="Finds badly issued signing certificates on smartcards and renews them safely."
+        prog="renewagent",
+        description=_("Finds badly issued signing certificates on smartcards and renews them safely."),
     )
-    parser.add_argument("--version", action="version", version=f"renewagent {__version__}")
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    known = _("show program's version number and exit")
+    parser.add_argument("--version", action="version", version=f"renewagent {__version__}", help=known)
+    subparsers = parser.add_subparsers(title=_("commands"), metavar="COMMAND", required=True)
     for audience in _AUDIENCES:
         importlib.import_module(f"renewagent.cli.{audience}").register(subparsers)
     _add_shared_options(parser)
@@ -72,6 +79,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: Sequence[str]) -> int:
+    command = next((word for word in words if not word.startswith("-")), "")
+    if command in _OF_PERSONS:
+        argparse_words.lend_catalogue()
+    else:
+        stay_english()
     if not words:
         build_parser().print_help()
         return 2
@@ -137,7 +149,10 @@ def _add_shared_options(parser: argparse.ArgumentParser) -> None:
     known = parser._option_string_actions
     if "--json" not in known:
         parser.add_argument(
-            "--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON document on standard output"
+            "--json",
+            action="store_true",
+            default=argparse.SUPPRESS,
+            help=_("print one JSON document on standard output"),
         )
     if "--debug" not in known:
         parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from renewagent.cli.answer import say
 from renewagent.errors import ConfigurationError, PersonStopped
+from renewagent.language import _
 
 _LONGEST_SECRET = 1024
 
@@ -18,7 +19,7 @@ def at_terminal() -> bool:
 
 
 class Terminal:
-    """An `Asker`. `stopped`: what is so when they stop in the middle, such as "nothing was written"."""
+    """An `Asker`. `stopped`: what is so when they stop in the middle, such as N_("nothing was written")."""
 
     def __init__(self, stopped: str) -> None:
         self._stopped = stopped
@@ -34,7 +35,7 @@ class Terminal:
         line = sys.stdin.readline()
         if not line:
             say("")
-            raise PersonStopped(f"You stopped: {self._stopped}.")
+            raise PersonStopped(_("You stopped: {stopped}.").format(stopped=_(self._stopped)))
         return line.rstrip("\r\n")
 
     def secret(self, prompt: str) -> str:
@@ -42,24 +43,25 @@ class Terminal:
         from getpass import getpass
 
         try:
-            return getpass(f"{prompt} (it is not shown): ", sys.stderr)
+            return getpass(_("{prompt} (it is not shown): ").format(prompt=prompt), sys.stderr)
         except EOFError:
             say("")
-            raise PersonStopped(f"You stopped: {self._stopped}.") from None
+            raise PersonStopped(_("You stopped: {stopped}.").format(stopped=_(self._stopped))) from None
 
 
 def first_lines(path: Path, count: int = 1) -> list[str]:
     """So many lines of a file with secrets, "-" for standard input; fewer where it ends. Raises ConfigurationError."""
     if str(path) == "-":
-        found = [_line_of_input() for _ in range(count)]
+        found = [_line_of_input() for _line in range(count)]
     else:
         try:
             with path.open(encoding="utf-8") as file:
-                found = [file.readline(_LONGEST_SECRET) for _ in range(count)]
+                found = [file.readline(_LONGEST_SECRET) for _line in range(count)]
         except (OSError, ValueError) as problem:
-            why = getattr(problem, "strerror", None) or "it is no text"
+            why = getattr(problem, "strerror", None) or _("it is no text")
             raise ConfigurationError(
-                f"The file {path} cannot be read: {why}.", advice="Check the name of the file."
+                _("The file {path} cannot be read: {why}.").format(path=path, why=why),
+                advice=_("Check the name of the file."),
             ) from problem
     return [line.rstrip("\r\n") for line in found if line]
 

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from renewagent.cli.answer import emit, say
 from renewagent.cli.at_terminal import Terminal, at_terminal, first_lines
 from renewagent.errors import ConfigurationError, PersonStopped
+from renewagent.language import N_, _
 
 if TYPE_CHECKING:
     from renewagent.tokens.desk_client import DeskClient
 
-STOPPED = "nothing was sent"
+STOPPED = N_("nothing was sent")
 
 
 def add_desk_options(parser: argparse.ArgumentParser, *, others: bool = True) -> None:
@@ -27,18 +28,18 @@ def add_desk_options(parser: argparse.ArgumentParser, *, others: bool = True) ->
 
     desk = add_sign_in_options(parser)
     if others:
-        desk.add_argument("--for", metavar="USER", dest="subject", help="an administrator's: whom it is about")
+        desk.add_argument("--for", metavar="USER", dest="subject", help=_("an administrator's: whom it is about"))
     add_configuration_options(parser, overrides=False)
 
 
 def add_sign_in_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Add --desk, --desk-root, --user and --password-file, as a group of their own."""
-    desk = parser.add_argument_group("the EPCS desk")
-    desk.add_argument("--desk", metavar="URL", help="the console's address, https://; else desk.url")
-    desk.add_argument("--desk-root", metavar="FILE", type=Path, help="trust this certificate (PEM) as well")
-    desk.add_argument("--user", metavar="NAME", help="your user name in the EHR")
+    desk = parser.add_argument_group(_("the EPCS desk"))
+    desk.add_argument("--desk", metavar="URL", help=_("the console's address, https://; else desk.url"))
+    desk.add_argument("--desk-root", metavar="FILE", type=Path, help=_("trust this certificate (PEM) as well"))
+    desk.add_argument("--user", metavar="NAME", help=_("your user name in the EHR"))
     desk.add_argument(
-        "--password-file", metavar="FILE", type=Path, help="holds your password there; without it you are asked"
+        "--password-file", metavar="FILE", type=Path, help=_("holds your password there; without it you are asked")
     )
     return desk
 
@@ -52,8 +53,8 @@ def needed(arguments: argparse.Namespace, *options: tuple[str, object]) -> None:
     missing = [option for option, value in (*who, *options) if value in (None, "", [])]
     if missing:
         raise ConfigurationError(
-            "Something is missing, and there is nobody to ask.",
-            advice=f"Give {', '.join(missing)}; or run it at a terminal.",
+            _("Something is missing, and there is nobody to ask."),
+            advice=_("Give {missing}; or run it at a terminal.").format(missing=", ".join(missing)),
         )
 
 
@@ -68,7 +69,7 @@ def at_desk(arguments: argparse.Namespace) -> Iterator[DeskClient]:
     configured = configuration_of(arguments).desk
     url = arguments.desk or configured.url
     if url is None:
-        raise ConfigurationError("No EPCS desk is configured.", advice=where_to_set("desk.url", "--desk URL"))
+        raise ConfigurationError(_("No EPCS desk is configured."), advice=where_to_set("desk.url", "--desk URL"))
     origin = origin_of(url.rstrip("/"))
     with DeskClient(origin, arguments.desk_root or configured.root) as desk:
         user, password = _who(arguments, origin)
@@ -92,7 +93,8 @@ def answers_in(given: list[str]) -> dict[str, str]:
         name, sign, value = one.partition("=")
         if not sign:
             raise ConfigurationError(
-                f"--answer {one} names no question.", advice="Write it as --answer QUESTION=ANSWER."
+                _("--answer {one} names no question.").format(one=one),
+                advice=_("Write it as --answer QUESTION=ANSWER."),
             )
         found[name] = value
     return found
@@ -102,9 +104,9 @@ def agreed(arguments: argparse.Namespace, question: str) -> None:
     """At a terminal, unless --yes is given, have the person say yes. Raises PersonStopped."""
     if arguments.yes or not at_terminal():
         return
-    typed = Terminal(STOPPED).ask(f"{question} Type yes, then Enter: ").strip().lower()
-    if typed not in ("y", "yes"):
-        raise PersonStopped("You did not say yes: nothing was sent.")
+    typed = Terminal(STOPPED).ask(f"{question} " + _("Type {yes}, then Enter: ").format(yes=_("yes"))).strip().lower()
+    if typed not in ("y", "yes", _("yes").lower()):
+        raise PersonStopped(_("You did not say yes: nothing was sent."))
 
 
 def _who(arguments: argparse.Namespace, origin: str) -> tuple[str, str]:
@@ -114,11 +116,14 @@ def _who(arguments: argparse.Namespace, origin: str) -> tuple[str, str]:
         from renewagent.agent.undumpable import undumpable
 
         undumpable()  # a password is typed here
-        say(f"Sign in to the EPCS desk at {origin}, as in your EHR.")
-    user = arguments.user or terminal.ask("User name: ").strip()
+        say(_("Sign in to the EPCS desk at {origin}, as in your EHR.").format(origin=origin))
+    user = arguments.user or terminal.ask(_("User name: ")).strip()
     if arguments.password_file is None:
-        return user, terminal.secret("Password")
+        return user, terminal.secret(_("Password"))
     found = first_lines(arguments.password_file)
     if not found or not found[0]:
-        raise ConfigurationError(f"There is no password in {arguments.password_file}.", advice="Check the file.")
+        raise ConfigurationError(
+            _("There is no password in {file}.").format(file=arguments.password_file),
+            advice=_("Check the file."),
+        )
     return user, found[0]

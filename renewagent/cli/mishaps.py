@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from renewagent.errors import PersonStopped, RenewAgentError, Retry
+from renewagent.language import N_, _
 
 
 class UsageError(RenewAgentError):
@@ -21,7 +22,7 @@ class UsageError(RenewAgentError):
     retry = Retry.NEVER
 
     def __init__(self, message: str, *, usage: str, program: str) -> None:
-        super().__init__(message, advice=f'See "{program} --help".')
+        super().__init__(message, advice=_('See "{program} --help".').format(program=program))
         self.usage = usage
 
 
@@ -29,7 +30,7 @@ class SystemRefused(RenewAgentError):
     """The operating system said no: disk full, permission, and the like."""
 
     code = "RA-SYSTEM"
-    advice = "Ask your IT support for help, or try again."
+    advice = N_("Ask your IT support for help, or try again.")
 
 
 class Unexpected(RenewAgentError):
@@ -39,27 +40,30 @@ class Unexpected(RenewAgentError):
 
 
 _ADVICE = {
-    errno.ENOSPC: "Free some disk space, then try again.",
-    errno.EDQUOT: "Free some disk space, then try again.",
-    errno.EROFS: "Choose a place that can be written to, then try again.",
-    errno.EACCES: "Check who may read and write there, then try again.",
-    errno.EPERM: "Check who may read and write there, then try again.",
-    errno.ENOENT: "Check the name, then try again.",
-    errno.EMFILE: "Close other programs, then try again.",
-    errno.EADDRINUSE: "Choose another port, or end the program that uses this one.",
+    errno.ENOSPC: N_("Free some disk space, then try again."),
+    errno.EDQUOT: N_("Free some disk space, then try again."),
+    errno.EROFS: N_("Choose a place that can be written to, then try again."),
+    errno.EACCES: N_("Check who may read and write there, then try again."),
+    errno.EPERM: N_("Check who may read and write there, then try again."),
+    errno.ENOENT: N_("Check the name, then try again."),
+    errno.EMFILE: N_("Close other programs, then try again."),
+    errno.EADDRINUSE: N_("Choose another port, or end the program that uses this one."),
 }
 
 
 def stopped() -> PersonStopped:
     """Ctrl-C."""
-    return PersonStopped("Stopped at your request.")
+    return PersonStopped(_("Stopped at your request."))
 
 
 def refused(problem: OSError) -> SystemRefused:
     """An `OSError` that no edge turned into one of ours."""
-    words = problem.strerror or "the operating system refused"
+    words = problem.strerror or _("the operating system refused")
     place = f" ({os.fsdecode(problem.filename)})" if isinstance(problem.filename, str | bytes) else ""
-    return SystemRefused(f"The computer could not do that: {words}{place}.", advice=_ADVICE.get(problem.errno or 0))
+    return SystemRefused(
+        _("The computer could not do that: {why}.").format(why=f"{words}{place}"),
+        advice=_(_ADVICE[problem.errno]) if problem.errno in _ADVICE else None,
+    )
 
 
 def unexpected(problem: BaseException, *, now: datetime, folder: Path) -> Unexpected:
@@ -76,7 +80,9 @@ def unexpected(problem: BaseException, *, now: datetime, folder: Path) -> Unexpe
         with os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{now:%Y-%m-%dT%H:%M:%SZ} {details}\n")
     except OSError:
-        where = "The details could not be written down; add --debug to see them."
+        where = _("The details could not be written down; add --debug to see them.")
     else:
-        where = f"The details are in {log}; please pass them on to your help desk."
-    return Unexpected(f"Something went wrong inside renewagent ({type(problem).__name__}).", advice=where)
+        where = _("The details are in {log}; please pass them on to your help desk.").format(log=log)
+    return Unexpected(
+        _("Something went wrong inside renewagent ({kind}).").format(kind=type(problem).__name__), advice=where
+    )

@@ -11,33 +11,42 @@ from typing import TYPE_CHECKING, Any
 from renewagent.cli.answer import say
 from renewagent.cli.at_terminal import Terminal, at_terminal
 from renewagent.cli.desk_options import STOPPED, add_desk_options, answer, at_desk, needed
+from renewagent.language import N_, _
 
 if TYPE_CHECKING:
     from renewagent.tokens.desk_client import DeskClient
     from renewagent.tokens.guided_tickets import Ticket
 
 _KINDS = {"reset": "reset", "replace": "replacement", "spare": "spare"}
-_WHAT = """At a terminal every line of the form is asked for and checked. --form FILE fills lines in beforehand (JSON or
-TOML, by their names in small letters); without a terminal it must hold all that is needed."""
+_WHAT = N_(
+    "At a terminal every line of the form is asked for and checked. --form FILE fills lines in "
+    "beforehand (JSON or TOML, by their names in small letters); without a terminal it must hold all "
+    "that is needed."
+)
+
+_PICTURES = (
+    ("front", N_("a picture of the front")),
+    ("back", N_("a picture of the back")),
+    ("error", N_("a picture of the error message")),
+)
 
 
 def register(commands: Any) -> None:
     """Add the commands."""
     for name, said in (
-        ("reset", "have the vendor reset a token that two codes could not put in step"),
-        ("replace", "have a broken token replaced"),
-        ("spare", "order a second token, to keep as a backup"),
+        ("reset", _("have the vendor reset a token that two codes could not put in step")),
+        ("replace", _("have a broken token replaced")),
+        ("spare", _("order a second token, to keep as a backup")),
     ):
-        parser = commands.add_parser(name, help=said, epilog=_WHAT)
-        parser.add_argument("--form", metavar="FILE", type=Path, help="the form's lines by name, as JSON or TOML")
-        for side in ("front", "back", "error") if name == "replace" else ():
-            what = f"a picture of the {side}" if side != "error" else "a picture of the error message"
+        parser = commands.add_parser(name, help=said, epilog=_(_WHAT))
+        parser.add_argument("--form", metavar="FILE", type=Path, help=_("the form's lines by name, as JSON or TOML"))
+        for side, what in _PICTURES if name == "replace" else ():
             parser.add_argument(
                 f"--picture-{side}" if side != "error" else "--error-picture",
                 metavar="FILE",
                 type=Path,
                 dest=f"picture_{side}",
-                help=what,
+                help=_(what),
             )
         add_desk_options(parser)
         parser.set_defaults(run=_file, kind=_KINDS[name])
@@ -110,7 +119,7 @@ def _resync_first(desk: DeskClient, standing: dict[str, Any], arguments: argpars
     token = in_use(standing)
     if refused_lately(token, datetime.now(UTC)):
         return None
-    say("Two codes come first: most tokens are in step again after that, and need no ticket.")
+    say(_("Two codes come first: most tokens are in step again after that, and need no ticket."))
     given = copy.copy(arguments)
     given.serial = given.back = given.code_file = None
     try:
@@ -118,6 +127,7 @@ def _resync_first(desk: DeskClient, standing: dict[str, Any], arguments: argpars
     except DeskRefused as refusal:
         if refusal.code != "RA-TOKEN-REFUSED":
             raise
-        say(f"{refusal.message} If they were typed in their order, it takes the vendor, who needs this:\n")
+        needs = _("If they were typed in their order, it takes the vendor, who needs this:")
+        say(f"{refusal.message} {needs}\n")
         return None
-    return answer(arguments, said, *resynchronised(said), "No ticket is needed.")
+    return answer(arguments, said, *resynchronised(said), _("No ticket is needed."))

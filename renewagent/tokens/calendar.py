@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
+from renewagent.language import N_, _, ngettext
+from renewagent.reasons import day
 from renewagent.tokens.model import SoftToken
 
 PASSWORD_LASTS = timedelta(days=730)
@@ -16,9 +18,6 @@ PASSWORD_LASTS = timedelta(days=730)
 REMIND_BEFORE = (90, 60, 30, 14, 7, 1)
 """Days before the end on which a reminder is given."""
 
-_MONTHS = (
-    "January February March April May June July August September October November December"  # in no locale's words
-).split()
 _MOST_OCTETS = 75  # RFC 5545, 3.1: of a line, its end not counted
 
 
@@ -31,7 +30,7 @@ class What(Enum):
     @property
     def words(self) -> str:
         """As a person calls it."""
-        return {What.PASSWORD: "the password of your app", What.CERTIFICATE: "your certificate"}[self]
+        return {What.PASSWORD: _("the password of your app"), What.CERTIFICATE: _("your certificate")}[self]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +64,22 @@ class Reminder:
         """What happens, and when."""
         what, day = self.deadline.what.words, day_words(self.deadline.ends)
         if self.left <= 0:
-            return f"{what[0].upper()}{what[1:]} ended on {day}."
-        return f"{what[0].upper()}{what[1:]} ends on {day}, in {self.left} day{'s' * (self.left != 1)}."
+            said = _("{what} ended on {day}.")
+        else:
+            said = ngettext("{what} ends on {day}, in {left} day.", "{what} ends on {day}, in {left} days.", self.left)
+        return said.format(what=f"{what[0].upper()}{what[1:]}", day=day, left=self.left)
 
     @property
     def advice(self) -> str:
         """What to do about it."""
         if self.deadline.what is What.PASSWORD:
-            return (
-                "Set a new password in the app at a time when you do not prescribe, then have the app registered anew: "
-                "renewagent softtoken reregister."
+            return _(
+                "Set a new password in the app at a time when you do not prescribe, then have the app registered "
+                "anew: renewagent softtoken reregister."
             )
-        return (
-            "Plan the renewal for a time when you do not prescribe: the old certificate ends the moment you renew. "
-            "renewagent softtoken remind lists the steps."
+        return _(
+            "Plan the renewal for a time when you do not prescribe: the old certificate ends the moment you "
+            "renew. renewagent softtoken remind lists the steps."
         )
 
 
@@ -107,24 +108,29 @@ def upcoming(soft: SoftToken, now: datetime) -> tuple[Reminder, ...]:
 
 def day_words(at: datetime) -> str:
     """ "2 November 2026" (UTC)."""
-    day = at.astimezone(UTC)
-    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
+    return day(at)
 
 
 # --- The run-book
 
 RUN_BOOK = (
-    "Choose a time when you do not prescribe. The moment your certificate is renewed the old one ends, and you cannot "
-    "sign controlled substances until every step below is done. Allow an hour.",
-    "Have at hand: your phone with the app, the app's password, and your account's password at the vendor.",
-    "Agree the time with your EPCS administrator, who gives an override for 15 minutes, and with the two people who "
-    "grant EPCS: one enters the grant, the other, a DEA registrant, executes it.",
-    "If you have a hardware token, check that it signs: it is what you sign with if something takes longer.",
-    "Sign in at the vendor (IdenTrust) and renew the certificate. From now on, finish.",
-    "At the vendor, authenticate your device anew, as its page asks, until it shows your device as active.",
-    "Register the device anew at the EHR: renewagent softtoken reregister --cause certificate-renewed. It clears "
-    "EPCS Device Registration, registers the device, enables EPCS, and says who does what next.",
-    "When it says that you can sign, sign one prescription to see that you can.",
+    N_(
+        "Choose a time when you do not prescribe. The moment your certificate is renewed the old one ends, "
+        "and you cannot sign controlled substances until every step below is done. Allow an hour."
+    ),
+    N_("Have at hand: your phone with the app, the app's password, and your account's password at the vendor."),
+    N_(
+        "Agree the time with your EPCS administrator, who gives an override for 15 minutes, and with the two "
+        "people who grant EPCS: one enters the grant, the other, a DEA registrant, executes it."
+    ),
+    N_("If you have a hardware token, check that it signs: it is what you sign with if something takes longer."),
+    N_("Sign in at the vendor (IdenTrust) and renew the certificate. From now on, finish."),
+    N_("At the vendor, authenticate your device anew, as its page asks, until it shows your device as active."),
+    N_(
+        "Register the device anew at the EHR: renewagent softtoken reregister --cause certificate-renewed. "
+        "It clears EPCS Device Registration, registers the device, enables EPCS, and says who does what next."
+    ),
+    N_("When it says that you can sign, sign one prescription to see that you can."),
 )
 """A certificate's renewal, step by step: the old one ends at once, so that whoever starts has to finish."""
 
@@ -142,8 +148,8 @@ def ics(due: Iterable[Deadline], now: datetime) -> str:
 
 
 def _event(deadline: Deadline, now: datetime) -> list[str]:
-    what, day = deadline.what.words, deadline.ends.astimezone(UTC)
-    summary = f"EPCS: {what} ends"
+    day = deadline.ends.astimezone(UTC)
+    summary = _("EPCS: {what} ends").format(what=deadline.what.words)
     return [
         "BEGIN:VEVENT",
         f"UID:{deadline.what.value}-{day:%Y%m%d}-{_identifier(deadline.username)}@renewagent",
@@ -152,9 +158,13 @@ def _event(deadline: Deadline, now: datetime) -> list[str]:
         "TRANSP:TRANSPARENT",
         f"SUMMARY:{escape(summary)}",
         f"DESCRIPTION:{escape(_description(deadline))}",
-        *(line for days in REMIND_BEFORE for line in _alarm(f"{summary} in {days} day{'s' * (days != 1)}", days)),
+        *(line for days in REMIND_BEFORE for line in _alarm(_ahead(summary, days), days)),
         "END:VEVENT",
     ]
+
+
+def _ahead(summary: str, days: int) -> str:
+    return ngettext("{summary} in {days} day", "{summary} in {days} days", days).format(summary=summary, days=days)
 
 
 def _alarm(said: str, days: int) -> list[str]:
@@ -169,10 +179,11 @@ def _alarm(said: str, days: int) -> list[str]:
 
 def _description(deadline: Deadline) -> str:
     ahead = Reminder(deadline, (), 1).advice
+    named = _("Soft Token User Name: {username}").format(username=deadline.username)
     if deadline.what is What.PASSWORD:
-        return f"Soft Token User Name: {deadline.username}\n{ahead}"
-    steps = "\n".join(f"{number}. {step}" for number, step in enumerate(RUN_BOOK, 1))
-    return f"Soft Token User Name: {deadline.username}\n{ahead}\n\n{steps}"
+        return f"{named}\n{ahead}"
+    steps = "\n".join(f"{number}. {_(step)}" for number, step in enumerate(RUN_BOOK, 1))
+    return f"{named}\n{ahead}\n\n{steps}"
 
 
 def _identifier(username: str) -> str:

@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode
 import urllib3
 
 from renewagent.errors import RenewAgentError
+from renewagent.language import _
 from renewagent.proxies import HttpClient, tls_context
 from renewagent.tokens.errors import DeskRefused, DeskUnreachable, FormError
 
@@ -43,7 +44,9 @@ class DeskClient:
     def __enter__(self) -> DeskClient:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
         try:
             self.sign_out()
         finally:
@@ -54,7 +57,7 @@ class DeskClient:
         said = self._ask("POST", "/sign-in", {"user": user, "password": password})
         session, person = said.get("token"), said.get("person")
         if not (isinstance(session, str) and session.isascii() and session.isprintable() and isinstance(person, dict)):
-            raise DeskUnreachable(f"What answers at {self.origin} is not the EPCS desk.")
+            raise DeskUnreachable(_("What answers at {origin} is not the EPCS desk.").format(origin=self.origin))
         self._session, self.person = session, person
         return person
 
@@ -117,11 +120,14 @@ class DeskClient:
         if isinstance(found, dict) and isinstance(found.get("error"), str):
             raise _refusal(found)
         if status == 429:
-            wait = f" in {retry_after} seconds" if retry_after.isascii() and retry_after.isdecimal() else " later"
-            raise DeskRefused("The EPCS desk was asked too often.", advice=f"Try again{wait}.")
+            known = retry_after.isascii() and retry_after.isdecimal()
+            wait = _("Try again in {seconds} seconds.") if known else _("Try again later.")
+            raise DeskRefused(_("The EPCS desk was asked too often."), advice=wait.format(seconds=retry_after))
         raise DeskUnreachable(
-            f"What answers at {self.origin} is not the EPCS desk, or is not well (HTTP {status}).",
-            advice="Check the address (desk.url, or --desk URL). If it is right, try again later.",
+            _("What answers at {origin} is not the EPCS desk, or is not well (HTTP {status}).").format(
+                origin=self.origin, status=status
+            ),
+            advice=_("Check the address (desk.url, or --desk URL). If it is right, try again later."),
         )
 
 
@@ -153,13 +159,15 @@ def _address(path: tuple[str, ...]) -> str:
 def _no_answer(origin: str, problem: Exception) -> DeskUnreachable:
     if isinstance(problem, urllib3.exceptions.SSLError | ssl.SSLError):
         return DeskUnreachable(
-            f"The EPCS desk at {origin} could not be verified: it may not be what it says it is.",
-            advice="Check the address, and the certificate that is trusted (desk.root, or --desk-root FILE).",
+            _("The EPCS desk at {origin} could not be verified: it may not be what it says it is.").format(
+                origin=origin
+            ),
+            advice=_("Check the address, and the certificate that is trusted (desk.root, or --desk-root FILE)."),
         )
     late = isinstance(problem, urllib3.exceptions.TimeoutError | TimeoutError)
     if late and not isinstance(problem, urllib3.exceptions.NewConnectionError):
-        return DeskUnreachable(f"The EPCS desk at {origin} did not answer in time.")
+        return DeskUnreachable(_("The EPCS desk at {origin} did not answer in time.").format(origin=origin))
     return DeskUnreachable(
-        f"The EPCS desk at {origin} cannot be reached.",
-        advice="Check the network connection and the address (desk.url, or --desk URL), then try again.",
+        _("The EPCS desk at {origin} cannot be reached.").format(origin=origin),
+        advice=_("Check the network connection and the address (desk.url, or --desk URL), then try again."),
     )

@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import Enum
 from types import MappingProxyType
 
+from renewagent.language import N_, _
 from renewagent.tokens.errors import FormError
 from renewagent.tokens.model import TokenKind, TokenStanding, TokenState
 
@@ -79,107 +80,111 @@ class Walk:
 _QUESTIONS = (
     Question(
         "kind",
-        "Where does the code come from?",
+        N_("Where does the code come from?"),
         "",
         (
-            Choice("hardware", "A hardware token with a button", "state"),
-            Choice("soft", "An app on a phone", "soft-message"),
+            Choice("hardware", N_("A hardware token with a button"), "state"),
+            Choice("soft", N_("An app on a phone"), "soft-message"),
         ),
     ),
     Question(
         "state",
-        "What is the token called on the page Tokens?",
-        "Its state stands next to its serial number.",
+        N_("What is the token called on the page Tokens?"),
+        N_("Its state stands next to its serial number."),
         (
-            Choice("active", "Active", "serial"),
-            Choice("spare", "Spare", "is-spare"),
-            Choice("deactivated", "Deactivated, or lost", "is-over"),
-            Choice("suspended", "Suspended", "is-suspended"),
-            Choice("missing", "It is not there", "is-missing"),
+            Choice("active", N_("Active"), "serial"),
+            Choice("spare", N_("Spare"), "is-spare"),
+            Choice("deactivated", N_("Deactivated, or lost"), "is-over"),
+            Choice("suspended", N_("Suspended"), "is-suspended"),
+            Choice("missing", N_("It is not there"), "is-missing"),
         ),
     ),
     Question(
         "serial",
-        "Is the serial number on the screen the one on the back of the token?",
-        "Turn the token over and compare every character.",
+        N_("Is the serial number on the screen the one on the back of the token?"),
+        N_("Turn the token over and compare every character."),
         (
-            Choice("same", "Yes, the same", "locked"),
-            Choice("other", "No, another one", "is-other"),
+            Choice("same", N_("Yes, the same"), "locked"),
+            Choice("other", N_("No, another one"), "is-other"),
         ),
     ),
     Question(
         "locked",
-        "Were there many wrong codes in a row?",
-        "After five in a row the token is locked for a while, and a right code is not looked at either.",
+        N_("Were there many wrong codes in a row?"),
+        N_("After five in a row the token is locked for a while, and a right code is not looked at either."),
         (
-            Choice("no", "No", "display"),
-            Choice("yes", "Yes, five or more just now", "is-locked"),
+            Choice("no", N_("No"), "display"),
+            Choice("yes", N_("Yes, five or more just now"), "is-locked"),
         ),
     ),
     Question(
         "display",
-        "What does the token show when you press the button?",
-        "Press it once, and wait until the digits stand still.",
+        N_("What does the token show when you press the button?"),
+        N_("Press it once, and wait until the digits stand still."),
         (
-            Choice("code", "Six digits", "typed"),
-            Choice("blank", "Nothing, or parts of digits", "is-broken"),
-            Choice("error", "Words, or a battery", "is-broken"),
+            Choice("code", N_("Six digits"), "typed"),
+            Choice("blank", N_("Nothing, or parts of digits"), "is-broken"),
+            Choice("error", N_("Words, or a battery"), "is-broken"),
         ),
     ),
     Question(
         "typed",
-        "Press the button once and type the new code, without a space. What happens?",
-        "Each code works once. Do not press again before you have typed it.",
+        N_("Press the button once and type the new code, without a space. What happens?"),
+        N_("Each code works once. Do not press again before you have typed it."),
         (
-            Choice("works", "It works now", "was-mistyped"),
-            Choice("refused", "The same message again", "resync"),
+            Choice("works", N_("It works now"), "was-mistyped"),
+            Choice("refused", N_("The same message again"), "resync"),
         ),
     ),
     Question(
         "resync",
-        "Have you resynchronised it with two codes since?",
-        "The token counts how often its button was pressed. If it was pressed without the code being used, the two "
-        "counts drift apart.",
+        N_("Have you resynchronised it with two codes since?"),
+        N_(
+            "The token counts how often its button was pressed. If it was pressed without the code being used, "
+            "the two counts drift apart."
+        ),
         (
-            Choice("no", "No", "is-ahead"),
-            Choice("accepted", "Yes, and it was accepted, but codes are still refused", "is-puzzling"),
-            Choice("refused", "Yes, and that was refused as well", "is-beyond"),
+            Choice("no", N_("No"), "is-ahead"),
+            Choice("accepted", N_("Yes, and it was accepted, but codes are still refused"), "is-puzzling"),
+            Choice("refused", N_("Yes, and that was refused as well"), "is-beyond"),
         ),
     ),
     Question(
         "soft-message",
-        "Which message do you see?",
+        N_("Which message do you see?"),
         "",
         (
-            Choice("expired", '"Soft Token Expired"', "is-expired"),
-            Choice("incorrect", '"Your OTP has been entered incorrectly"', "soft-device"),
+            Choice("expired", N_('"Soft Token Expired"'), "is-expired"),
+            Choice("incorrect", N_('"Your OTP has been entered incorrectly"'), "soft-device"),
         ),
     ),
     Question(
         "soft-device",
-        "Has anything about the phone or the app changed since it last worked?",
-        "A new phone, the app installed again, or its password changed.",
+        N_("Has anything about the phone or the app changed since it last worked?"),
+        N_("A new phone, the app installed again, or its password changed."),
         (
-            Choice("changed", "Yes", "is-expired"),
-            Choice("same", "No", "clock"),
+            Choice("changed", N_("Yes"), "is-expired"),
+            Choice("same", N_("No"), "clock"),
         ),
     ),
     Question(
         "clock",
-        "Does the phone set its date and time by itself?",
-        "Look in the phone's settings under Date and time. Such codes hold for half a minute, by the phone's clock.",
+        N_("Does the phone set its date and time by itself?"),
+        N_(
+            "Look in the phone's settings under Date and time. Such codes hold for half a minute, by the phone's clock."
+        ),
         (
-            Choice("automatic", "Yes", "soft-typed"),
-            Choice("by-hand", "No, or it is wrong", "is-clock"),
+            Choice("automatic", N_("Yes"), "soft-typed"),
+            Choice("by-hand", N_("No, or it is wrong"), "is-clock"),
         ),
     ),
     Question(
         "soft-typed",
-        "Wait for a fresh code, and type it at once. What happens?",
-        "A code that is about to change may be over when it arrives, and each works once.",
+        N_("Wait for a fresh code, and type it at once. What happens?"),
+        N_("A code that is about to change may be over when it arrives, and each works once."),
         (
-            Choice("works", "It works now", "was-mistyped"),
-            Choice("refused", "The same message again", "soft-ahead"),
+            Choice("works", N_("It works now"), "was-mistyped"),
+            Choice("refused", N_("The same message again"), "soft-ahead"),
         ),
     ),
 )
@@ -187,87 +192,89 @@ _QUESTIONS = (
 _ENDINGS = (
     Ending(
         "was-mistyped",
-        "The code was mistyped, used before, or over when it arrived.",
-        "Nothing more to do. Type each code once, as soon as it is shown.",
+        N_("The code was mistyped, used before, or over when it arrived."),
+        N_("Nothing more to do. Type each code once, as soon as it is shown."),
         NextStep.TYPE_AGAIN,
     ),
     Ending(
         "is-locked",
-        "The token is locked for a while, because several wrong codes came in a row.",
-        "Wait until the lock ends, then type a fresh code once. Trying before that does not help.",
+        N_("The token is locked for a while, because several wrong codes came in a row."),
+        N_("Wait until the lock ends, then type a fresh code once. Trying before that does not help."),
         NextStep.WAIT,
     ),
     Ending(
         "is-other",
-        "This is not the token that is registered for you.",
-        "Take the one whose serial number is on the screen. If you no longer have it, report it as lost.",
+        N_("This is not the token that is registered for you."),
+        N_("Take the one whose serial number is on the screen. If you no longer have it, report it as lost."),
         NextStep.REGISTER,
     ),
     Ending(
         "is-spare",
-        "This token is your spare: it does not work until it takes over.",
-        "Use your active token. If that one is lost or broken, activate the spare; the other one is then deactivated "
-        "for good.",
+        N_("This token is your spare: it does not work until it takes over."),
+        N_(
+            "Use your active token. If that one is lost or broken, activate the spare; the other one is then "
+            "deactivated for good."
+        ),
         NextStep.ACTIVATE_SPARE,
     ),
     Ending(
         "is-over",
-        "This token was deactivated. That is for good: it never works again.",
-        "Use your active token, or order another one.",
+        N_("This token was deactivated. That is for good: it never works again."),
+        N_("Use your active token, or order another one."),
         NextStep.REPLACE,
     ),
     Ending(
         "is-suspended",
-        "This token is suspended.",
-        "Ask your EPCS administrator why, and what is needed for it to work again.",
+        N_("This token is suspended."),
+        N_("Ask your EPCS administrator why, and what is needed for it to work again."),
         NextStep.ASK,
     ),
     Ending(
         "is-missing",
-        "This token is not registered for you.",
-        "Register it with the serial number on its back.",
+        N_("This token is not registered for you."),
+        N_("Register it with the serial number on its back."),
         NextStep.REGISTER,
     ),
     Ending(
         "is-broken",
-        "The token is broken, or its battery is empty.",
-        "Take pictures of its front and back and order a replacement. Use your spare meanwhile.",
+        N_("The token is broken, or its battery is empty."),
+        N_("Take pictures of its front and back and order a replacement. Use your spare meanwhile."),
         NextStep.REPLACE,
     ),
     Ending(
         "is-ahead",
-        "The token is ahead: its button was pressed and the codes were not used.",
-        "Resynchronise it with two codes, one after the other. That helps up to 75 presses.",
+        N_("The token is ahead: its button was pressed and the codes were not used."),
+        N_("Resynchronise it with two codes, one after the other. That helps up to 75 presses."),
         NextStep.RESYNCHRONISE,
     ),
     Ending(
         "is-beyond",
-        "The token is too far ahead to be resynchronised with two codes: pressed more than 75 times, for instance.",
-        "Have the vendor reset it. You will be told when that is done.",
+        N_("The token is too far ahead to be resynchronised with two codes: pressed more than 75 times, for instance."),
+        N_("Have the vendor reset it. You will be told when that is done."),
         NextStep.RESET,
     ),
     Ending(
         "is-puzzling",
-        "The token and the vendor agree, and still the EHR refuses its codes.",
-        "Ask your EPCS administrator whether the EHR has this token registered for you.",
+        N_("The token and the vendor agree, and still the EHR refuses its codes."),
+        N_("Ask your EPCS administrator whether the EHR has this token registered for you."),
         NextStep.ASK,
     ),
     Ending(
         "is-expired",
-        "The EHR still has the registration of before: it wants the phone registered anew.",
-        "Register the soft token anew. You are led through it step by step.",
+        N_("The EHR still has the registration of before: it wants the phone registered anew."),
+        N_("Register the soft token anew. You are led through it step by step."),
         NextStep.SOFT_TOKEN,
     ),
     Ending(
         "is-clock",
-        "The phone's clock is wrong, so its codes are those of another time.",
-        "Switch on the setting by which the phone sets its date and time itself. Then type a fresh code.",
+        N_("The phone's clock is wrong, so its codes are those of another time."),
+        N_("Switch on the setting by which the phone sets its date and time itself. Then type a fresh code."),
         NextStep.SET_CLOCK,
     ),
     Ending(
         "soft-ahead",
-        "The app and the vendor do not agree about the code.",
-        "Synchronise the app with the vendor. If that does not help, register the soft token anew.",
+        N_("The app and the vendor do not agree about the code."),
+        N_("Synchronise the app with the vendor. If that does not help, register the soft token anew."),
         NextStep.SOFT_TOKEN,
     ),
 )
@@ -285,7 +292,7 @@ def walk(answers: Mapping[str, str]) -> Walk:
         chosen = next((choice for choice in at.choices if choice.key == answers[at.name]), None)
         if chosen is None:
             words = ", ".join(choice.key for choice in at.choices)
-            raise FormError(f'"{at.asks}" is answered by one of: {words}.', at.name)
+            raise FormError(_('"{asks}" is answered by one of: {words}.').format(asks=_(at.asks), words=words), at.name)
         answered.append((at, chosen))
         at = TREE[chosen.leads_to]
     return Walk(tuple(answered), at)

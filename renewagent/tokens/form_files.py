@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from renewagent.errors import ConfigurationError
+from renewagent.language import _
 from renewagent.tokens.forms import fields_of
 from renewagent.tokens.guided_tickets import Ticket
 from renewagent.tokens.pictures import SIDES
@@ -26,9 +27,14 @@ def fill_in(ticket: Ticket, file: Path) -> None:
         if name == "pictures" and isinstance(value, dict):
             _add_pictures(ticket, value, file)
         elif name not in known:
-            raise _wrong(file, f"{name} is no line of this form. Its lines are {', '.join(sorted(known))}")
+            raise _wrong(
+                file,
+                _("{name} is no line of this form. Its lines are {known}").format(
+                    name=name, known=", ".join(sorted(known))
+                ),
+            )
         elif isinstance(value, bool) or not isinstance(value, str | int):
-            raise _wrong(file, f"{name} must be a text")
+            raise _wrong(file, _("{name} must be a text").format(name=name))
         else:
             ticket.typed[name] = str(value)
 
@@ -36,7 +42,7 @@ def fill_in(ticket: Ticket, file: Path) -> None:
 def _add_pictures(ticket: Ticket, pictures: Mapping[str, Any], file: Path) -> None:
     for side, path in pictures.items():
         if side not in SIDES or not isinstance(path, str):
-            raise _wrong(file, f"pictures are of the {', '.join(SIDES)}, each the name of a file")
+            raise _wrong(file, _("pictures are of the {sides}, each the name of a file").format(sides=", ".join(SIDES)))
         ticket.add_picture(side, file.parent / path)
 
 
@@ -47,18 +53,22 @@ def _read(file: Path) -> dict[str, Any]:
         text = octets.decode("utf-8")
     except OSError as problem:
         raise ConfigurationError(
-            f"The file {file} cannot be read: {problem.strerror}.", advice="Check the name of the file."
+            _("The file {file} cannot be read: {why}.").format(file=file, why=problem.strerror),
+            advice=_("Check the name of the file."),
         ) from problem
     except UnicodeDecodeError as problem:
-        raise _wrong(file, "it is not written in UTF-8") from problem
+        raise _wrong(file, _("it is not written in UTF-8")) from problem
     try:
         found = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
     except (ValueError, RecursionError) as problem:
-        raise _wrong(file, "it is neither JSON nor TOML") from problem
+        raise _wrong(file, _("it is neither JSON nor TOML")) from problem
     if len(octets) > _LARGEST or not isinstance(found, dict):
-        raise _wrong(file, "it is not the size or the shape of one")
+        raise _wrong(file, _("it is not the size or the shape of one"))
     return found
 
 
 def _wrong(file: Path, what: str) -> ConfigurationError:
-    return ConfigurationError(f"{file} is no form for this: {what}.", advice="Correct the file, then try again.")
+    return ConfigurationError(
+        _("{file} is no form for this: {what}.").format(file=file, what=what),
+        advice=_("Correct the file, then try again."),
+    )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 
+from renewagent.language import N_, _
 from renewagent.tokens.errors import FormError
 from renewagent.tokens.model import Address, Picture
 from renewagent.tokens.npi import read_npi
@@ -26,15 +27,15 @@ Typed = Mapping[str, str]
 
 NEVER_ARRIVED = "never-arrived"
 FREE_CAUSES: Mapping[str, str] = {
-    NEVER_ARRIVED: "It never arrived.",
-    "arrived-broken": "It arrived broken.",
-    "flaw": "It stopped working by itself.",
+    NEVER_ARRIVED: N_("It never arrived."),
+    "arrived-broken": N_("It arrived broken."),
+    "flaw": N_("It stopped working by itself."),
 }
 """Why the vendor replaces a token for nothing. By key: in words."""
 PAID_CAUSES: Mapping[str, str] = {
-    "lost": "It is lost or was stolen.",
-    "broken-by-use": "It was broken in use.",
-    "backup": "A second one, to keep as a backup.",
+    "lost": N_("It is lost or was stolen."),
+    "broken-by-use": N_("It was broken in use."),
+    "backup": N_("A second one, to keep as a backup."),
 }
 """Why one is bought."""
 
@@ -53,26 +54,32 @@ class Field:
     autocomplete: str = "off"
 
 
-_PROVIDER = Field("provider", "Provider Full Name", autocomplete="name")
-_NPI = Field("npi", "National Provider Identifier (NPI)", "Ten digits.", longest=20)
-_SERIAL = Field("serial", "Hardware Token Serial Number", "From the back of the token, not from memory.", longest=40)
-_EMAIL = Field(
-    "email", "Email Address with Exostar", "The one that the vendor knows you by.", longest=254, autocomplete="email"
+_PROVIDER = Field("provider", N_("Provider Full Name"), autocomplete="name")
+_NPI = Field("npi", N_("National Provider Identifier (NPI)"), N_("Ten digits."), longest=20)
+_SERIAL = Field(
+    "serial", N_("Hardware Token Serial Number"), N_("From the back of the token, not from memory."), longest=40
 )
-_CAUSE = Field("cause", "What happened", choices=FREE_CAUSES)
-_EXPLANATION = Field("explanation", "Explanation of what is broken", "In a sentence or two.", longest=1000)
+_EMAIL = Field(
+    "email",
+    N_("Email Address with Exostar"),
+    N_("The one that the vendor knows you by."),
+    longest=254,
+    autocomplete="email",
+)
+_CAUSE = Field("cause", N_("What happened"), choices=FREE_CAUSES)
+_EXPLANATION = Field("explanation", N_("Explanation of what is broken"), N_("In a sentence or two."), longest=1000)
 _SHIP_TO = (
-    Field("company", "Ship To Company Name", autocomplete="organization"),
-    Field("attention", "Ship To Attn", "Who opens the parcel.", autocomplete="name"),
-    Field("street1", "Ship To Street Address1", autocomplete="address-line1"),
-    Field("street2", "Ship To Street Address2", required=False, autocomplete="address-line2"),
-    Field("suite", "Suite number", "Leave it out only if there is none.", required=False, longest=30),
-    Field("city", "Ship To City", autocomplete="address-level2"),
-    Field("state", "Ship To State", autocomplete="address-level1"),
-    Field("postal_code", "Ship To Zip/Postal Code", longest=12, autocomplete="postal-code"),
-    Field("country", "Ship To Country", autocomplete="country"),
-    Field("phone", "Ship To Phone Number", longest=40, autocomplete="tel"),
-    Field("tracking_email", "Email Address for tracking confirmation", longest=254, autocomplete="email"),
+    Field("company", N_("Ship To Company Name"), autocomplete="organization"),
+    Field("attention", N_("Ship To Attn"), N_("Who opens the parcel."), autocomplete="name"),
+    Field("street1", N_("Ship To Street Address1"), autocomplete="address-line1"),
+    Field("street2", N_("Ship To Street Address2"), required=False, autocomplete="address-line2"),
+    Field("suite", N_("Suite number"), N_("Leave it out only if there is none."), required=False, longest=30),
+    Field("city", N_("Ship To City"), autocomplete="address-level2"),
+    Field("state", N_("Ship To State"), autocomplete="address-level1"),
+    Field("postal_code", N_("Ship To Zip/Postal Code"), longest=12, autocomplete="postal-code"),
+    Field("country", N_("Ship To Country"), autocomplete="country"),
+    Field("phone", N_("Ship To Phone Number"), longest=40, autocomplete="tel"),
+    Field("tracking_email", N_("Email Address for tracking confirmation"), longest=254, autocomplete="email"),
 )
 
 
@@ -85,14 +92,22 @@ def fields_of(kind: str, profile: Profile | None = None) -> tuple[Field, ...]:
     return (_PROVIDER, _EMAIL, *broken, *_SHIP_TO)
 
 
+_LABELS = {
+    Asks.CODES: (N_("Code 1"), N_("Code 2")),
+    Asks.COUNTERS: (N_("Counter Number 1"), N_("Counter Number 2")),
+    Asks.NONE: (N_("Code or Counter Number 1"), N_("Code or Counter Number 2")),
+}
+_PRESS = (
+    N_("Press the white button and type what it shows."),
+    N_("Press the white button and type what it shows, the next time."),
+)
+_COUNT = (N_("As the token shows it."), N_("As the token shows it, the next time."))
+
+
 def _values(profile: Profile | None) -> tuple[Field, ...]:
-    name = profile.asks.words if profile is not None and profile.asks is not Asks.NONE else "Code or Counter Number"
-    counters = profile is not None and profile.asks is Asks.COUNTERS
-    how = "As the token shows it" if counters else "Press the white button and type what it shows"
-    return (
-        Field("first", f"{name} 1", f"{how}.", longest=20),
-        Field("second", f"{name} 2", f"{how}, the next time.", longest=20),
-    )
+    asks = profile.asks if profile is not None else Asks.NONE
+    (first, second), (how, again) = _LABELS[asks], _COUNT if asks is Asks.COUNTERS else _PRESS
+    return Field("first", first, how, longest=20), Field("second", second, again, longest=20)
 
 
 def read_reset(typed: Typed, table: Iterable[Profile] = KNOWN, *, ask: str = ADMINISTRATOR) -> ResetTicket:
@@ -177,7 +192,7 @@ def _order(
         if arrived:
             form.faults += _pictures_missing(pictures)
         elif serial:  # of no token that anybody has here
-            serial, explanation = "", f"{explanation} (Serial number {serial}.)"
+            serial, explanation = "", f"{explanation} (Serial number {serial}.)"  # the vendor reads it
     address = _address(form)
     if form.faults:
         return form, None
@@ -186,7 +201,11 @@ def _order(
 
 def _pictures_missing(pictures: tuple[Picture, ...]) -> list[FormError]:
     return [
-        FormError(f"A picture of the {side} of the token is missing.", side, advice="Take one, and add it.")
+        FormError(
+            _("A picture of the {side} of the token is missing.").format(side=_(side)),
+            side,
+            advice=_("Take one, and add it."),
+        )
         for side in sides_missing(pictures)
     ]
 
@@ -207,9 +226,11 @@ class _Found:
         serial = self.read(text)
         if self.profile is not None and self.profile.asks is Asks.NONE:
             raise FormError(
-                f"The maker of {serial} ({self.profile.maker}) resets no tokens.",
+                _("The maker of {serial} ({maker}) resets no tokens.").format(
+                    serial=serial, maker=_(self.profile.maker)
+                ),
                 _SERIAL.name,
-                advice="Resynchronise it with two codes. If that is refused again, order another token.",
+                advice=_("Resynchronise it with two codes. If that is refused again, order another token."),
             )
         return serial
 
@@ -237,26 +258,34 @@ def _address(form: _Form) -> Address:
 
 def _clean(text: str, line: Field) -> str:
     if not isinstance(text, str):
-        raise FormError(f"{line.label}: this is text.", line.name)
+        raise FormError(_("{label}: this is text.").format(label=_(line.label)), line.name)
     text = " ".join(unicodedata.normalize("NFC", text).split())
     if any(unicodedata.category(sign) in ("Cc", "Cf", "Co", "Cs", "Cn") for sign in text):
-        raise FormError(f"{line.label}: there are characters in it that nobody can read.", line.name)
+        raise FormError(
+            _("{label}: there are characters in it that nobody can read.").format(label=_(line.label)), line.name
+        )
     if not text and line.required:
-        raise FormError(f"{line.label}: this is needed.", line.name, advice=line.hint or "Fill it in, then try again.")
+        raise FormError(
+            _("{label}: this is needed.").format(label=_(line.label)),
+            line.name,
+            advice=_(line.hint) or _("Fill it in, then try again."),
+        )
     if len(text) > line.longest:
-        raise FormError(f"{line.label}: at most {line.longest} characters.", line.name)
+        raise FormError(
+            _("{label}: at most {longest} characters.").format(label=_(line.label), longest=line.longest), line.name
+        )
     return text
 
 
 def _free_cause(cause: str) -> str:
     if cause in PAID_CAUSES:
         raise FormError(
-            "The vendor replaces a token for nothing only if it never arrived, arrived broken or stopped by itself.",
+            _("The vendor replaces a token for nothing only if it never arrived, arrived broken or stopped by itself."),
             _CAUSE.name,
-            advice="Order a spare token, which is bought.",
+            advice=_("Order a spare token, which is bought."),
         )
     if cause not in FREE_CAUSES:
-        raise FormError(f"What happened is one of: {', '.join(FREE_CAUSES)}.", _CAUSE.name)
+        raise FormError(_("What happened is one of: {causes}.").format(causes=", ".join(FREE_CAUSES)), _CAUSE.name)
     return cause
 
 
@@ -264,9 +293,9 @@ def _full_name(text: str) -> str:
     words = [word for word in text.split() if any(sign.isalpha() for sign in word)]
     if len(words) < 2 or any(unicodedata.category(sign)[0] in "NSC" for sign in text):
         raise FormError(
-            "The provider's full name is their first and their last name.",
+            _("The provider's full name is their first and their last name."),
             _PROVIDER.name,
-            advice="Type it as the vendor knows it, without numbers.",
+            advice=_("Type it as the vendor knows it, without numbers."),
         )
     return text
 
@@ -277,24 +306,29 @@ _EMAIL_SHAPE = re.compile(r"[^\s@\"(),:;<>\[\\\]]{1,64}@([A-Za-z0-9]([A-Za-z0-9-
 def _email(name: str, text: str) -> str:
     local = text.partition("@")[0]
     if not _EMAIL_SHAPE.fullmatch(text) or ".." in text or local.startswith(".") or local.endswith("."):
-        raise FormError(f"{text!r} is no e-mail address.", name, advice="It looks like name@clinic.org. Try again.")
+        raise FormError(
+            _("{text} is no e-mail address.").format(text=repr(text)),
+            name,
+            advice=_("It looks like name@clinic.org. Try again."),
+        )
     return text
 
 
 def _value(asks: Asks, line: Field, text: str) -> str:
     plain = re.sub(r"[\s-]", "", text)
     if asks is Asks.COUNTERS and not re.fullmatch(r"[0-9]{1,10}", plain):
-        raise FormError(f"{line.label} is digits alone, at most ten.", line.name)
+        raise FormError(_("{label} is digits alone, at most ten.").format(label=_(line.label)), line.name)
     if asks is Asks.CODES and not re.fullmatch(r"[0-9]{6,8}", plain):
-        raise FormError(f"{line.label} is the six digits that the token shows.", line.name)
+        raise FormError(_("{label} is the six digits that the token shows.").format(label=_(line.label)), line.name)
     return plain
 
 
 def _out_of_order(asks: Asks, first: str, second: str) -> list[FormError]:
     if first == second:
-        what = f"{asks.words} 1 and {asks.words} 2 are the same."
-        return [FormError(what, "second", advice="Press the button once more and type what the token shows then.")]
+        one, other = (_(label) for label in _LABELS[asks])
+        what = _("{one} and {other} are the same.").format(one=one, other=other)
+        return [FormError(what, "second", advice=_("Press the button once more and type what the token shows then."))]
     if asks is Asks.COUNTERS and int(second) < int(first):
-        what = "Counter numbers only go up: the second cannot be lower than the first."
-        return [FormError(what, "second", advice="Type them in the order in which the token showed them.")]
+        what = _("Counter numbers only go up: the second cannot be lower than the first.")
+        return [FormError(what, "second", advice=_("Type them in the order in which the token showed them."))]
     return []

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from renewagent import asking
 from renewagent.asking import BACKWARDS, Asker, Question
+from renewagent.language import N_, _
 from renewagent.tokens import soft_causes
 from renewagent.tokens.reregistration import FINAL, State
 from renewagent.tokens.said import Document, part, parts, text, texts
@@ -25,9 +26,9 @@ LOOK_EVERY = 5.0
 _MOST_STEPS = 60
 _FINAL = frozenset(state.value for state in FINAL)
 _WHO = {
-    "prescriber": "It is the prescriber's turn.",
-    "administrator": "An EPCS administrator acts next.",
-    "two": "Two people act next.",
+    "prescriber": N_("It is the prescriber's turn."),
+    "administrator": N_("An EPCS administrator acts next."),
+    "two": N_("Two people act next."),
 }
 
 
@@ -58,7 +59,7 @@ def find_out(asker: Asker | None, diagnoses: Diagnoses, answers: Mapping[str, st
         if asker is None or not wanted:
             return found
         members: asking.Members = {}
-        if asking.ask(asker, _question(wanted[0]), members, lambda _: None) != BACKWARDS:
+        if asking.ask(asker, _question(wanted[0]), members, lambda answered: None) != BACKWARDS:
             asked.append(name := text(wanted[0], "id"))
             given[name] = members[name]
         elif asked:
@@ -69,12 +70,14 @@ def diagnosis_in_words(found: Document) -> list[str]:
     """What it is, why that is thought, and what will be done."""
     lines = [line for one in parts(found, "likely") for line in _likely(one)]
     if not lines:
-        return ["Nothing shows why. Register the soft token anew; that helps in every case."]
+        return [_("Nothing shows why. Register the soft token anew; that helps in every case.")]
     warning, first = text(found, "warning"), text(found, "first")
-    lines += [f"\n{warning}"] if warning else []
-    lines += ["\nWhat is done about it:", *([f"  First: {first}"] if first else [])]
-    lines += [f"  {number}. {step}" for number, step in enumerate(texts(found, "plan"), start=1)]
-    return [*lines, f"About {found.get('minutes')} minutes, and then as long as it takes two people to grant EPCS."]
+    lines += [f"\n{_(warning)}"] if warning else []
+    lines += ["\n" + _("What is done about it:")]
+    lines += ["  " + _("First: {step}").format(step=_(first))] if first else []
+    lines += [f"  {number}. {_(step)}" for number, step in enumerate(texts(found, "plan"), start=1)]
+    takes = _("About {minutes} minutes, and then as long as it takes two people to grant EPCS.")
+    return [*lines, takes.format(minutes=found.get("minutes"))]
 
 
 def cause_of(found: Document) -> str | None:
@@ -126,11 +129,12 @@ class Following:
 def run_in_words(run: Document) -> list[str]:
     """How far it is, what has happened, and who does what next."""
     place = step_of(state_of(run))
-    lines = [f"\n{place} {text(run, 'happened')}".rstrip()]
+    lines = [f"\n{place} {_(text(run, 'happened'))}".rstrip()]
     if problem := part(run, "problem"):
-        lines.append(f"{text(problem, 'error')} {text(problem, 'advice')}".strip())
+        lines.append(f"{_(text(problem, 'error'))} {_(text(problem, 'advice'))}".strip())
     if following := text(run, "next"):
-        lines.append(f"Next: {following} {_WHO.get(text(run, 'who'), '')}".rstrip())
+        said = _("Next: {step}").format(step=_(following))
+        lines.append(f"{said} {_(_WHO.get(text(run, 'who'), ''))}".rstrip())
     return lines
 
 
@@ -138,8 +142,8 @@ def step_of(state: str) -> str:
     """ "Step 5 of 10.", by the order in which most runs go."""
     order = [one.value for one in State if one not in FINAL]
     if state not in order:
-        return "Done." if state == State.DONE.value else "Stopped."
-    return f"Step {order.index(state) + 1} of {len(order)}."
+        return _("Done.") if state == State.DONE.value else _("Stopped.")
+    return _("Step {number} of {last}.").format(number=order.index(state) + 1, last=len(order))
 
 
 def state_of(run: Document) -> str:
@@ -156,12 +160,12 @@ def _likely(one: Document) -> list[str]:
     causes, sure = {c.value: c.words for c in Cause}, {s.value: s.words for s in Sureness}
     cause = text(one, "cause")
     words = f"{causes.get(cause, cause)} {sure.get(text(one, 'sureness'), '')}".rstrip()
-    return [words, *(f"  {why}" for why in texts(one, "why"))]
+    return [words, *(f"  {_(why)}" for why in texts(one, "why"))]
 
 
 def _question(wanted: Document) -> Question:
     choices = tuple((text(choice, "value"), text(choice, "words")) for choice in parts(wanted, "choices"))
-    how = "Type its number, then Enter."
+    how = N_("Type its number, then Enter.")
     return Question((text(wanted, "id"),), text(wanted, "text"), how, choices=choices, needed=True)
 
 

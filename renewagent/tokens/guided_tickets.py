@@ -12,6 +12,7 @@ from pathlib import Path
 from renewagent import asking
 from renewagent.asking import BACK, BACKWARDS, ON, Asker, Members, Question
 from renewagent.errors import ConfigurationError
+from renewagent.language import N_, _
 from renewagent.tokens.errors import FormError
 from renewagent.tokens.forms import REPLACEMENT, RESET, Field, faults, fields_of
 from renewagent.tokens.model import Picture
@@ -19,10 +20,8 @@ from renewagent.tokens.pictures import MOST_OCTETS, NEEDED, SIDES, prepare
 from renewagent.tokens.said import Document, parts, text
 from renewagent.tokens.serials import KNOWN, Asks, Profile, profile_of
 
-HOW = asking.HOW + "Ctrl-C stops, and nothing is sent."
 NEVER_ARRIVED = "never-arrived"
-_SEND = f"\nSend it? Enter for yes, {BACK} to go back: "
-_TITLES = {RESET: "A reset ticket", REPLACEMENT: "A replacement", "spare": "A spare token"}
+_TITLES = {RESET: N_("A reset ticket"), REPLACEMENT: N_("A replacement"), "spare": N_("A spare token")}
 
 
 @dataclass
@@ -41,7 +40,11 @@ class Ticket:
         prepared = prepare(side, _octets(path))
         self.pictures[side] = prepared.picture
         if prepared.removed:
-            self.told.append(f"Taken out of the picture of the {side}: {', '.join(prepared.removed)}.")
+            self.told.append(
+                _("Taken out of the picture of the {side}: {removed}.").format(
+                    side=_(side), removed=", ".join(_(one) for one in prepared.removed)
+                )
+            )
 
     def faults(self) -> list[FormError]:
         """Everything that cannot be so, in the form's order."""
@@ -62,11 +65,17 @@ class Ticket:
     def lines(self) -> list[str]:
         """What was filled in, line by line."""
         written = [
-            f"  {line.label}: {line.choices.get(self.typed[line.name], self.typed[line.name])}"
+            f"  {_(line.label)}: {_(line.choices.get(self.typed[line.name], self.typed[line.name]))}"
             for line in self.fields()
             if self.typed.get(line.name)
         ]
-        return [*written, *(f"  Picture of the {side}: {len(p.octets)} bytes" for side, p in self.pictures.items())]
+        return [
+            *written,
+            *(
+                "  " + _("Picture of the {side}: {size} bytes").format(side=_(side), size=len(one.octets))
+                for side, one in self.pictures.items()
+            ),
+        ]
 
     def _profile(self) -> Profile | None:
         try:
@@ -94,7 +103,7 @@ class TicketGuide:
 
     def run(self) -> None:
         """Until the person has said yes to all of it. Raises PersonStopped."""
-        self._asker.say(HOW)
+        self._asker.say(asking.how(_("Ctrl-C stops, and nothing is sent.")))
         ticket = self._ticket
         steps = [self._line(number) for number in range(len(ticket.fields()))]
         if ticket.kind == REPLACEMENT:
@@ -119,20 +128,22 @@ class TicketGuide:
 
     def _picture(self, side: str) -> Callable[[int], int]:
         needed = side in NEEDED
-        what = "the error message, if there is one" if side == "error" else f"the {side} of the token"
+        what = _("A picture of the error message, if there is one")
+        if needed:
+            what = _("A picture of the {side} of the token").format(side=_(side))
 
         def step(way: int) -> int:
             if self._ticket.typed.get("cause") == NEVER_ARRIVED:
                 return way
-            self._asker.say(f"\nA picture of {what}\nThe name of a file: JPEG, PNG, WebP or HEIC.")
+            self._asker.say(f"\n{what}\n" + _("The name of a file: JPEG, PNG, WebP or HEIC."))
             while True:
-                known = "as added" if side in self._ticket.pictures else ""
+                known = _("as added") if side in self._ticket.pictures else ""
                 typed = self._asker.ask(f"[{known}]: " if known else ": ").strip()
                 if typed == BACK:
                     return BACKWARDS
                 if not typed and (known or not needed):
                     return ON
-                self._asker.say(self._added(side, typed) if typed else "This is needed.")
+                self._asker.say(self._added(side, typed) if typed else _("This is needed."))
                 if side in self._ticket.pictures and typed:
                     return ON
 
@@ -144,7 +155,7 @@ class TicketGuide:
             self._ticket.add_picture(side, Path(typed).expanduser())
         except (FormError, ConfigurationError, RuntimeError) as problem:  # the last: a "~" of nobody's
             return f"{problem}"
-        return self._ticket.told[-1] if self._ticket.told else "Added."
+        return self._ticket.told[-1] if self._ticket.told else _("Added.")
 
     def _look(self, way: int) -> int:
         ticket = self._ticket
@@ -152,8 +163,15 @@ class TicketGuide:
         for fault in ticket.faults():
             self._asker.say(f"\n{fault.message} {fault.advice}")
             return names.index(fault.field) - self._last(names) if fault.field in names else BACKWARDS
-        self._asker.say("\n".join([f"\n{_TITLES[ticket.kind]}:", *ticket.lines()]))
-        return ON if self._asker.ask(_SEND).strip().lower() in ("", "y", "yes") else BACKWARDS
+        self._asker.say("\n".join([f"\n{_(_TITLES[ticket.kind])}:", *ticket.lines()]))
+        return (
+            ON
+            if self._asker.ask("\n" + _("Send it? Enter for yes, {back} to go back: ").format(back=BACK))
+            .strip()
+            .lower()
+            in ("", "y", "yes", _("yes").lower())
+            else BACKWARDS
+        )
 
     def _last(self, names: list[str]) -> int:
         return len(names) + (len(SIDES) if self._ticket.kind == REPLACEMENT else 0)
@@ -163,7 +181,7 @@ def question(line: Field) -> Question:
     """A line of a form, to be asked."""
     return Question(
         (line.name,),
-        line.label if line.required else f"{line.label} (may be left open)",
+        line.label if line.required else _("{label} (may be left open)").format(label=_(line.label)),
         line.hint,
         choices=tuple(line.choices.items()),
         needed=line.required,
@@ -175,5 +193,7 @@ def _octets(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(MOST_OCTETS + 1)
     except (OSError, ValueError) as problem:
-        why = getattr(problem, "strerror", None) or "that is no name of a file"
-        raise ConfigurationError(f"The file {path} cannot be read: {why}.", advice="Check its name.") from problem
+        why = getattr(problem, "strerror", None) or _("that is no name of a file")
+        raise ConfigurationError(
+            _("The file {path} cannot be read: {why}.").format(path=path, why=why), advice=_("Check its name.")
+        ) from problem

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from renewagent import asking
 from renewagent.asking import BACKWARDS, Asker, Question
+from renewagent.language import N_, _
 from renewagent.tokens import explain
 from renewagent.tokens.errors import DeskRefused, FormError
 from renewagent.tokens.said import Document, at, parts, text
@@ -16,7 +17,7 @@ from renewagent.tokens.serials import same_token
 _CODE = re.compile(r"[0-9]{6,8}")
 _LATELY = timedelta(hours=24)
 """The vendor is asked to reset a token only when two codes were refused within this."""
-WAIT = "Wait until the token's display has gone blank, which takes up to 30 seconds, before you press it again."
+WAIT = N_("Wait until the token's display has gone blank, which takes up to 30 seconds, before you press it again.")
 
 
 def in_use(standing: Document, serial: str | None = None) -> Document:
@@ -29,10 +30,12 @@ def in_use(standing: Document, serial: str | None = None) -> Document:
     if serial is not None and named:
         return named[0]
     if active is None:
-        what = f"The token {serial}" if serial is not None else "A hardware token that is active"
+        said = _("A hardware token that is active is not registered here.")
+        if serial is not None:
+            said = _("The token {serial} is not registered here.").format(serial=serial)
         raise DeskRefused(
-            f"{what} is not registered here.",
-            advice="Look: renewagent token show. Register one: renewagent token register.",
+            said,
+            advice=_("Look: renewagent token show. Register one: renewagent token register."),
         )
     return active
 
@@ -45,12 +48,13 @@ def refused_lately(token: Document, now: datetime) -> bool:
     return resynchronised is None or resynchronised < refused
 
 
-def ask_back(asker: Asker, serial: str, said: str = "The token that is registered is {serial}.") -> str:
+def ask_back(asker: Asker, serial: str, said: str = N_("The token that is registered is {serial}.")) -> str:
     """Is the serial on the screen the one on the back? What was typed from there, once it is the same. Raises
     PersonStopped."""
-    asker.say(f"\n{said.format(serial=serial)} Is it the one in your hand?\nTurn it over.")
+    known = _(said).format(serial=serial)
+    asker.say("\n" + known + " " + _("Is it the one in your hand?\nTurn it over."))
     while True:
-        typed = asker.ask("The serial number on its back: ").strip()
+        typed = asker.ask(_("The serial number on its back: ")).strip()
         try:
             same_token(serial, typed)
         except FormError as problem:
@@ -61,11 +65,11 @@ def ask_back(asker: Asker, serial: str, said: str = "The token that is registere
 
 def ask_codes(asker: Asker) -> list[str]:
     """One-Time Password 1 and 2, one after the other. Raises PersonStopped."""
-    asker.say("\nPress the white button on the front of the token.")
-    first = ask_code(asker, "One-Time Password 1: ")
-    asker.say(f"{WAIT}\nThen press the button once more.")
-    while (second := ask_code(asker, "One-Time Password 2: ")) == first:
-        asker.say("That is the first one again. Wait for the next code.")
+    asker.say("\n" + _("Press the white button on the front of the token."))
+    first = ask_code(asker, _("One-Time Password 1: "))
+    asker.say(_(WAIT) + "\n" + _("Then press the button once more."))
+    while (second := ask_code(asker, _("One-Time Password 2: "))) == first:
+        asker.say(_("That is the first one again. Wait for the next code."))
     return [first, second]
 
 
@@ -75,7 +79,7 @@ def ask_code(asker: Asker, prompt: str) -> str:
         typed = re.sub(r"[\s-]", "", asker.ask(prompt))
         if _CODE.fullmatch(typed):
             return typed
-        asker.say("A code is the six digits that the token shows.")
+        asker.say(_("A code is the six digits that the token shows."))
 
 
 def why(asker: Asker | None, answers: Mapping[str, str]) -> explain.Walk:
@@ -87,7 +91,7 @@ def why(asker: Asker | None, answers: Mapping[str, str]) -> explain.Walk:
         if asker is None or isinstance(at, explain.Ending):
             return explain.walk(given)
         members: asking.Members = {}
-        if asking.ask(asker, _question(at), members, lambda _: None) != BACKWARDS:
+        if asking.ask(asker, _question(at), members, lambda answered: None) != BACKWARDS:
             given[at.name] = members[at.name]
             asked.append(at.name)
         elif asked:
@@ -96,4 +100,4 @@ def why(asker: Asker | None, answers: Mapping[str, str]) -> explain.Walk:
 
 def _question(at: explain.Question) -> Question:
     choices = tuple((choice.key, choice.words) for choice in at.choices)
-    return Question((at.name,), at.asks, at.hint or "Type its number, then Enter.", choices=choices, needed=True)
+    return Question((at.name,), at.asks, at.hint or N_("Type its number, then Enter."), choices=choices, needed=True)

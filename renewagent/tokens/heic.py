@@ -11,13 +11,15 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from renewagent.language import N_
+
 _MOST_BOXES = 10_000
 _MOST_STRETCHES = 5_000
 """A phone's picture has some dozens of tiles and a stretch of octets for each."""
 _LOCATED_IN_FILE, _LOCATED_IN_IDAT = 0, 1
 _EMPTY_EXIF = bytes(4) + b"MM\0*" + struct.pack(">IHI", 8, 0, 0)
 """Where its TIFF header is, and a TIFF of one directory with nothing in it (23008-12, annex A.2.1)."""
-_EXIF = "where, when and with what it was taken (Exif)"
+_EXIF = N_("where, when and with what it was taken (Exif)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 
+from renewagent.language import _
 from renewagent.tokens.errors import FormError
 
 _DEA = re.compile(r"[A-Z][A-Z9][0-9]{7}")
@@ -18,12 +19,14 @@ def read_npi(text: str, field: str = "npi") -> str:
     """A National Provider Identifier as its ten digits; spaces and hyphens may be typed. Raises FormError."""
     digits = _plain(text)
     if not _NPI.fullmatch(digits):
-        raise FormError("A National Provider Identifier (NPI) is ten digits.", field)
+        raise FormError(_("A National Provider Identifier (NPI) is ten digits."), field)
     if luhn_sum(_ISSUER + digits) % 10:
         raise FormError(
-            f"{digits} is not a National Provider Identifier (NPI): its last digit does not fit the others.",
+            _("{digits} is not a National Provider Identifier (NPI): its last digit does not fit the others.").format(
+                digits=digits
+            ),
             field,
-            advice="Compare each digit with your NPI as it is registered; two are often swapped. Then try again.",
+            advice=_("Compare each digit with your NPI as it is registered; two are often swapped. Then try again."),
         )
     return digits
 
@@ -40,16 +43,18 @@ def read_dea(text: str, field: str = "dea") -> str:
     number = _plain(text)
     if not _DEA.fullmatch(number):
         raise FormError(
-            "A DEA registration number is two letters and seven digits, such as AB1234563.",
+            _("A DEA registration number is two letters and seven digits, such as AB1234563."),
             field,
-            advice="Leave out what may follow after a hyphen, then try again.",
+            advice=_("Leave out what may follow after a hyphen, then try again."),
         )
     digits = [int(d) for d in number[2:]]
     if (sum(digits[0:6:2]) + 2 * sum(digits[1:6:2])) % 10 != digits[6]:
         raise FormError(
-            f"{number} is not a DEA registration number: its last digit does not fit the others.",
+            _("{number} is not a DEA registration number: its last digit does not fit the others.").format(
+                number=number
+            ),
             field,
-            advice="Compare each digit with your DEA certificate, then try again.",
+            advice=_("Compare each digit with your DEA certificate, then try again."),
         )
     return number
 

@@ -11,12 +11,13 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from renewagent.language import N_, _
 from renewagent.tokens.errors import FormError
 from renewagent.tokens.heic import heic_size, without_heic_metadata
 from renewagent.tokens.model import Picture
 from renewagent.tokens.raster import jpeg_size, png_size, webp_size, without_jpeg, without_png, without_webp
 
-SIDES = ("front", "back", "error")
+SIDES = (N_("front"), N_("back"), N_("error"))
 NEEDED = ("front", "back")
 MOST_OCTETS = 8 * 1024 * 1024
 SMALLEST, LARGEST = 200, 20_000
@@ -29,21 +30,21 @@ _READ_AND_CLEANED = {
 }
 MEDIA_TYPES = tuple(_READ_AND_CLEANED)
 _OTHERS = (
-    (b"%PDF", "a PDF document"),
-    (b"GIF8", "a GIF picture"),
-    (b"PK\x03\x04", "an office document or a ZIP archive"),
-    (b"<svg", "a drawing"),
-    (b"<?xml", "an XML document"),
-    (b"<!DOCTYPE", "a web page"),
-    (b"<html", "a web page"),
-    (b"II*\x00", "a TIFF picture"),
-    (b"MM\x00*", "a TIFF picture"),
-    (b"BM", "a BMP picture"),
-    (b"MZ", "a program"),
-    (b"\x7fELF", "a program"),
+    (b"%PDF", N_("a PDF document")),
+    (b"GIF8", N_("a GIF picture")),
+    (b"PK\x03\x04", N_("an office document or a ZIP archive")),
+    (b"<svg", N_("a drawing")),
+    (b"<?xml", N_("an XML document")),
+    (b"<!DOCTYPE", N_("a web page")),
+    (b"<html", N_("a web page")),
+    (b"II*\x00", N_("a TIFF picture")),
+    (b"MM\x00*", N_("a TIFF picture")),
+    (b"BM", N_("a BMP picture")),
+    (b"MZ", N_("a program")),
+    (b"\x7fELF", N_("a program")),
 )
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc")
-_TAKE = "Take a photograph of it with a phone (JPEG, PNG, WebP or HEIC), and add that."
+_TAKE = N_("Take a photograph of it with a phone (JPEG, PNG, WebP or HEIC), and add that.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,27 +60,42 @@ class Prepared:
 def prepare(side: str, octets: bytes) -> Prepared:
     """What may be sent of a photograph of one of SIDES. Raises FormError, whose field is the side."""
     if side not in SIDES:
-        raise FormError(f"A picture shows the {', '.join(SIDES[:-1])} or an error, not {side!r}.", "side")
+        raise FormError(
+            _("A picture shows the {sides} or an error, not {side}.").format(
+                sides=", ".join(map(_, SIDES[:-1])), side=repr(side)
+            ),
+            "side",
+        )
     if not octets:
-        raise FormError(f"The picture of the {side} is empty.", side, advice=_TAKE)
+        raise FormError(_("The picture of the {side} is empty.").format(side=_(side)), side, advice=_(_TAKE))
     if len(octets) > MOST_OCTETS:
         most = MOST_OCTETS // 1024 // 1024
-        raise FormError(f"The picture of the {side} is larger than {most} MB.", side, advice="Send a smaller one.")
+        raise FormError(
+            _("The picture of the {side} is larger than {most} MB.").format(side=_(side), most=most),
+            side,
+            advice=_("Send a smaller one."),
+        )
     media_type = recognise(octets)
     if media_type is None:
-        raise FormError(f"What was added for the {side} is {_called(octets)}, not a photograph.", side, advice=_TAKE)
+        raise FormError(
+            _("What was added for the {side} is {what}, not a photograph.").format(side=_(side), what=_called(octets)),
+            side,
+            advice=_(_TAKE),
+        )
     size, cleaned = _READ_AND_CLEANED[media_type]
     try:
         width, height = size(octets)
         kept, removed = cleaned(octets)
     except (ValueError, IndexError, struct.error) as problem:
-        words = f"The picture of the {side} is damaged, or not all of it arrived."
-        raise FormError(words, side, advice="Add it again, or take another one.") from problem
+        words = _("The picture of the {side} is damaged, or not all of it arrived.").format(side=_(side))
+        raise FormError(words, side, advice=_("Add it again, or take another one.")) from problem
     if not SMALLEST <= min(width, height) <= max(width, height) <= LARGEST:
         raise FormError(
-            f"The picture of the {side} is {width} by {height} pixels; each edge is {SMALLEST} to {LARGEST}.",
+            _("The picture of the {side} is {width} by {height} pixels; each edge is {smallest} to {largest}.").format(
+                side=_(side), width=width, height=height, smallest=SMALLEST, largest=LARGEST
+            ),
             side,
-            advice="Add the photograph as the phone took it, not a preview of it.",
+            advice=_("Add the photograph as the phone took it, not a preview of it."),
         )
     return Prepared(Picture(side, media_type, kept), width, height, removed)
 
@@ -106,8 +122,8 @@ def sides_missing(pictures: Iterable[Picture]) -> tuple[str, ...]:
 def _called(octets: bytes) -> str:
     begin = octets[:64].lstrip().lower()
     if octets[4:8] == b"ftyp":
-        return "a film"
+        return _("a film")
     named = next((name for mark, name in _OTHERS if begin.startswith(mark.lower())), None)
     if named is None and octets[:512].isascii() and b"\0" not in octets[:512]:
-        named = "a text"
-    return named or "something else"
+        named = N_("a text")
+    return _(named or N_("something else"))

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from renewagent.language import N_, _
 from renewagent.tokens.errors import FormError
 
 US = "US"
@@ -29,15 +30,15 @@ _NAMED = MappingProxyType(
 )
 _POSTAL_CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "US": (r"[0-9]{5}(-[0-9]{4})?", "five digits, such as 62704, or nine, such as 62704-1234"),
-        "CA": (r"[A-CEGHJ-NPR-TVXY][0-9][A-CEGHJ-NPR-TV-Z] ?[0-9][A-CEGHJ-NPR-TV-Z][0-9]", "such as K1A 0B1"),
-        "GB": (r"(GIR ?0AA|[A-Z]{1,2}[0-9][A-Z0-9]? ?[0-9][A-Z]{2})", "such as SW1A 1AA"),
-        "MX": (r"[0-9]{5}", "five digits"),
-        "DE": (r"[0-9]{5}", "five digits"),
-        "FR": (r"[0-9]{5}", "five digits"),
-        "AU": (r"[0-9]{4}", "four digits"),
-        "NZ": (r"[0-9]{4}", "four digits"),
-        "JP": (r"[0-9]{3}-?[0-9]{4}", "seven digits, such as 100-0001"),
+        "US": (r"[0-9]{5}(-[0-9]{4})?", N_("five digits, such as 62704, or nine, such as 62704-1234")),
+        "CA": (r"[A-CEGHJ-NPR-TVXY][0-9][A-CEGHJ-NPR-TV-Z] ?[0-9][A-CEGHJ-NPR-TV-Z][0-9]", N_("such as K1A 0B1")),
+        "GB": (r"(GIR ?0AA|[A-Z]{1,2}[0-9][A-Z0-9]? ?[0-9][A-Z]{2})", N_("such as SW1A 1AA")),
+        "MX": (r"[0-9]{5}", N_("five digits")),
+        "DE": (r"[0-9]{5}", N_("five digits")),
+        "FR": (r"[0-9]{5}", N_("five digits")),
+        "AU": (r"[0-9]{4}", N_("four digits")),
+        "NZ": (r"[0-9]{4}", N_("four digits")),
+        "JP": (r"[0-9]{3}-?[0-9]{4}", N_("seven digits, such as 100-0001")),
     }
 )
 _ANY_POSTAL_CODE = r"([A-Z0-9][A-Z0-9 -]{0,10}[A-Z0-9])?"  # some countries have none
@@ -133,7 +134,11 @@ def read_country(text: str, field: str = "country") -> str:
         return US
     code = _NAMED.get(name, name)
     if not re.fullmatch(r"[A-Z]{2}", code):
-        raise FormError(f"{text!r} is no country that is known here.", field, advice="Type its two letters: US, CA.")
+        raise FormError(
+            _("{text} is no country that is known here.").format(text=repr(text)),
+            field,
+            advice=_("Type its two letters: US, CA."),
+        )
     return code
 
 
@@ -144,7 +149,11 @@ def read_state(text: str, country: str, field: str = "state") -> str:
     plain = text.replace(".", "").upper()
     by_name = {name.upper(): code for code, name in STATES.items()}
     if (code := by_name.get(plain, plain)) not in STATES:
-        raise FormError(f"{text!r} is no state of the US.", field, advice="Type its two letters, such as IL.")
+        raise FormError(
+            _("{text} is no state of the US.").format(text=repr(text)),
+            field,
+            advice=_("Type its two letters, such as IL."),
+        )
     return code
 
 
@@ -153,13 +162,16 @@ def read_postal_code(text: str, country: str, state: str, field: str = "postal_c
     code = text.upper()
     if country == US:
         code = re.sub(r"^([0-9]{5})[ -]?([0-9]{4})$", r"\1-\2", code)
-    shape, words = _POSTAL_CODES.get(country, (_ANY_POSTAL_CODE, "letters and digits"))
+    shape, words = _POSTAL_CODES.get(country, (_ANY_POSTAL_CODE, N_("letters and digits")))
     if not re.fullmatch(shape, code):
-        name = "ZIP code" if country == US else f"postal code of {country}"
-        raise FormError(f"{text!r} is no {name}.", field, advice=f"It is {words}." if words else None)
+        said = _("{text} is no ZIP code.") if country == US else _("{text} is no postal code of {country}.")
+        advice = _("It is {words}.").format(words=_(words)) if words else None
+        raise FormError(said.format(text=repr(text), country=country), field, advice=advice)
     if country == US and state in STATES and state not in _BY_ZIP[code[0]].split():
         raise FormError(
-            f"ZIP code {code} is not in {STATES[state]}.", field, advice="Check the ZIP code and the state."
+            _("ZIP code {code} is not in {state}.").format(code=code, state=STATES[state]),
+            field,
+            advice=_("Check the ZIP code and the state."),
         )
     return code
 
@@ -167,13 +179,13 @@ def read_postal_code(text: str, country: str, state: str, field: str = "postal_c
 def read_phone(text: str, country: str, field: str = "phone") -> str:
     """As typed, if a carrier can dial it: in the US ten digits, from abroad with + and the country's code; an extension
     may follow. Raises FormError."""
-    number, _, extension = re.sub(r"(?i)\s*(ext\.?|extension|x)\s*", "x", text).partition("x")
+    number, _x, extension = re.sub(r"(?i)\s*(ext\.?|extension|x)\s*", "x", text).partition("x")
     digits = re.sub(r"[\s().\u2010-\u2015/-]", "", number)
     shape = r"(\+?1)?[2-9][0-9]{2}[2-9][0-9]{6}" if country == US else r"(\+|00)?[0-9]{6,15}"
     if not re.fullmatch(shape, digits) or not re.fullmatch(r"[0-9]{0,8}", extension):
         raise FormError(
-            f"{text!r} is no telephone number that a carrier can call.",
+            _("{text} is no telephone number that a carrier can call.").format(text=repr(text)),
             field,
-            advice="Type it with its area code, such as 217-555-0142 or +1 217 555 0142.",
+            advice=_("Type it with its area code, such as 217-555-0142 or +1 217 555 0142."),
         )
     return text

@@ -11,10 +11,12 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+from renewagent.language import N_
+
 Cleaned = tuple[bytes, tuple[str, ...]]
-PLACE_AND_TIME = "where, when and with what it was taken (Exif)"
-_AFTER = "what followed after the picture"
-_NOTES = "notes and settings of the program that made it"
+PLACE_AND_TIME = N_("where, when and with what it was taken (Exif)")
+_AFTER = N_("what followed after the picture")
+_NOTES = N_("notes and settings of the program that made it")
 _TURNED = re.compile(
     rb"\x01\x12\x00\x03\x00\x00\x00\x01\x00([\x01-\x08])|\x12\x01\x03\x00\x01\x00\x00\x00([\x01-\x08])"
 )

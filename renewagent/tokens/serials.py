@@ -14,10 +14,11 @@ from difflib import get_close_matches
 from enum import Enum
 from functools import reduce
 
+from renewagent.language import N_, _
 from renewagent.tokens.errors import FormError
 from renewagent.tokens.model import TokenKind
 
-ADMINISTRATOR = "your EPCS administrator"
+ADMINISTRATOR = N_("your EPCS administrator")
 """Whom to ask, where nobody is named."""
 _PREFIX = re.compile(r"[A-Z0-9]{2,12}")
 _ANY = r"[A-Z0-9]{3,20}"
@@ -56,14 +57,14 @@ class Profile:
 
 
 KNOWN = (
-    Profile("GAHE", Asks.CODES, "Exostar hardware token"),
-    Profile("GALH", Asks.COUNTERS, "Exostar hardware token with a counter"),
+    Profile("GAHE", Asks.CODES, N_("Exostar hardware token")),
+    Profile("GALH", Asks.COUNTERS, N_("Exostar hardware token with a counter")),
     # Others resynchronise with two codes at most; what is beyond that, their makers replace.
-    Profile("", Asks.NONE, "OneSpan hardware token", rest=r"[0-9]{8,12}"),
-    Profile("AVT", Asks.NONE, "Symantec VIP hardware token", rest=r"[0-9]{8,10}"),
-    Profile("FT", Asks.NONE, "Symantec VIP hardware token", rest=r"[0-9]{8,11}"),
+    Profile("", Asks.NONE, N_("OneSpan hardware token"), rest=r"[0-9]{8,12}"),
+    Profile("AVT", Asks.NONE, N_("Symantec VIP hardware token"), rest=r"[0-9]{8,10}"),
+    Profile("FT", Asks.NONE, N_("Symantec VIP hardware token"), rest=r"[0-9]{8,11}"),
     *(
-        Profile(prefix, Asks.NONE, "Symantec VIP Access app", TokenKind.SOFT, r"[0-9]{8,9}")
+        Profile(prefix, Asks.NONE, N_("Symantec VIP Access app"), TokenKind.SOFT, r"[0-9]{8,9}")
         for prefix in ("SYMC", "SYMD", "SYMZ", "VSST")
     ),
 )
@@ -98,30 +99,37 @@ def profile_of(
     for one that begins as none we know."""
     serial, rows = normalised(typed), tuple(table)
     if not serial:
-        raise FormError("Type the serial number from the back of the token.", field)
+        raise FormError(_("Type the serial number from the back of the token."), field)
     if len(serial) > _LONGEST or not (serial.isascii() and serial.isalnum()):
-        raise FormError("A token's serial number is letters and digits alone.", field, advice=_LOOK)
+        raise FormError(_("A token's serial number is letters and digits alone."), field, advice=_(_LOOK))
     fitting = [row for row in rows if row.fits(serial)]
     if not fitting:
         raise _unknown(serial, rows, ask, field)
     return serial, reduce(lambda one, other: other if len(other.prefix) > len(one.prefix) else one, fitting)
 
 
-_LOOK = "Look at the back of the token: the serial number is next to the bar code, or below it. Then try again."
+_LOOK = N_("Look at the back of the token: the serial number is next to the bar code, or below it. Then try again.")
 
 
 def _unknown(serial: str, table: tuple[Profile, ...], ask: str, field: str) -> FormError:
     same = [row for row in table if row.prefix and serial.startswith(row.prefix)]
     if same:
         return FormError(
-            f"{serial} begins like one of {same[0].maker}s, but it is not as long as theirs.", field, advice=_LOOK
+            _("{serial} begins like one of {maker}s, but it is not as long as theirs.").format(
+                serial=serial, maker=_(same[0].maker)
+            ),
+            field,
+            advice=_(_LOOK),
         )
     close = get_close_matches(serial[:4], [row.prefix for row in table if len(row.prefix) == 4], 1, 0.7)
-    guess = f" Did you mean {close[0]}{serial[4:]}?" if close else ""
+    guess = " " + _("Did you mean {word}?").format(word=close[0] + serial[4:]) if close else ""
     return FormError(
-        f"No kind of token that is known here has a serial number that begins with {serial[:4]}.{guess}",
+        _("No kind of token that is known here has a serial number that begins with {begin}.").format(begin=serial[:4])
+        + guess,
         field,
-        advice=f"Compare it with the back of the token. If it is right, ask {ask}, who can add this kind of token.",
+        advice=_(
+            "Compare it with the back of the token. If it is right, ask {ask}, who can add this kind of token."
+        ).format(ask=_(ask)),
     )
 
 
@@ -130,11 +138,15 @@ def same_token(on_screen: str, back: str, field: str = "back") -> None:
     typed it from its back. Raises FormError."""
     registered, typed = normalised(on_screen), normalised(back)
     if not typed:
-        raise FormError("Type the serial number from the back of the token.", field)
+        raise FormError(_("Type the serial number from the back of the token."), field)
     if typed != registered:
         raise FormError(
-            f"The token that is registered is {registered}; the one in your hand is {typed}.",
+            _("The token that is registered is {registered}; the one in your hand is {typed}.").format(
+                registered=registered, typed=typed
+            ),
             field,
-            advice="If you mistyped it, type it again. If it is another token, take the registered one, "
-            "or register this one.",
+            advice=_(
+                "If you mistyped it, type it again. If it is another token, take the registered one, or register "
+                "this one."
+            ),
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
+from renewagent.language import N_, _
 from renewagent.tokens.calendar import PASSWORD_LASTS, day_words
 from renewagent.tokens.model import Device, SoftToken
 from renewagent.tokens.soft_questions import QUESTIONS, Question, check
@@ -29,15 +30,15 @@ class Cause(Enum):
     @property
     def words(self) -> str:
         """In a sentence's place."""
-        return _CAUSES[self]
+        return _(_CAUSES[self])
 
 
 _CAUSES = {
-    Cause.NEW_PHONE: "You have a new phone, which the EHR does not know yet.",
-    Cause.REINSTALLED: "The app was installed again, which makes it a new device.",
-    Cause.CERTIFICATE_RENEWED: "Your certificate was renewed, which ends the old one at once.",
-    Cause.PASSWORD_EXPIRED: "The password of the app was two years old, and has ended.",
-    Cause.PASSWORD_CHANGED: "The password of the app was changed, and the EHR does not know the new registration.",
+    Cause.NEW_PHONE: N_("You have a new phone, which the EHR does not know yet."),
+    Cause.REINSTALLED: N_("The app was installed again, which makes it a new device."),
+    Cause.CERTIFICATE_RENEWED: N_("Your certificate was renewed, which ends the old one at once."),
+    Cause.PASSWORD_EXPIRED: N_("The password of the app was two years old, and has ended."),
+    Cause.PASSWORD_CHANGED: N_("The password of the app was changed, and the EHR does not know the new registration."),
 }
 
 
@@ -52,9 +53,9 @@ class Sureness(Enum):
     def words(self) -> str:
         """Before the cause."""
         return {
-            Sureness.CERTAIN: "This is certain.",
-            Sureness.LIKELY: "This is likely.",
-            Sureness.POSSIBLE: "This is possible.",
+            Sureness.CERTAIN: _("This is certain."),
+            Sureness.LIKELY: _("This is likely."),
+            Sureness.POSSIBLE: _("This is possible."),
         }[self]
 
 
@@ -99,10 +100,10 @@ class Diagnosis:
     @property
     def takes(self) -> str:
         """How long, in words."""
-        return (
-            f"About {self.minutes} minutes, and then as long as it takes two people to grant EPCS. "
-            "You cannot sign controlled substances with the app meanwhile; a hardware token goes on signing."
-        )
+        return _(
+            "About {minutes} minutes, and then as long as it takes two people to grant EPCS. You cannot sign "
+            "controlled substances with the app meanwhile; a hardware token goes on signing."
+        ).format(minutes=self.minutes)
 
 
 def diagnose(device: Device | None, soft: SoftToken | None, answers: Mapping[str, str], now: datetime) -> Diagnosis:
@@ -155,17 +156,24 @@ def password_ended(soft: SoftToken, now: datetime) -> bool:
 def plan(*, new_device: bool) -> tuple[str, ...]:
     """What will be done, in the EHR's own words."""
     invited = (
-        "Two codes are sent to you by two ways, e-mail and phone; you activate the app with them. Your old device is "
-        "kept until the new one works, where the vendor allows it.",
+        _(
+            "Two codes are sent to you by two ways, e-mail and phone; you activate the app with them. Your old "
+            "device is kept until the new one works, where the vendor allows it."
+        ),
     )
     return (
-        'The "Device Username" is noted: it is the "Soft Token User Name" by which the app is registered again.',
+        _('The "Device Username" is noted: it is the "Soft Token User Name" by which the app is registered again.'),
         *(invited if new_device else ()),
-        'The old device is removed under "EPCS Device Registration", and the EHR is read back until it is really gone.',
-        "The device is registered again, and read back.",
-        'EPCS is enabled. That needs the "Administrator" override for some minutes: an EPCS administrator gives it, '
-        "and it is taken away as soon as EPCS is enabled.",
-        "Two people grant EPCS: one enters it, the other, a DEA registrant, executes it.",
+        _(
+            'The old device is removed under "EPCS Device Registration", and the EHR is read back until it is '
+            "really gone."
+        ),
+        _("The device is registered again, and read back."),
+        _(
+            'EPCS is enabled. That needs the "Administrator" override for some minutes: an EPCS administrator '
+            "gives it, and it is taken away as soon as EPCS is enabled."
+        ),
+        _("Two people grant EPCS: one enters it, the other, a DEA registrant, executes it."),
     )
 
 
@@ -203,12 +211,16 @@ def _in_records(device: Device | None, soft: SoftToken | None, now: datetime) ->
     yield from _not_working(soft, now)
     if device is None:
         if soft.working:
-            said = "The EHR shows no device, and the app works at the vendor: it only has to be registered there again."
+            said = _(
+                "The EHR shows no device, and the app works at the vendor: it only has to be registered there again."
+            )
             yield _Evidence(Cause.PASSWORD_CHANGED, _TRACE, said)
         return
     if soft.serial and device.serial and soft.serial != device.serial:
         since = day_words(soft.activated)
-        said = f"The EHR has the device {device.serial}, the vendor {soft.serial}, active since {since}."
+        said = _("The EHR has the device {device}, the vendor {soft}, active since {since}.").format(
+            device=device.serial, soft=soft.serial, since=since
+        )
         yield _Evidence(Cause.NEW_PHONE, _HINT, said)
         yield _Evidence(Cause.REINSTALLED, _HINT, said)
     elif device.registered is not None:
@@ -217,77 +229,95 @@ def _in_records(device: Device | None, soft: SoftToken | None, now: datetime) ->
 
 def _changed_since(registered: datetime, soft: SoftToken) -> Iterator[_Evidence]:
     """The same device as the EHR has: what happened to it after the EHR registered it."""
-    known = f"the EHR registered the device on {day_words(registered)}."
+    known = _("the EHR registered the device on {registered}.").format(registered=day_words(registered))
     if soft.certificate_issued > registered:
-        said = f"Your certificate was issued on {day_words(soft.certificate_issued)}; {known}"
+        said = _("Your certificate was issued on {certificate_issued}; {known}").format(
+            certificate_issued=day_words(soft.certificate_issued), known=known
+        )
         yield _Evidence(Cause.CERTIFICATE_RENEWED, _RECORD, said)
     elif soft.activated > registered:
-        yield _Evidence(Cause.REINSTALLED, _RECORD, f"The app was activated on {day_words(soft.activated)}; {known}")
+        yield _Evidence(
+            Cause.REINSTALLED,
+            _RECORD,
+            _("The app was activated on {activated}; {known}").format(activated=day_words(soft.activated), known=known),
+        )
     elif soft.password_set > registered:
         # A password that came after two whole years was asked for by the app.
         aged = soft.password_set - soft.activated >= PASSWORD_LASTS - timedelta(days=1)
         cause = Cause.PASSWORD_EXPIRED if aged else Cause.PASSWORD_CHANGED
-        said = f"The password of the app was set on {day_words(soft.password_set)}; {known}"
+        said = _("The password of the app was set on {password_set}; {known}").format(
+            password_set=day_words(soft.password_set), known=known
+        )
         yield _Evidence(cause, _HINT if aged else _RECORD, said)
         if aged:
             yield _Evidence(Cause.PASSWORD_CHANGED, _TRACE, said)
     else:
         for cause in (Cause.PASSWORD_CHANGED, Cause.CERTIFICATE_RENEWED):
-            yield _Evidence(cause, -_TRACE, f"The vendor knows of no such change since {known}")
+            yield _Evidence(cause, -_TRACE, _("The vendor knows of no such change since {known}").format(known=known))
 
 
 def _not_working(soft: SoftToken, now: datetime) -> Iterator[_Evidence]:
     if soft.certificate_ends <= now:
-        said = f"Your certificate ended on {day_words(soft.certificate_ends)} and has not been renewed yet."
+        said = _("Your certificate ended on {certificate_ends} and has not been renewed yet.").format(
+            certificate_ends=day_words(soft.certificate_ends)
+        )
         yield _Evidence(Cause.CERTIFICATE_RENEWED, _RECORD, said)
     elif password_ended(soft, now):
-        said = f"The password of the app was set on {day_words(soft.password_set)}, two years ago or more."
+        said = _("The password of the app was set on {password_set}, two years ago or more.").format(
+            password_set=day_words(soft.password_set)
+        )
         yield _Evidence(Cause.PASSWORD_EXPIRED, _RECORD, said)
     elif not soft.working:
-        said = "The vendor says that the app on your phone is not active any more."
+        said = _("The vendor says that the app on your phone is not active any more.")
         yield _Evidence(Cause.NEW_PHONE, _HINT, said)
         yield _Evidence(Cause.REINSTALLED, _HINT, said)
 
 
 def _by_age(device: Device | None, now: datetime) -> Iterator[_Evidence]:
     if device is not None and device.registered is not None and device.registered + PASSWORD_LASTS <= now:
-        said = f"The EHR registered the device on {day_words(device.registered)}, two years ago or more."
+        said = _("The EHR registered the device on {registered}, two years ago or more.").format(
+            registered=day_words(device.registered)
+        )
         yield _Evidence(Cause.PASSWORD_EXPIRED, _TRACE, said)
         yield _Evidence(Cause.CERTIFICATE_RENEWED, _TRACE, said)
 
 
 _SAYS: Mapping[tuple[str, str], tuple[tuple[Cause, int, str], ...]] = {
     ("phone", "new"): (
-        (Cause.NEW_PHONE, _SAID, "You have another phone."),
-        (Cause.REINSTALLED, -_SAID, "You have another phone."),
+        (Cause.NEW_PHONE, _SAID, N_("You have another phone.")),
+        (Cause.REINSTALLED, -_SAID, N_("You have another phone.")),
     ),
-    ("phone", "same"): ((Cause.NEW_PHONE, -_SAID, "You have the same phone."),),
-    ("app", "reinstalled"): ((Cause.REINSTALLED, _SAID, "The app was installed again."),),
-    ("app", "no"): ((Cause.REINSTALLED, -_SAID, "The app was not installed again."),),
+    ("phone", "same"): ((Cause.NEW_PHONE, -_SAID, N_("You have the same phone.")),),
+    ("app", "reinstalled"): ((Cause.REINSTALLED, _SAID, N_("The app was installed again.")),),
+    ("app", "no"): ((Cause.REINSTALLED, -_SAID, N_("The app was not installed again.")),),
     ("password", "changed"): (
-        (Cause.PASSWORD_CHANGED, _SAID, "You changed the password of the app."),
-        (Cause.PASSWORD_EXPIRED, -_TRACE, "You changed the password of the app yourself."),
+        (Cause.PASSWORD_CHANGED, _SAID, N_("You changed the password of the app.")),
+        (Cause.PASSWORD_EXPIRED, -_TRACE, N_("You changed the password of the app yourself.")),
     ),
     ("password", "expired"): (
-        (Cause.PASSWORD_EXPIRED, _SAID, "The app said that its password was too old."),
-        (Cause.PASSWORD_CHANGED, -_SAID, "The app asked for the new password."),
+        (Cause.PASSWORD_EXPIRED, _SAID, N_("The app said that its password was too old.")),
+        (Cause.PASSWORD_CHANGED, -_SAID, N_("The app asked for the new password.")),
     ),
     ("password", "forgotten"): (
-        (Cause.REINSTALLED, _SAID + _TRACE, "A forgotten password cannot be reset: the app has to be installed again."),
+        (
+            Cause.REINSTALLED,
+            _SAID + _TRACE,
+            N_("A forgotten password cannot be reset: the app has to be installed again."),
+        ),
     ),
     ("password", "no"): tuple(
-        (cause, -_SAID, "You did not change the password of the app.")
+        (cause, -_SAID, N_("You did not change the password of the app."))
         for cause in (Cause.PASSWORD_CHANGED, Cause.PASSWORD_EXPIRED)
     ),
-    ("certificate", "renewed"): ((Cause.CERTIFICATE_RENEWED, _SAID, "You renewed your certificate."),),
-    ("certificate", "no"): ((Cause.CERTIFICATE_RENEWED, -_SAID, "You did not renew your certificate."),),
+    ("certificate", "renewed"): ((Cause.CERTIFICATE_RENEWED, _SAID, N_("You renewed your certificate.")),),
+    ("certificate", "no"): ((Cause.CERTIFICATE_RENEWED, -_SAID, N_("You did not renew your certificate.")),),
 }
 
 
 def _said(answers: Mapping[str, str]) -> Iterator[_Evidence]:
     for answer in answers.items():
         for cause, points, said in _SAYS.get(answer, ()):
-            yield _Evidence(cause, points, said)
+            yield _Evidence(cause, points, _(said))
 
 
 def _activated_since(device: Device | None, soft: SoftToken) -> bool:
@@ -299,11 +329,11 @@ def _activated_since(device: Device | None, soft: SoftToken) -> bool:
 
 def _first(cause: Cause | None, soft: SoftToken | None, now: datetime) -> str:
     if cause is Cause.CERTIFICATE_RENEWED and soft is not None and soft.certificate_ends <= now:
-        return "Renew your certificate at the vendor (IdenTrust), and authenticate your device there anew."
+        return _("Renew your certificate at the vendor (IdenTrust), and authenticate your device there anew.")
     if cause is Cause.PASSWORD_EXPIRED and soft is not None and password_ended(soft, now):
-        return "Open the app on your phone and set a new password."
+        return _("Open the app on your phone and set a new password.")
     if cause is Cause.NEW_PHONE:
-        return "If your old phone was lost or stolen, tell your EPCS administrator before anything else."
+        return _("If your old phone was lost or stolen, tell your EPCS administrator before anything else.")
     return ""
 
 
@@ -318,7 +348,7 @@ def _warning(cause: Cause | None, device: Device | None, soft: SoftToken | None,
     }
     if cause is None or not denied.get(cause, False):
         return ""
-    return (
-        "The vendor's record shows a change that you say you did not make. If nobody did it for you, have EPCS "
-        "suspended at once: somebody else may have your app or its password."
+    return _(
+        "The vendor's record shows a change that you say you did not make. If nobody did it for you, have "
+        "EPCS suspended at once: somebody else may have your app or its password."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from renewagent.language import N_, _
 from renewagent.tokens.errors import FormError
 
 
@@ -25,34 +26,34 @@ class Question:
     choices: tuple[Choice, ...]
 
 
-_NOT_SURE = Choice("unsure", "I am not sure")
+_NOT_SURE = Choice("unsure", N_("I am not sure"))
 
 QUESTIONS = (
     Question(
         "phone",
-        "Do you use the same phone as when you last signed a prescription with it?",
-        (Choice("same", "The same phone"), Choice("new", "Another phone"), _NOT_SURE),
+        N_("Do you use the same phone as when you last signed a prescription with it?"),
+        (Choice("same", N_("The same phone")), Choice("new", N_("Another phone")), _NOT_SURE),
     ),
     Question(
         "app",
-        "Was the app removed and installed again, or does it ask to be set up as if it was new?",
-        (Choice("no", "No"), Choice("reinstalled", "Yes"), _NOT_SURE),
+        N_("Was the app removed and installed again, or does it ask to be set up as if it was new?"),
+        (Choice("no", N_("No")), Choice("reinstalled", N_("Yes")), _NOT_SURE),
     ),
     Question(
         "password",
-        "Has anything happened to the password of the app?",
+        N_("Has anything happened to the password of the app?"),
         (
-            Choice("no", "No"),
-            Choice("changed", "I changed it"),
-            Choice("expired", "The app said that it was too old"),
-            Choice("forgotten", "I do not know it any more"),
+            Choice("no", N_("No")),
+            Choice("changed", N_("I changed it")),
+            Choice("expired", N_("The app said that it was too old")),
+            Choice("forgotten", N_("I do not know it any more")),
             _NOT_SURE,
         ),
     ),
     Question(
         "certificate",
-        "Did you renew your certificate at the vendor (IdenTrust)?",
-        (Choice("no", "No"), Choice("renewed", "Yes"), _NOT_SURE),
+        N_("Did you renew your certificate at the vendor (IdenTrust)?"),
+        (Choice("no", N_("No")), Choice("renewed", N_("Yes")), _NOT_SURE),
     ),
 )
 
@@ -62,7 +63,11 @@ def check(answers: Mapping[str, str]) -> None:
     known = {question.id: question for question in QUESTIONS}
     for name, value in answers.items():
         if name not in known:
-            raise FormError(f"There is no question {name!r}.", name)
+            raise FormError(_("There is no question {name}.").format(name=repr(name)), name)
         if value not in {choice.value for choice in known[name].choices}:
             wanted = ", ".join(choice.value for choice in known[name].choices)
-            raise FormError(f"{value!r} is no answer to {known[name].text!r}", name, advice=f"Answer one of: {wanted}.")
+            raise FormError(
+                _("{value} is no answer to {text}").format(value=repr(value), text=repr(_(known[name].text))),
+                name,
+                advice=_("Answer one of: {wanted}.").format(wanted=wanted),
+            )
