@@ -30,7 +30,7 @@ from tests.made import HOLDER_KEY, certificate, with_serial
 PRINTABLE = "ABCXYZabcxyz0189 '()+,-./:=?"
 BASIC_PLANE = st.characters(max_codepoint=0xFFFF, codec="utf-8")
 TYPED_TEXT = st.one_of(
-    st.tuples(st.just(_ASN1Type.UTF8String), st.text(min_size=1, max_size=40)),
+    st.tuples(st.just(_ASN1Type.UTF8String), st.text(min_size=1, max_size=16)),  # of at most 64 octets
     st.tuples(st.just(_ASN1Type.PrintableString), st.text(PRINTABLE, min_size=1, max_size=40)),
     st.tuples(st.just(_ASN1Type.BMPString), st.text(BASIC_PLANE, min_size=1, max_size=20)),
     st.tuples(st.just(_ASN1Type.UniversalString), st.text(min_size=1, max_size=10)),
