@@ -15,6 +15,7 @@ import gettext as gnu
 import os
 import string
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 SOURCE = "en-GB"
@@ -44,11 +45,17 @@ def _sound(said: str, *english: str) -> str:
     if said in english:
         return said
     try:
-        known = {name for sentence in english for _text, name, *_form in string.Formatter().parse(sentence)}
-        fits = {name for _text, name, *_form in string.Formatter().parse(said)} <= known | {None}
-    except ValueError:  # a brace too many, on either side: then it is not put through `format`, or must not be
-        fits = False
-    return said if fits else english[0]
+        known = {field for sentence in english for field in _fields(sentence)}
+        return said if known.issuperset(_fields(said)) else english[0]
+    except ValueError:  # a brace too many
+        return english[0]
+
+
+def _fields(sentence: str) -> Iterator[tuple[str, str | None, str | None]]:
+    """Each placeholder: name, format and conversion."""
+    for _text, name, form, conversion in string.Formatter().parse(sentence):
+        if name is not None:
+            yield name, form, conversion
 
 
 def tag() -> str:

@@ -281,6 +281,23 @@ def test_a_language_with_its_own_order_and_plurals(tmp_path: Path, monkeypatch: 
         language.catalogue.cache_clear()
 
 
+@pytest.mark.parametrize("wrong", ["Avant le {jour}.", "Avant le {}.", "Avant le {date.", "Avant le {date!x}."])
+def test_a_translation_that_cannot_be_filled_in_is_not_shown(
+    wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = ("You have {number} try.", "You have {number} tries.")
+    catalogue.write(tmp_path, "fr", {"Renew it by {date}.": wrong, tries: (wrong, wrong)})
+    monkeypatch.setenv("LANGUAGE", "fr")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    language.catalogue.cache_clear()
+    try:
+        campaign = parse_campaign(campaign_json(deadline="2026-11-22T00:00:00Z"))
+        assert "Renew it by 22 November 2026." in words.affected(campaign).body
+        assert [tries_in_words.tries(number) for number in (1, 2)] == ["You have 1 try.", "You have 2 tries."]
+    finally:
+        language.catalogue.cache_clear()
+
+
 def test_what_a_notification_is_made_of(welsh: Mapping[str, str]) -> None:
     for message in (words.part_way(CONTACT), watching_words.service_down(), words.waiting(NOW, NOW, CONTACT)):
         wish = wish_of(Notice(message, message.advice))
