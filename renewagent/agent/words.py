@@ -87,7 +87,7 @@ def _join(*sentences: str) -> str:
 
 def affected(campaign: Campaign, rule: str | None = None, *, by_hand: bool = True) -> Message:
     """An affected card: what is wrong, and the remedy of the campaign. `by_hand`: name the command to type."""
-    reason = _reason_of(campaign) or _reason_from_rule(campaign, rule)
+    reason = reason_of(campaign) or _reason_from_rule(campaign, rule)
     if campaign.remedy == "replace-card":
         title = _("Replace your smartcard")
         return Message("replace-card", title, _join(reason, _(_NO_SIGNING)), _see_ra(campaign.contact))
@@ -113,7 +113,7 @@ def _go_on() -> tuple[str, str]:
     return _("Continue"), _("Not now")
 
 
-def _reason_of(campaign: Campaign) -> str:
+def reason_of(campaign: Campaign) -> str:
     """Its own, in the person's language or the nearest to it (RFC 4647, 3.4); in English where it has neither."""
     wanted = tag()
     while wanted and wanted not in campaign.reason:

@@ -58,7 +58,7 @@ def tell_it(folder: Path, pictures: Path | None = None) -> None:
         here.put_in()
         here.notified()
         here.agrees()
-        here.types_passcode("3-passcode")
+        here.types_passcode("4-passcode")
         here.works()
         here.takes_out()
         here.signs_in()
@@ -90,11 +90,15 @@ class Desktop:
         self.link.insert()
 
     def notified(self) -> None:
+        """And asks why."""
         window = self.screen.await_window(NOTIFICATION)
         until(lambda: self.status()["message"], PATIENCE)
         assert "Do not sign prescriptions with this smartcard until you renew it." in self.status()["message"]
         self.takes_picture("1-notification")
-        self.screen.click(window, 0.2, 0.85)  # the leftmost button
+        self.screen.click(window, 0.8, 0.85)  # Why?, the rightmost button of three
+        until(lambda: set(self.screen.windows(NOTIFICATION)) - {window}, PATIENCE)
+        self.takes_picture("2-why")
+        self.screen.click(self.screen.await_window(NOTIFICATION), 0.25, 0.85)  # Renew now, the left one of two
 
     def agrees(self) -> None:
         """On the page in the browser that was opened for it, by a file that nobody else can read."""
@@ -104,7 +108,7 @@ class Desktop:
         assert len(self.windows_open()) == 1 and self.screen.windows(NOTIFICATION) == []
         self.reads("#holder", "Dr Ada Lamb")
         self.reads("#state", "This smartcard was issued with a fault.")
-        self.takes_picture("2-start")
+        self.takes_picture("3-start")
         self.card.hook = self._waits_to_be_seen
         self.clicks("Start renewal")
 
@@ -123,31 +127,31 @@ class Desktop:
         self.heading("Keep the smartcard in")
         self.reads("#state", "making the new key")
         assert self.page.get_by_role("progressbar").is_visible()
-        self.takes_picture("4-progress")
+        self.takes_picture("5-progress")
         self._held.set()
 
     def takes_out(self) -> None:
         self.heading(f"Remove the smartcard ending {self.ending}")
         self.aloud("Your smartcard is renewed. Now remove it")
-        self.takes_picture("5-now-remove-it")
+        self.takes_picture("6-now-remove-it")
         self.link.remove()
         self.heading("Put your smartcard back in")
         self.aloud("Your smartcard is out.")
         until(lambda: not self.status()["present"], PATIENCE)
-        self.takes_picture("6-it-is-out")
+        self.takes_picture("7-it-is-out")
         assert "Lamb" not in self.page.content()
         assert "Lamb" not in str(self.status()) and self.status()["message"] is None
 
     def signs_in(self) -> None:
         self.put_in()
-        self.types_passcode("7-sign-in")
+        self.types_passcode("8-sign-in")
 
     def is_done(self) -> None:
         """All that was there for the renewal goes by itself."""
         self.heading("Done")
         self.aloud(f"You can sign prescriptions with the smartcard ending {self.ending}.")
         self.reads("#state", "You can close this page.")
-        self.takes_picture("8-done")
+        self.takes_picture("9-done")
         assert "Lamb" not in self.page.content()
         until(lambda: not self.windows_open(), PATIENCE)
         assert list((self.desk.folder / "run").rglob("*.html")) == []

@@ -25,7 +25,6 @@ def test_what_the_notice_is_about_and_how_this_card_comes_under_it() -> None:
     assert (message.kind, message.advice, message.actions) == (told.kind, told.advice, told.actions)
     assert message.title == "Why renew this smartcard?"
     assert message.body == (
-        "This smartcard was issued with a fault. "
         "The notice is about certificates issued between 28 and 30 September 2020. "
         "The one on this smartcard was issued on 29 September 2020. "
         "Renewing puts a new certificate on the same smartcard. Your passcode stays as it is."
