@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,7 +16,16 @@ from pathlib import Path
 import pytest
 
 from renewagent import language
-from renewagent.agent import desk_words, passcode_words, stale, tries_in_words, watching_words, window_page, words
+from renewagent.agent import (
+    desk_words,
+    explained,
+    passcode_words,
+    stale,
+    tries_in_words,
+    watching_words,
+    window_page,
+    words,
+)
 from renewagent.agent import window_states as states
 from renewagent.agent.notices import wish_of
 from renewagent.agent.passcode_entry import PasscodeEntry
@@ -38,7 +48,7 @@ from renewagent.errors import (
     RaUnreachable,
     RenewalImpossible,
 )
-from renewagent.model import CardIdentity, Finding, Verdict
+from renewagent.model import CardIdentity, CertificateHead, Finding, Verdict
 from renewagent.pin import Pin
 from renewagent.rules import Contact
 from renewagent_fixtures.person import ScriptedPerson
@@ -125,6 +135,12 @@ def every_message() -> Iterator[Message]:
     yield from (passcode_words.in_a_window(CARD), passcode_words.at_pad(words.pin_wanted(CARD, 2), 2, 5))
     yield from (passcode_words.before_at_pad(words.before(CARD, 3), n, at_least=n == 4) for n in (None, 3, 4))
     yield passcode_words.not_typed(NothingTyped(language._("No passcode was typed in time.")))
+    head = CertificateHead(1, (), NOW - timedelta(days=7), NOW + timedelta(days=900))
+    for remedy in ("renew", "replace-card", "see-ra"):
+        campaign = parse_campaign(campaign_json(remedy=remedy, deadline="2026-11-30T00:00:00Z"))
+        told = words.affected(replace(campaign, contact=CONTACT, reason={}), "bad week")
+        yield from (told, explained.why(told, replace(campaign, reason={}), "bad week", head))
+    yield Message("", "", " ".join(explained.unlocking()))
     yield from (desk_words.officers_pin(CARD, 3), desk_words.holders_pin(CARD, 1))
     yield from (stale.card_message(CARD), stale.software_message(CARD))
     yield from (watching_words.stopping(), watching_words.watching(), watching_words.journal_put_aside("/4821"))
