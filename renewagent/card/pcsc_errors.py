@@ -21,6 +21,7 @@ SHARING_VIOLATION = 0x8010000B
 NO_SMARTCARD = 0x8010000C
 INVALID_VALUE = 0x80100011
 COMMUNICATION_ERROR = 0x80100013
+NOT_TRANSACTED = 0x80100016
 NO_READERS = 0x8010002E
 RESET_CARD = 0x80100068
 REMOVED_CARD = 0x80100069
@@ -52,6 +53,7 @@ _ERRORS: Mapping[int, tuple[type[ReaderError], str]] = MappingProxyType(
         REMOVED_CARD: (CardRemoved, REMOVED),
         RESET_CARD: (CardReset, N_("Another program reset the smartcard.")),
         SHARING_VIOLATION: (CardBusy, BUSY),
+        NOT_TRANSACTED: (ReaderError, _MUTE),
         0x8010000F: (ReaderError, _MUTE),  # SCARD_E_PROTO_MISMATCH
         0x8010001C: (ReaderError, _MUTE),  # SCARD_E_CARD_UNSUPPORTED
         0x80100065: (ReaderError, _MUTE),  # SCARD_W_UNSUPPORTED_CARD
