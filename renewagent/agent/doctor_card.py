@@ -138,7 +138,8 @@ def of_busy(error: CardBusy, holders: Sequence[str]) -> Observation:
     if not holders:
         return Observation.of_error(_CARD, error)
     use = _("These use smartcards now: {programs}.").format(programs=", ".join(holders))
-    advice = _("Close {programs}, then try again.").format(programs=f" {_('or')} ".join(holders))
+    either = _("or")
+    advice = _("Close {programs}, then try again.").format(programs=f" {either} ".join(holders))
     return Observation(_CARD, Health.PROBLEM, f"{error.message} {use}", advice)
 
 

@@ -139,9 +139,8 @@ class KeyRelay:
                 raise RaUnreachable(_("The Registration Authority did not answer in time."))
             answer = self._transport.post_within(self._address, body, "application/json", left)
         except RaUnreachable as error:
-            raise RaUnreachable(
-                f"{error.message} {_('It has to open the smartcard for changes.')} {_(_CLOSED)}"
-            ) from error
+            wanted = _("It has to open the smartcard for changes.")
+            raise RaUnreachable(f"{error.message} {wanted} {_(_CLOSED)}") from error
         document = answer.document or {}
         if answer.status == 403:
             why = plain(str(document.get("why", "")))
@@ -151,7 +150,8 @@ class KeyRelay:
                 )
             )
         if answer.status != 200:  # a portal's page, or half an answer, is nobody's refusal
-            raise RaUnreachable(f"{_('The Registration Authority did not answer as expected.')} {_(_CLOSED)}")
+            said = _("The Registration Authority did not answer as expected.")
+            raise RaUnreachable(f"{said} {_(_CLOSED)}")
         return document
 
 
@@ -161,10 +161,8 @@ def _request(job: Job, session: SigningSession, step: str) -> Outgoing:
 
 
 def _strangers() -> ManagementKeyRefused:
-    return ManagementKeyRefused(
-        f"{_('The smartcard and the Registration Authority do not know each other.')} {_(_CLOSED)}",
-        advice=_(_ADVICE),
-    )
+    said = _("The smartcard and the Registration Authority do not know each other.")
+    return ManagementKeyRefused(f"{said} {_(_CLOSED)}", advice=_(_ADVICE))
 
 
 def _block(value: object, octets: int) -> bytes:

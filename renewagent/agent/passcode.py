@@ -225,9 +225,11 @@ class Passcode:
 def refuse_few_tries(tries: int | None, before: str = "") -> None:
     """Raise PinBlocked or LastPinTry where no try may be spent; `before` is a sentence that goes first."""
     if tries == 0:
-        raise PinBlocked(f"{before} {_('There are no tries left for the passcode of this smartcard.')}".strip())
+        said = _("There are no tries left for the passcode of this smartcard.")
+        raise PinBlocked(f"{before} {said}".strip())
     if tries == 1:
-        raise LastPinTry(f"{before} {_('There is 1 try left for the passcode of this smartcard.')}".strip())
+        said = _("There is 1 try left for the passcode of this smartcard.")
+        raise LastPinTry(f"{before} {said}".strip())
 
 
 class FittingSession:

@@ -274,7 +274,8 @@ class RaDesk:
             raise RaUnreachable(_("The sign-in service did not answer as expected."))
         if answer.status != 200 or answer.document.get("signed_in") is not True:
             why = str(answer.document.get("why") or _("No reason was given."))
-            raise RaRefused(f"{_('The sign-in was not accepted.')} {why}", status_text=why)
+            said = _("The sign-in was not accepted.")
+            raise RaRefused(f"{said} {why}", status_text=why)
 
     def _values(self, enquiry: Outgoing, *, knows_us: bool = False) -> Mapping[x509.ObjectIdentifier, bytes]:
         """What a genp says, by type; nothing from an RA that does not know the question."""

@@ -61,8 +61,9 @@ def write_again(job: Job) -> None:
 
 def keeps_old() -> CardDataError:
     """It was put in again, and written again, and nothing helped."""
+    again = _("It did so again after it was taken out and put back in.")
     return CardDataError(
-        f"{_(SHOWS_OLD)} {_('It did so again after it was taken out and put back in.')}",
+        f"{_(SHOWS_OLD)} {again}",
         advice=_(
             "Do not sign with it. Try it at another computer; if that is no different, the smartcard is faulty: "
             "ask your Registration Authority for a new one."

@@ -73,7 +73,7 @@ def _add_explain(commands: Any) -> None:
 
 def _add_changes(commands: Any) -> None:
     for name, said in (
-        ("lost", N_("report a token as lost or stolen: it is disabled at once, for good")),
+        ("lost", _("report a token as lost or stolen: it is disabled at once, for good")),
         ("activate", _("have your spare token take over")),
         ("retire", _("give a token up that you no longer need")),
     ):

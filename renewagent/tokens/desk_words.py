@@ -283,9 +283,9 @@ def filed(said: Document, kind: str) -> list[str]:
     """A ticket or an order that was taken in."""
     ticket = part(said, "ticket") or said
     told = _("Your reset ticket {id} {state}.") if kind == "reset" else _("Your order {id} {state}.")
-    state = _(_TICKET_STATES.get(text(ticket, "state"), N_("is taken in"))) + _number(ticket)
+    state = _TICKET_STATES.get(text(ticket, "state"), N_("is taken in"))
     return [
-        told.format(id=text(ticket, "id"), state=state),
+        told.format(id=text(ticket, "id"), state=_(state) + _number(ticket)),
         _("You are told here when the vendor has done it: renewagent token show."),
         *advised(said),
     ]

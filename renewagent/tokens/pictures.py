@@ -126,4 +126,4 @@ def _called(octets: bytes) -> str:
     named = next((name for mark, name in _OTHERS if begin.startswith(mark.lower())), None)
     if named is None and octets[:512].isascii() and b"\0" not in octets[:512]:
         named = N_("a text")
-    return _(named or N_("something else"))
+    return _(named) if named else _("something else")
