@@ -235,14 +235,6 @@ def marked(module: Spoken) -> Iterator[tuple[ast.Constant, str]]:
                 yield one, one.value
 
 
-def marked(module: Spoken) -> Iterator[tuple[ast.Call, str]]:
-    """Every sentence that is marked, where it is."""
-    for call in _calls(module, MARKS):
-        for argument in call.args[: 2 if _called(call) == "ngettext" else 1]:
-            if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
-                yield call, argument.value
-
-
 def placeholders_survive(module: Spoken) -> list[str]:
     """Placeholders have names, `format` gets every one of them and no other; both forms of a plural have the same."""
     complaints = []

@@ -19,7 +19,8 @@ TOO_OFTEN = N_("This smartcard has been renewed without a visit as often as is a
 
 def in_person(contact: Contact) -> str:
     """What to do with a card that only the RA can renew."""
-    return f"{_('Only your Registration Authority can renew it, in person.')} {contact_in_words(contact)}".strip()
+    who = _("Only your Registration Authority can renew it, in person.")
+    return f"{who} {contact_in_words(contact)}".strip()
 
 
 def later(until: datetime, now: datetime, contact: Contact) -> Message:

@@ -61,7 +61,8 @@ class TerminalPrompter:
         first, *others = message.actions or (_("Go on"), _("Stop"))
         self._paragraph(message.text)
         entered = _("{answer} (or press Enter)").format(answer=first)
-        self._write(f"  1  {entered}\n  2  {others[0] if others else _('Stop')}")
+        other = others[0] if others else _("Stop")
+        self._write(f"  1  {entered}\n  2  {other}")
         while True:
             answer = self._line(_("Type 1 or 2, then Enter: ")).decode("utf-8", "replace").strip().lower()
             if answer in _YES | _NO:
