@@ -1,4 +1,4 @@
-"""Campaigns, statements and names."""
+"""Campaigns, statements, names and traces."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from renewagent.campaign.verify import verify_campaign
 from renewagent.errors import CampaignError
 from renewagent.names import canonical, format_name, parse_name
 from renewagent.statements import Purpose, Statement
+from renewagent_fixtures.insertion import NoAnswer, PulledOut
+from renewagent_fixtures.traces import RecordingCard, ReplayCard, TraceError, compare, parse
+from renewagent_fixtures.traces.secrets import plain
+from renewagent_fixtures.virtual_card import VirtualCard
 from tests.fuzz.mutation import change_elements, change_json
 from tests.fuzz.target import Ready, Target
 from tests.unit.campaign import authority, documents
@@ -81,9 +85,35 @@ _NAMES = (
     "OID.1.2.840.113549.1.9.1=#1603612e62,CN=\\ \xc3\xa9\xe2\x82\xac\\20",
 )
 
+
+def _trace(octets: bytes) -> None:
+    try:
+        trace = parse(octets.decode())
+    except (TraceError, UnicodeDecodeError):
+        return
+    assert parse(trace.text(timing=True)) == trace
+    assert compare(trace, trace).same
+    replay = ReplayCard(trace)
+    for exchange in trace.exchanges:
+        try:
+            replay.transmit(plain(exchange.command))
+        except (PulledOut, NoAnswer):
+            pass
+
+
+def _trace_seeds(folder: Path) -> Ready:
+    recording = RecordingCard(VirtualCard.create(None, profile="extended"))
+    recording.power_on()
+    for command in ("00A4040005A000000308", "00CB3FFF055C035FC10220", "00C0000000", "0020008008313233343536FFFF"):
+        recording.transmit(bytes.fromhex(command))
+    text = recording.trace.text(timing=True)
+    return Ready(_trace, (text.encode(), text.replace("< 9000", "< ! pulled out").encode()))
+
+
 TARGETS = (
     Target("campaign", "the campaign document", _campaign_seeds, change=change_json),
     Target("signed-campaign", "a campaign inside CMS SignedData", _signed_campaign, 6000, change_elements),
     Target("statement", "what a card signs", _statements, 1024),
     Target("name", "distinguished names as text", lambda folder: Ready(_name, tuple(n.encode() for n in _NAMES)), 512),
+    Target("trace", "a recorded conversation with a card, read, replayed and compared", _trace_seeds),
 )
