@@ -44,6 +44,8 @@ def _sound(said: str, *english: str) -> str:
     """What a translator wrote, where no placeholder is in it that nobody fills; else the first of `english`."""
     if said in english:
         return said
+    if said.count("%") != english[0].count("%"):  # argparse puts what it shows as help through it
+        return english[0]
     try:
         known = {field for sentence in english for field in _fields(sentence)}
         return said if known.issuperset(_fields(said)) else english[0]

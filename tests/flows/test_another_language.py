@@ -297,7 +297,9 @@ def test_a_language_with_its_own_order_and_plurals(tmp_path: Path, monkeypatch: 
         language.catalogue.cache_clear()
 
 
-@pytest.mark.parametrize("wrong", ["Avant le {jour}.", "Avant le {}.", "Avant le {date.", "Avant le {date!x}."])
+@pytest.mark.parametrize(
+    "wrong", ["Avant le {jour}.", "Avant le {}.", "À 100 %, {date}.", "Avant le {date.", "Avant le {date!x}."]
+)
 def test_a_translation_that_cannot_be_filled_in_is_not_shown(
     wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
