@@ -95,7 +95,9 @@ def built_wheel(folder: Path) -> Path:
         shutil.copytree(ROOT / part, source / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     for part in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / part, source)
-    pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, source)
+    code = f"from setuptools.build_meta import build_wheel; build_wheel({str(folder)!r})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=source, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
     return next(folder.glob("*.whl"))
 
 
