@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import gettext as gnu
 import os
+import re
 import string
 import struct
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ SOURCE = "en-GB"
 """The language of the source."""
 DOMAIN = "renewagent"
 """The catalogue's name."""
+_PER_CENT = re.compile(r"%(?:\(\w*\))?.?", re.S)
+_TAG = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*")
 
 
 def N_(sentence: str) -> str:
@@ -31,20 +34,24 @@ def N_(sentence: str) -> str:
 
 def _(sentence: str) -> str:
     """`sentence` in the person's language; as it is where no catalogue has it."""
-    return _sound(catalogue().gettext(sentence), sentence) if sentence else ""  # "" is the catalogue's own header
+    return sound(catalogue().gettext(sentence), sentence) if sentence else ""  # "" is the catalogue's own header
 
 
 def ngettext(one: str, many: str, number: int) -> str:
     """The form that goes with `number`."""
     english = one if number == 1 else many
-    return _sound(catalogue().ngettext(one, many, number), english, one, many)
+    try:
+        said = catalogue().ngettext(one, many, number)
+    except ArithmeticError:  # the catalogue's own rule divides by nought
+        return english
+    return sound(said, english, one, many)
 
 
-def _sound(said: str, *english: str) -> str:
+def sound(said: str, *english: str) -> str:
     """What a translator wrote, where no placeholder is in it that nobody fills; else the first of `english`."""
     if said in english:
         return said
-    if said.count("%") != english[0].count("%"):  # argparse puts what it shows as help through it
+    if _per_cents(said) != _per_cents(english[0]):
         return english[0]
     try:
         known = {field for sentence in english for field in _fields(sentence)}
@@ -60,9 +67,15 @@ def _fields(sentence: str) -> Iterator[tuple[str, str | None, str | None]]:
             yield name, form, conversion
 
 
+def _per_cents(sentence: str) -> list[str]:
+    """What argparse fills, or trips over: `%s`, `%(prog)s`, a per cent sign that is not doubled."""
+    return sorted(found for found in _PER_CENT.findall(sentence) if found != "%%")
+
+
 def tag() -> str:
     """What a person reads, as a language tag (BCP 47): the `Language` of the catalogue's header, `cy` or `fr-CA`."""
-    return catalogue().info().get("language", "").replace("_", "-") or SOURCE
+    named = catalogue().info().get("language", "").replace("_", "-")
+    return named if _TAG.fullmatch(named) else SOURCE
 
 
 @functools.cache

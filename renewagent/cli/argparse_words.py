@@ -30,9 +30,12 @@ WORDS = (
 
 
 def lend_catalogue() -> None:
-    """From now on argparse says these as the person's catalogue has them."""
+    """From now on argparse says these as the person's catalogue has them, if it can fill in every one."""
     for folder in language.folders():
-        if language.catalogue_in(folder) is not None:
-            gettext.bindtextdomain(language.DOMAIN, str(folder))
-            gettext.textdomain(language.DOMAIN)
+        found = language.catalogue_in(folder)
+        if found is not None:
+            said = {word: found.gettext(word) for word in WORDS}
+            if all(language.sound(words, word) == words for word, words in said.items()):
+                gettext.bindtextdomain(language.DOMAIN, str(folder))
+                gettext.textdomain(language.DOMAIN)
             return
