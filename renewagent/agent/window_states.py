@@ -293,13 +293,14 @@ def for_others(shown: Shown) -> bool:
 
 def details(shown: Shown, version: str) -> str:
     """For the help desk: what happened, and nothing about whom."""
-    lines = {
-        "renewagent": version,
-        _("Code"): shown.message.code or _("none"),
-        _("What happened"): " ".join((shown.message.title + ".", shown.message.body)),
-        _("Smartcard"): _("ending {card}").format(card=shown.card) if shown.card else "",
-        _("Reader"): shown.reader,
-        _("Part"): _(shown.stage.value),
-        _("Step"): _("{step} of {of}").format(step=shown.progress.step, of=shown.progress.of) if shown.progress else "",
-    }
-    return "\n".join(f"{name}: {value}" for name, value in lines.items() if value)
+    step = _("{step} of {of}").format(step=shown.progress.step, of=shown.progress.of) if shown.progress else ""
+    lines = (  # another language may have one word for two of these
+        ("renewagent", version),
+        (_("Code"), shown.message.code or _("none")),
+        (_("What happened"), " ".join((shown.message.title + ".", shown.message.body))),
+        (_("Smartcard"), _("ending {card}").format(card=shown.card) if shown.card else ""),
+        (_("Reader"), shown.reader),
+        (_("Part"), _(shown.stage.value)),
+        (_("Step"), step),
+    )
+    return "\n".join(f"{name}: {value}" for name, value in lines if value)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from renewagent import language
+from renewagent.agent import window_states
+from renewagent.agent.window_states import Progress
 from renewagent.language import _, ngettext, tag
 from tests import catalogue
 
@@ -57,3 +59,9 @@ def test_a_language_that_is_none(tmp_path: Path) -> None:
     assert octets.count(b"Language: fr") == 1
     file.write_bytes(octets.replace(b"Language: fr", b'Language: "<'))
     assert (_("Help."), tag()) == ("Aide.", "en-GB")
+
+
+def test_one_word_for_two_things(tmp_path: Path) -> None:
+    catalogue.write(tmp_path, "fr", {"Part": "Étape", "Step": "Étape"})
+    shown = window_states.running(window_states.opening(), Progress(2, 7, "checking", None))
+    assert window_states.details(shown, "1.2.3").count("Étape: ") == 2
