@@ -127,6 +127,10 @@ class Telling:
         if said.asked and notice.why is not None:
             notice = Notice(notice.why, notice.advice)
         self._screen.show(reader, notice, lambda heard: self._heard(reader, said, heard))
+        with self._lock:
+            left = reader not in self._said
+        if left:  # at this very moment, and it was taken away before it was there
+            self._screen.withdraw(reader)
 
     def _heard(self, reader: str, said: _Said, heard: Heard) -> None:
         with self._lock:

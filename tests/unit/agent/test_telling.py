@@ -148,3 +148,15 @@ def test_whoever_asks_why_is_shown_that_in_its_place_and_may_still_press_what_th
     assert bench.wishes == ["later"]
     bench.tell(ASKED)
     assert bench.shown[3:] == ["affected"]
+
+
+def test_why_is_not_left_on_the_screen_for_a_card_that_leaves_at_that_moment(bench: Bench) -> None:
+    heard, show = bench.tell(ASKED), bench.show
+
+    def slowly(reader: str, notice: Notice, heard: Callable[[Heard], None]) -> None:
+        bench.telling.gone(reader)
+        show(reader, notice, heard)
+
+    bench.show = slowly  # type: ignore[method-assign]
+    heard(Heard.WHY)
+    assert bench.up == {}
