@@ -5,21 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from renewagent.language import N_, _, ngettext
+from renewagent.reasons import MONTHS
 
-_MONTHS = (
-    N_("January"),
-    N_("February"),
-    N_("March"),
-    N_("April"),
-    N_("May"),
-    N_("June"),
-    N_("July"),
-    N_("August"),
-    N_("September"),
-    N_("October"),
-    N_("November"),
-    N_("December"),
-)
 _DAYS = (
     N_("Monday"),
     N_("Tuesday"),
@@ -87,7 +74,7 @@ def left_in_words(seconds: float) -> str:
 
 
 def _month(when: datetime) -> str:
-    return _(_MONTHS[when.month - 1])
+    return _(MONTHS[when.month - 1])
 
 
 def _clock(when: datetime) -> str:
