@@ -64,7 +64,9 @@ def pair(settings: Settings, now: datetime) -> Pair:
     file = settings.data / "self-signed.pem"
     names = sorted(_names(settings))
     if not _serves(file, names, now):
-        _make(file, _self_signed(names, now))
+        made = _self_signed(names, now)
+        if not _serves(file, names, now):  # another process may have been quicker, and its own is in use
+            _make(file, made)
     return Pair(file, file)
 
 

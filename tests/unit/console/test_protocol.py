@@ -138,6 +138,22 @@ def test_a_head_that_is_too_large_is_refused(head: bytes) -> None:
     run(story)
 
 
+def test_of_two_consoles_that_begin_at_once_the_quicker_ones_certificate_is_both_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener, now = Listener("127.0.0.1", 0, ""), datetime.now(UTC)
+    settings, make = Settings(tmp_path, "", listener, listener, tmp_path, tmp_path), tls._self_signed
+    first: list[bytes] = []
+
+    def slowly(names: list[str], at: datetime) -> bytes:
+        monkeypatch.setattr(tls, "_self_signed", make)
+        first.append(tls.pair(settings, now).certificate.read_bytes())  # another process's, meanwhile
+        return make(names, at)
+
+    monkeypatch.setattr(tls, "_self_signed", slowly)
+    assert tls.pair(settings, now).certificate.read_bytes() == first[0]
+
+
 def test_the_clients_certificate_is_in_the_scope_and_a_strangers_does_not_get_so_far(tmp_path: Path) -> None:
     listener, now = Listener("127.0.0.1", 0, ""), datetime.now(UTC)
     own = tls.pair(Settings(tmp_path, "", listener, listener, tmp_path, tmp_path), now)
