@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from axe_playwright_python.base import AXE_SCRIPT
+from axe_playwright_python.sync_playwright import Axe
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -33,6 +35,7 @@ from renewagent.console.site import Site
 from renewagent.console.store import Store
 from tests.programs import missing
 
+AXE: dict[str, Any] = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = (
     "--no-sandbox",
@@ -53,6 +56,21 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         yield browser
         browser.close()
+
+
+def check(page: Page, options: dict[str, Any] = AXE) -> None:
+    """axe finds nothing."""
+    loaded = page.evaluate("typeof axe !== 'undefined'")  # half a megabyte: once for each page
+    found = Axe("" if loaded else AXE_SCRIPT).run(page, options=options)
+    assert found.violations_count == 0, f"{page.url} {page.title()}\n{found.generate_report()}"
+
+
+def check_in_light_and_dark(page: Page) -> None:
+    """axe finds nothing, nor in the dark, where only colours are others."""
+    check(page)
+    page.emulate_media(color_scheme="dark")
+    check(page, {**AXE, "runOnly": ["color-contrast"]})
+    page.emulate_media(color_scheme="light")
 
 
 @dataclass(frozen=True, slots=True)

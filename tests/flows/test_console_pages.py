@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 from starlette.routing import Route
 
@@ -19,7 +18,7 @@ from renewagent.check_ins import CardState
 from renewagent.console import app as applications
 from renewagent.console.store import Store, raise_revision
 from renewagent.console.tables import AGENT, CHECK_ORDER, STANDING
-from tests.browser import Console, at, chromium, console
+from tests.browser import Console, at, check, check_in_light_and_dark, chromium, console
 from tests.flows.console_seed import CAMPAIGN_ID, NOW, anchor_pem, document, seed, seed_people, signed
 
 NO_PAGE = {
@@ -40,7 +39,6 @@ EMPTY = [
     "/audit",
 ]
 THREE_DAYS = timedelta(days=3)
-AXE: dict[str, Any] = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +102,6 @@ def every(place: Console) -> list[str]:
     return [one for some in addresses(place).values() for one in some]
 
 
-def check(page: Page) -> None:
-    found = Axe().run(page, options=AXE)
-    assert found.violations_count == 0, f"{page.url}\n{found.generate_report()}"
-
-
 def test_no_page_is_forgotten(full: Console) -> None:
     known = addresses(full).keys() | FOR_NOBODY.keys() | NO_PAGE
     routes = [one for one in applications._people(full.site) if isinstance(one, Route)]
@@ -116,12 +109,11 @@ def test_no_page_is_forgotten(full: Console) -> None:
     assert {route.path for route in routes if route.methods is None or "GET" in route.methods} <= known
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_on_any_page_that_is_full(browser: Browser, full: Console, scheme: str) -> None:
-    with full.context(browser, "manager", color_scheme=scheme) as context:
+def test_axe_finds_nothing_on_any_page_that_is_full(browser: Browser, full: Console) -> None:
+    with full.context(browser, "manager") as context:
         page = context.new_page()
         for address in every(full):
-            check(opened(at(page, address)))
+            check_in_light_and_dark(opened(at(page, address)))
 
 
 def test_axe_finds_nothing_on_any_page_that_is_empty(browser: Browser, empty: Console) -> None:

@@ -32,8 +32,8 @@ from renewagent.tokens.errors import TokenRefused
 from renewagent.tokens.grants import Action, SuspensionReason
 from renewagent.tokens.soft_causes import Cause
 from renewagent_fixtures.virtual_tokens.button import ButtonToken
-from tests.browser import Console, at, chromium, served
-from tests.flows.test_console_pages import assert_focus_shows, check, focused, opened, tab_to
+from tests.browser import Console, at, check, check_in_light_and_dark, chromium, served
+from tests.flows.test_console_pages import assert_focus_shows, focused, opened, tab_to
 from tests.unit.console.epcs.soft_world import EMAIL, PHONE, SoftWorld, new_world
 from tests.unit.console.epcs.vendor_forms import SHIP_TO
 
@@ -275,12 +275,11 @@ def test_no_page_is_forgotten(full: Full) -> None:
     assert looked_at == full.addresses.keys() | NO_PAGE
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_on_any_page(browser: Browser, full: Full, scheme: Any) -> None:
-    with full.clinic.context(browser, full.vera, color_scheme=scheme) as context:
+def test_axe_finds_nothing_on_any_page(browser: Browser, full: Full) -> None:
+    with full.clinic.context(browser, full.vera) as context:
         page = context.new_page()
         for address in full.every():
-            check(opened(at(page, address)))
+            check_in_light_and_dark(opened(at(page, address)))
 
 
 def test_axe_finds_nothing_on_a_prescribers_own_pages(browser: Browser, full: Full) -> None:

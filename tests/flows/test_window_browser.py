@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.base import AXE_SCRIPT
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from renewagent.agent import desk_words, passcode_words, removal_words, stale, watching_words, window_states, words
@@ -28,13 +26,12 @@ from renewagent.errors import NothingTyped, PersonStopped, PinBlocked, RaUnreach
 from renewagent.model import CardIdentity
 from renewagent.rules import Contact
 from renewagent_fixtures.virtual_card import VirtualCard
-from tests.browser import chromium
+from tests.browser import check, check_in_light_and_dark, chromium
 from tests.flows.workshop import PIN, Workshop, Workstation, Workstations, assert_renewed, certificate
 from tests.window import Shown, Typist, window
 
 REACHED_BY_KEYS = """() => [...document.querySelectorAll("button:not([hidden]), summary, a[href]")]
     .every(one => one.tabIndex === 0 && !one.disabled && one.textContent.trim())"""
-AXE: dict[str, Any] = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
 CARD = CardIdentity("chuid", "00112233445566778899aabbccdd4821")
 OTHER = CardIdentity("chuid", "00112233445566778899aabbccdd1170")
 CONTACT = Contact(name="The RA desk", phone="0300 000 0000")
@@ -44,12 +41,6 @@ CONTACT = Contact(name="The RA desk", phone="0300 000 0000")
 def browser() -> Iterator[Browser]:
     with chromium() as found:
         yield found
-
-
-def check(page: Page, options: dict[str, Any] = AXE) -> None:
-    loaded = page.evaluate("typeof axe !== 'undefined'")  # half a megabyte: once for each page
-    found = Axe("" if loaded else AXE_SCRIPT).run(page, options=options)
-    assert found.violations_count == 0, f"{page.title()}\n{found.generate_report()}"
 
 
 @contextmanager
@@ -254,10 +245,7 @@ def test_axe_finds_nothing_in_any_state_which_is_read_aloud_and_has_no_button_th
             expect(page.locator("#state")).to_have_attribute("data-number", str(prompter.shown().number))
             expect(page.get_by_role("status")).to_have_text(prompter.shown().aloud)
             assert page.evaluate(REACHED_BY_KEYS), title
-            check(page)
-            page.emulate_media(color_scheme="dark")
-            check(page, {**AXE, "runOnly": ["color-contrast"]})
-            page.emulate_media(color_scheme="light")
+            check_in_light_and_dark(page)
             seen.add(prompter.shown().message.kind)
         prompter.leave("")
     assert seen == window_states.STATES.keys()
