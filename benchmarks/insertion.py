@@ -28,6 +28,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from renewagent_fixtures.insertion import CardAround
 from renewagent_fixtures.private_pcscd import PrivatePcscd
 from renewagent_fixtures.virtual_card import Latency, VirtualCard
 from renewagent_fixtures.vpcd import VpcdLink
@@ -40,25 +41,12 @@ BUDGET_MS = 50.0
 PATIENCE = 30.0
 
 
-class Timed:
+class Timed(CardAround[VirtualCard]):
     """A card that notes how long it was at work, and when."""
 
     def __init__(self, card: VirtualCard) -> None:
-        self.card = card
+        super().__init__(card)
         self.spans: list[tuple[float, float]] = []
-
-    @property
-    def atr(self) -> bytes:
-        return self.card.atr
-
-    def power_on(self) -> bytes:
-        return self.card.power_on()
-
-    def reset(self) -> bytes:
-        return self.card.reset()
-
-    def power_off(self) -> None:
-        self.card.power_off()
 
     def transmit(self, command: bytes) -> bytes:
         began = time.monotonic()
